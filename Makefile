@@ -1,0 +1,34 @@
+# make app    makes the environment, installs, serves
+# make test   lint, types and every test, the browser's included
+
+PYTHON ?= python3
+ADDRESS ?= localhost
+PORT ?=
+BIN := .venv/bin
+
+# Where there is a desktop, Streamlit opens the address by itself.
+DESKTOP := $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s)))
+HEADLESS := $(if $(DESKTOP),false,true)
+
+.PHONY: app test clean
+
+app: .venv/.app
+	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.headless $(HEADLESS) \
+		$(if $(PORT),--server.port $(PORT))
+
+test: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+clean:
+	rm -rf .venv
+
+# The stamps are newer than the requirements they stand for, so a second start installs nothing.
+.venv/.app: requirements.txt tools/install.sh
+	@PYTHON="$(PYTHON)" sh tools/install.sh requirements.txt
+	@touch $@
+
+.venv/.dev: requirements.txt requirements-dev.txt tools/install.sh
+	@PYTHON="$(PYTHON)" sh tools/install.sh requirements-dev.txt
+	@touch .venv/.app $@

@@ -1,0 +1,33 @@
+"""The app's frame: one page per question, one folder in pages/ per chapter."""
+
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+if st.runtime.exists():
+    st.set_page_config(
+        page_title="Diffusion, step by step", page_icon="pages/shared/icon.png", layout="wide"
+    )
+    page = st.navigation(
+        {
+            "Home": [
+                st.Page("pages/home/start.py", title="Start", default=True),
+            ],
+            "Gaussian diffusion": [
+                st.Page("pages/gaussian/forward_process.py", title="Forward process"),
+                st.Page("pages/gaussian/noise_schedules.py", title="Noise schedules"),
+                st.Page("pages/gaussian/posterior.py", title="Posterior"),
+                st.Page("pages/gaussian/reverse_sampling.py", title="Reverse sampling"),
+            ],
+            "Reference": [
+                st.Page("pages/reference/model_cards.py", title="Model cards"),
+            ],
+        },
+        expanded=True,
+    )
+    page.run()
+else:
+    # `streamlit run` finds the name `app` here and imports this file once before it serves. That is
+    # the moment to say that pages/ is no flat folder of pages: Streamlit would otherwise take the
+    # first visitor's deep link for one of those, and greet them with "Page not found".
+    PagesManager.uses_pages_directory = False
+    app = st.App(__file__)

@@ -1,0 +1,304 @@
+"""What a network reaches, measured: class accuracy and Fréchet distance, written to its card.
+
+`python -m diffusion_core.evaluation NAME` publishes a training run and measures it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from diffusion_core.checkpoints import (
+    PRETRAINED,
+    file_sha256,
+    load,
+    load_module,
+    save_network,
+)
+from diffusion_core.datasets import CLASSES, Dataset, load_mnist, save_gallery, to_uint8, to_unit
+from diffusion_core.denoisers import Denoiser, NetworkDenoiser
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.guidance import guided
+from diffusion_core.networks import Classifier
+from diffusion_core.parameterization import PARAMETERIZATIONS
+from diffusion_core.recipes import RECIPES, Recipe
+from diffusion_core.samplers import sample
+from diffusion_core.schedules import evenly_spaced
+from diffusion_core.training import CHECKPOINT, RUNS, averaged_weights
+
+MNIST = {
+    "name": "MNIST training set, 60,000 digits (LeCun, Cortes and Burges)",
+    "licence": "CC BY-SA 3.0",
+}
+GALLERY_ROWS = 20
+ABOUT: dict[str, tuple[str, list[str]]] = {
+    "denoise": (
+        "Digit denoiser",
+        [
+            "It knows handwritten digits of 28 by 28 pixels, centred as in MNIST; nothing else.",
+            "Some of its digits are broken or of the wrong class; the table says how often, judged "
+            "by a classifier that errs, too.",
+        ],
+    ),
+    "classify": (
+        "Digit classifier, the judge",
+        [
+            "It always names a digit, also for pictures that hold none.",
+            "It serves to judge generated digits. A generator can please it and still draw digits "
+            "that no person would write.",
+        ],
+    ),
+}
+
+
+class Moments(NamedTuple):
+    """Mean [F] and covariance [F, F] of a set of feature vectors, float64."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+def moments(features: Tensor) -> Moments:
+    """Mean and covariance (divided by N - 1) of features [N, F]."""
+    features = features.double()
+    return Moments(features.mean(0), features.T.cov())
+
+
+def frechet_distance(p: Moments, q: Moments) -> float:
+    r"""Distance between two clouds of features, each taken for a Gaussian.
+
+    $$d^2 = \lVert\mu_1-\mu_2\rVert^2
+    + \operatorname{tr}\left(C_1 + C_2 - 2\,(C_1^{1/2} C_2\, C_1^{1/2})^{1/2}\right)$$
+
+    Source: Heusel et al. 2017, eq. 6. Its size depends on the features, so read it beside the
+    distance between two real sets of the same size.
+    """
+    values, vectors = torch.linalg.eigh(p.covariance)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ q.covariance @ root).clamp(min=0).sqrt().sum()
+    gap = (p.mean - q.mean).square().sum()
+    return float(gap + p.covariance.trace() + q.covariance.trace() - 2 * cross)
+
+
+def sample_digits(
+    diffusion: GaussianDiffusion,
+    denoiser: Denoiser,
+    label: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    sampler: str = "ddim",
+) -> Tensor:
+    """One finished digit per label [B]: uint8 [B, 28, 28], from noise fixed by `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    x_T = torch.randn(len(label), 1, 28, 28, generator=generator)
+    *_, last = sample(
+        diffusion,
+        denoiser,
+        x_T,
+        evenly_spaced(diffusion.T, steps),
+        sampler=sampler,
+        label=label,
+        generator=generator,
+    )
+    return to_uint8(last.x_t)
+
+
+def sample_many(
+    diffusion: GaussianDiffusion,
+    denoiser: Denoiser,
+    label: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    sampler: str = "ddim",
+    batch: int = 100,
+) -> Tensor:
+    """`sample_digits` in batches, so that memory stays small; batch i is seeded with seed + i."""
+    parts = [
+        sample_digits(diffusion, denoiser, part, steps=steps, seed=seed + i, sampler=sampler)
+        for i, part in enumerate(torch.split(label, batch))
+    ]
+    return torch.cat(parts)
+
+
+class Judged(NamedTuple):
+    """What the classifier makes of a set of pictures: features [N, F] and predicted class [N]."""
+
+    features: Tensor
+    predicted: Tensor
+
+
+@torch.inference_mode()
+def judge(classifier: Classifier, images: Tensor, batch: int = 500) -> Judged:
+    """Features and classes of uint8 images [N, 28, 28]."""
+    parts = torch.split(images, batch)
+    features = torch.cat([classifier.features(to_unit(part)) for part in parts])
+    return Judged(features, classifier.head(features).argmax(1))
+
+
+def sample_sheet(recipe: Recipe, module: nn.Module, path: Path, rows: int = 4) -> None:
+    """Write a PNG of `rows` digits of each class, 25 DDIM steps, for a look during training."""
+    denoiser = NetworkDenoiser(module, recipe.diffusion, PARAMETERIZATIONS[recipe.parameterization])
+    label = torch.arange(10).repeat(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_gallery(path, sample_digits(recipe.diffusion, denoiser, label, steps=25, seed=0))
+
+
+def publish(recipe: Recipe, run: Path, root: Path = PRETRAINED) -> None:
+    """Put the averaged weights of a training run under `root`, with a card that has no metrics yet.
+
+    A run that has not finished is published with `status: partial`.
+    """
+    module = recipe.build()
+    module.load_state_dict(averaged_weights(run))
+    with safe_open(run / CHECKPOINT, framework="pt") as file:
+        metadata = file.metadata()
+    steps = int(metadata["step"])
+    fields: dict[str, Any] = {
+        "name": recipe.name,
+        "title": ABOUT[recipe.task][0],
+        "status": "final" if steps == recipe.steps else "partial",
+        "recipe": asdict(recipe),
+        "seed": recipe.seed,
+        "data": MNIST["name"],
+        "licence": MNIST["licence"],
+        "steps": steps,
+        "images_seen": steps * recipe.batch,
+        "wall_seconds": round(float(metadata["wall_seconds"])),
+        "machine": f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s), no GPU"
+        if not torch.cuda.is_available()
+        else torch.cuda.get_device_name(),
+        "history": history(recipe),
+        "metrics": [],
+        "limits": ABOUT[recipe.task][1],
+    }
+    save_network(module, fields, root / recipe.name)
+
+
+def history(recipe: Recipe) -> list[dict[str, Any]]:
+    """The recipes that a recipe's weights went through before, first one first."""
+    if not recipe.start_from:
+        return []
+    before = RECIPES[recipe.start_from]
+    return [*history(before), asdict(before)]
+
+
+def classifier_metrics(recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """Accuracy of the classifier on the MNIST test set."""
+    module, _ = load_module(recipe.name)
+    assert isinstance(module, Classifier)
+    test = load_mnist("test")
+    right = judge(module, test.images).predicted == test.labels
+    yield _metric("test accuracy", float(right.double().mean()), len(right), "MNIST test set")
+
+
+def denoiser_metrics(
+    recipe: Recipe, count: int = 10_000, quick: int = 2_000, seed: int = 10_000
+) -> Iterator[dict[str, Any]]:
+    """Class accuracy and Fréchet distance of what a denoiser generates.
+
+    The labels are those of the first `count` training digits, and those digits against the test
+    set give the floor: what real digits score at that sample size (training digits, which the
+    classifier has seen).
+    """
+    denoiser, _ = load(recipe.name)
+    judge_module, _ = load_module("classifier")
+    assert isinstance(judge_module, Classifier)
+    test = moments(judge(judge_module, load_mnist("test").images).features)
+    train = load_mnist("train")
+
+    def measure(n: int, sampler: str, steps: int, scale: float = 1.0) -> Iterator[dict[str, Any]]:
+        real = Dataset(train.images[:n], train.labels[:n])
+        label = real.labels.long()
+        floor = frechet_distance(moments(judge(judge_module, real.images).features), test)
+        images = sample_many(
+            denoiser.diffusion,
+            guided(denoiser, scale),
+            label,
+            steps=steps,
+            seed=seed,
+            sampler=sampler,
+        )
+        seen = judge(judge_module, images)
+        setting = f"{sampler}, {steps} steps, seed {seed}"
+        setting += f", guidance {scale:g}" if scale != 1 else ""
+        right = float((seen.predicted == label).double().mean())
+        distance = frechet_distance(moments(seen.features), test)
+        yield _metric("recognised as its class", right, n, setting)
+        yield _metric("Fréchet distance", distance, n, setting, reference=f"floor {floor:.3f}")
+        by_class = [
+            float((seen.predicted[label == k] == k).double().mean()) for k in range(CLASSES)
+        ]
+        worst = min(range(CLASSES), key=by_class.__getitem__)
+        count_of = int((label == worst).sum())
+        if n == count:
+            yield _metric(
+                "recognised, hardest class",
+                by_class[worst],
+                n,
+                f"{setting}, digit {worst}",
+                reference=f"{count_of} samples of it",
+            )
+
+    yield from measure(count, "ddim", 25)
+    yield from measure(quick, "ddim", 25, scale=1.5)
+    yield from measure(quick, "ddim", 50)
+    for sampler, steps in (("ddim", 10), ("ddpm", 50), ("dpmpp_2m", 25)):
+        yield from measure(quick, sampler, steps)
+
+
+METRICS: dict[str, Callable[[Recipe], Iterator[dict[str, Any]]]] = {
+    "classify": classifier_metrics,
+    "denoise": denoiser_metrics,
+}
+
+
+def _metric(name: str, value: float, samples: int, setting: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "value": value, "samples": samples, "setting": setting} | more
+
+
+def evaluate(recipe: Recipe, root: Path = PRETRAINED) -> dict[str, Any]:
+    """Measure a published network and write the figures (and the gallery) into its folder."""
+    module, card = load_module(recipe.name)
+    metrics = []
+    for metric in METRICS[recipe.task](recipe):
+        print(f"{metric['name']}: {metric['value']:.4f}  ({metric})", flush=True)
+        metrics.append(metric)
+    fields = card.fields | {"metrics": metrics}
+    if recipe.task == "denoise":
+        denoiser, _ = load(recipe.name)
+        label = torch.arange(10).repeat(GALLERY_ROWS)
+        digits = sample_digits(denoiser.diffusion, denoiser, label, steps=50, seed=7)
+        path = card.path / "gallery.png"
+        save_gallery(path, digits)
+        fields |= {"gallery_sha256": file_sha256(path)}
+    save_network(module, fields, card.path)
+    return fields
+
+
+def main() -> None:
+    """Command line: publish a training run (where there is one) and measure it."""
+    parser = argparse.ArgumentParser(prog="python -m diffusion_core.evaluation")
+    parser.add_argument("name", choices=sorted(RECIPES))
+    parser.add_argument("--publish", action="store_true", help="take the weights from runs/NAME")
+    arguments = parser.parse_args()
+    recipe = RECIPES[arguments.name]
+    if arguments.publish:
+        publish(recipe, RUNS / recipe.name)
+    started = time.perf_counter()
+    evaluate(recipe)
+    print(f"measured in {time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What to train: every network that ships is one record here, and its card repeats the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
+
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.networks import NETWORKS
+from diffusion_core.schedules import SCHEDULES
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run; two runs of one recipe on one machine are equal.
+
+    Attributes:
+        name: folder under pretrained/ and key in `RECIPES`.
+        task: key in `training.TASKS`: "denoise" or "classify".
+        network: key in `networks.NETWORKS`.
+        network_args: keyword arguments of the network.
+        schedule: key in `SCHEDULES` ("" where there is no diffusion).
+        T: steps of the diffusion.
+        parameterization: key in `PARAMETERIZATIONS`: what the network outputs.
+        weighting: key in `training.WEIGHTINGS`: what each step's squared error counts.
+        start_from: name of the recipe whose averaged weights it begins with, under a fresh
+            optimiser; "" begins with fresh weights.
+        label_dropout: how often the class is hidden, so that one network is also unconditional.
+        max_shift: largest random shift of a training picture, in pixels.
+        steps: optimiser steps.
+        batch: pictures per step, over all processes together.
+        learning_rate: peak; it rises over `warmup` steps and falls to 0 along a cosine.
+        warmup: steps.
+        weight_decay: decoupled (AdamW).
+        ema_decay: decay of the averaged weights, which are the ones shipped.
+        precision: of the forward pass: "float32" or "bfloat16" (autocast).
+        seed: of weights, data order, steps and noise.
+    """
+
+    name: str
+    task: str
+    network: str
+    network_args: dict[str, Any] = field(default_factory=dict)
+    schedule: str = ""
+    T: int = 0
+    parameterization: str = ""
+    weighting: str = "simple"
+    start_from: str = ""
+    label_dropout: float = 0.0
+    max_shift: int = 0
+    steps: int = 1000
+    batch: int = 128
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    weight_decay: float = 0.0
+    ema_decay: float = 0.999
+    precision: str = "bfloat16"
+    seed: int = 0
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights (from the global generator: seed it first)."""
+        return NETWORKS[self.network](**self.network_args)
+
+    @property
+    def diffusion(self) -> GaussianDiffusion:
+        """The process the network denoises.
+
+        Raises:
+            ValueError: for a recipe without a schedule.
+        """
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"the recipe {self.name!r} has no diffusion process")
+        return GaussianDiffusion(SCHEDULES[self.schedule](self.T))
+
+
+def _digits(target: str) -> tuple[Recipe, Recipe]:
+    """Recipes that differ in the prediction target alone, so that they can be compared.
+
+    Two stages. The first uses the plain loss. After it, digits-eps-simple drew 94 % of 1,000 digits
+    as asked (25 DDIM steps from noise), but 98.5 % of 600 when started at t = 720 from a noised
+    real digit: what was missing were the noisiest steps, which the plain loss on eps hardly counts.
+    The second stage counts them.
+    """
+    first = Recipe(
+        name=f"digits-{target}-simple",
+        task="denoise",
+        network="unet",
+        schedule="cosine",
+        T=1000,
+        parameterization=target,
+        label_dropout=0.1,
+        steps=12_000,
+        batch=64,
+        learning_rate=1e-3,
+        warmup=500,
+        ema_decay=0.9995,
+        seed=1,
+    )
+    second = replace(
+        first,
+        name=f"digits-{target}",
+        weighting="v",
+        start_from=first.name,
+        steps=3000,
+        learning_rate=4e-4,
+        warmup=100,
+        ema_decay=0.999,
+        seed=2,
+    )
+    return first, second
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        *_digits("eps"),
+        Recipe(
+            name="classifier",
+            task="classify",
+            network="classifier",
+            max_shift=2,
+            steps=4000,
+            batch=128,
+            weight_decay=1e-2,
+            ema_decay=0.998,
+        ),
+    )
+}

@@ -1,0 +1,335 @@
+"""How does a picture become noise, and why can we jump to any step?"""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+import torch
+
+from diffusion_core.forward import KEEP, SPREAD, forward_chain, forward_variance
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.schedules import SCHEDULES
+from diffusion_core.statistics import normality
+from pages.shared import chapter, load
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.explain import formula_and_code
+from pages.shared.palette import textcolor
+from pages.shared.pictures import as_bytes, choose_picture, shown_steps
+from pages.shared.player import Curve, Histogram, Panel, player
+
+DEFAULTS = {
+    "source": "gallery",
+    "digit": 3,
+    "variant": 1,
+    "schedule": "linear",
+    "T": 1000,
+    "seed": 0,
+    "keep": "sqrt(1 - beta)",
+    "spread": "sqrt(beta)",
+}
+BINS = 48
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def noising(
+    pixels: bytes,
+    shape: tuple[int, ...],
+    schedule: str,
+    T: int,
+    seed: int,
+    keep: str,
+    spread: str,
+) -> dict[str, np.ndarray]:
+    """Both ways of noising one picture, at the shown steps, with their numbers."""
+    image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(shape)
+    x0 = image.double() / 127.5 - 1
+    steps = shown_steps(T, shape)
+    diffusion = GaussianDiffusion(SCHEDULES[schedule](T))
+    generator = torch.Generator().manual_seed(seed)
+    chain = forward_chain(diffusion.schedule, x0, generator, keep=keep, spread=spread)[steps]
+    eps = torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
+    jump = diffusion.q_sample(x0.expand(chain.shape), steps, eps.expand(chain.shape))
+    rows = chain.flatten(1)
+    a, sigma = (rate.flatten() for rate in diffusion.rates(steps, rows))
+    edges = torch.linspace(-3, 3, BINS + 1, dtype=torch.float64)
+    places = torch.bucketize(rows, edges[1:-1])
+    counts = torch.zeros(len(rows), BINS).scatter_add_(
+        1, places, torch.where(rows.abs() <= 3, 1.0, 0.0).float()
+    )
+    return {
+        "chain": as_bytes(chain),
+        "jump": as_bytes(jump),
+        "signal": a.numpy(),
+        "noise": sigma.numpy(),
+        "deviation": rows.std(1).numpy(),
+        "deviation_jump": jump.flatten(1).std(1).numpy(),
+        "distance": normality(rows).distance.numpy(),
+        "counts": counts.numpy(),
+    }
+
+
+@st.fragment
+def exhibit() -> None:
+    """The picture, its way into noise, and the controls."""
+    stage, controls = st.columns([5, 2], gap="large")
+    with controls:
+        picture = choose_picture()
+        schedule = st.selectbox(
+            "Noise schedule", list(SCHEDULES), key="schedule", bind="query-params"
+        )
+        with st.expander("More: break the formula"):
+            keep = st.segmented_control(
+                "Each step multiplies the picture by",
+                list(KEEP),
+                key="keep",
+                default=DEFAULTS["keep"],
+                required=True,
+                bind="query-params",
+                format_func={"sqrt(1 - beta)": "√(1−β)", "1": "1"}.get,
+            )
+            spread = st.segmented_control(
+                "… and adds noise times",
+                list(SPREAD),
+                key="spread",
+                default=DEFAULTS["spread"],
+                required=True,
+                bind="query-params",
+                format_func={"sqrt(beta)": "√β", "beta": "β"}.get,
+            )
+            T = st.select_slider(
+                "Number of steps T", [10, 100, 1000], value=1000, key="T", bind="query-params"
+            )
+            seed = st.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
+    pixels = picture.pixels
+    told = noising(pixels.tobytes(), pixels.shape, schedule, T, seed, keep, spread)
+    steps = shown_steps(T, pixels.shape)
+    critical = normality(torch.zeros(pixels.size)).critical
+    broken = broken_parts(keep, spread)
+    rates = "how much of each is left"
+    curves = [
+        Curve("signal √ᾱ", told["signal"], "x0", rates, 0, 1, digits=3),
+        Curve("noise √(1−ᾱ)", told["noise"], "eps", rates, 0, 1, digits=3),
+    ]
+    if schedule != "linear":
+        straight = GaussianDiffusion(SCHEDULES["linear"](T)).schedule.alpha_bar[steps]
+        curves += [
+            Curve("linear", straight.sqrt().numpy(), "x0", rates, 0, 1, ghost=True),
+            Curve("linear", (1 - straight).sqrt().numpy(), "eps", rates, 0, 1, ghost=True),
+        ]
+    top = max(2.0, float(told["deviation"].max()))
+    with stage:
+        player(
+            [
+                Panel(
+                    "$x_t$, step by step",
+                    f"{picture.about}, noised one small step at a time",
+                    told["chain"],
+                    badge=", ".join(broken),
+                ),
+                Panel("$x_t$, one jump", f"{picture.about}, noised in one jump", told["jump"]),
+            ],
+            histograms=[
+                Histogram(
+                    "pixels, step by step",
+                    "histogram of the pixel values, beside the bell curve of standard noise",
+                    told["counts"],
+                )
+            ],
+            curves=[
+                *curves,
+                Curve("step by step", told["deviation"], "q", SPREAD_CHART, 0, top, line=1),
+                Curve("one jump", told["deviation_jump"], "xt", SPREAD_CHART, 0, top),
+                Curve("distance", told["distance"], "p", DISTANCE_CHART, 0, 0.5),
+                Curve(
+                    "limit for noise",
+                    np.full(len(steps), critical),
+                    "xt",
+                    DISTANCE_CHART,
+                    0,
+                    0.5,
+                    digits=3,
+                ),
+            ],
+            key="forward_player",
+            scale=6,
+            total=len(steps),
+            captions=[
+                f"t = {t} of {T} · signal {s:.3f} · noise {n:.3f}"
+                for t, s, n in zip(steps.tolist(), told["signal"], told["noise"], strict=True)
+            ],
+            ends=("t = 0: the picture", f"t = {T}: noise"),
+            autoplay=True,
+            rest=round(0.27 * (len(steps) - 1)),
+            hold=True,
+            report_frame=False,
+            label="Noising, over the steps t",
+        )
+        every = f"Every {T // (len(steps) - 1)}th step is shown. " if T >= len(steps) else ""
+        st.caption(
+            f"{every}Distance: the largest gap between the distribution of these pixels and the "
+            f"bell curve N(0, 1), from 0 to 1. Of pure noise, 95 in 100 pictures stay below "
+            f"{critical:.3f}."
+        )
+        if broken:
+            chapter.prose(f"**Broken on purpose**, left picture: {step_formula(keep, spread)}")
+
+
+SPREAD_CHART = "spread of the pixels (std)"
+DISTANCE_CHART = "distance to pure noise"
+
+
+def broken_parts(keep: str, spread: str) -> list[str]:
+    """What is wrong with the chosen factors, in a few words each; empty when all is right."""
+    wrong = []
+    if keep != DEFAULTS["keep"]:
+        wrong.append("broken: × 1 instead of × √(1−β)")
+    if spread != DEFAULTS["spread"]:
+        wrong.append("broken: noise × β instead of × √β")
+    return wrong
+
+
+def step_formula(keep: str, spread: str) -> str:
+    """One step with the chosen factors as TeX, the wrong ones in the colour of losses."""
+    factor = r"\sqrt{1-\beta_t}" if keep == DEFAULTS["keep"] else textcolor("bits", "1")
+    noise = r"\sqrt{\beta_t}" if spread == DEFAULTS["spread"] else textcolor("bits", r"\beta_t")
+    return rf"$x_t = {factor}\;x_{{t-1}} + {noise}\;\epsilon_t$"
+
+
+def index_table(name: str, T: int, rows: int = 3) -> str:
+    """Which place of an array holds which step, as Markdown."""
+    alpha_bar = SCHEDULES[name](T).alpha_bar
+    lines = ["| t | ᾱ here | in most code |", "|---|---|---|", "| 0 | 1 | (not stored) |"]
+    for t in (*range(1, rows), T):
+        lines.append(f"| {t} | {float(alpha_bar[t]):.6f} | `alphas_cumprod[{t - 1}]` |")
+    return "\n".join(lines)
+
+
+def page() -> None:
+    """Lay out the page."""
+    linear = SCHEDULES["linear"](1000)
+    last = float(linear.alpha_bar[1000])
+    faded = float(forward_variance(linear, 0.4, spread="beta")[-1].sqrt())
+    chapter.header("Forward process", defaults=DEFAULTS)
+    chapter.prose(
+        "A picture x₀ gets a small dose of noise, a thousand times over; t counts the doses. At "
+        "the end nothing of it can be seen. Everything else in diffusion undoes this."
+    )
+    chapter.question(
+        "One picture gets a thousand small doses of noise, another one big dose. "
+        "Which ends up noisier?",
+        {
+            "The thousand small doses": "Each dose is faded by all the steps after it, like the "
+            "picture itself. What is left of all doses has the variance 1−ᾱ, and the one big dose "
+            "has exactly that. The two pictures differ in their grain "
+            "and agree in everything that can be measured about it: compare the two curves of the "
+            "spread below.",
+            "The one big dose": "It has exactly the variance that is left of all the small doses, "
+            "1−ᾱ. Compare the two curves of the spread below: they lie on each other.",
+            "Neither": "Variances of independent doses add up, and a sum of normal numbers is "
+            "normal again. So a thousand steps can be replaced by one jump with the variance that "
+            "is left of all of them, and training needs only the jump.",
+        },
+        answer="Neither",
+    )
+    chapter.look()
+    exhibit()
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    chapter.prose(
+        "β is the variance of one dose; with most schedules it grows with t. ᾱ is the share of the "
+        "picture's variance that is left after t doses: the product of all 1−β so far. ε is "
+        "standard noise, independent for every pixel, and N(m, v) is the bell curve with mean m "
+        "and variance v."
+    )
+    formula_and_code(forward_chain, GaussianDiffusion.q_step, GaussianDiffusion.q_sample)
+
+    chapter.why(
+        [
+            Confusion(
+                "Is β the variance of the noise, or its standard deviation?",
+                "It is the variance. The noise is multiplied by √β. Take β itself, and the doses "
+                "are far too small: the picture fades to gray instead of drowning in noise, and "
+                f"the spread of the pixels ends near {faded:.2f} instead of 1.",
+                {"spread": "beta"},
+                "The left picture fades to gray, and its spread falls; the right one is as it "
+                "should be.",
+            ),
+            Confusion(
+                "Why is the picture multiplied by √(1−β), and not left as it is?",
+                "Without it every step adds variance and none is taken away, so the spread grows "
+                "without end. With it, variance 1 stays 1: (1−β)·1 + β = 1. A digit starts lower, "
+                "because most of it is black, and is pulled up to 1.",
+                {"keep": "1"},
+                "The spread of the left picture passes 1, then 3, and goes on growing.",
+            ),
+            Confusion(
+                "Why can we jump straight to any t?",
+                "Each step is linear, and a sum of independent "
+                + term("normal", "distributed along the bell curve N(m, v)")
+                + " numbers is normal. All the factors √(1−β) multiply to √ᾱ. Each dose is faded "
+                "by the factors after it, and what is left of all doses has the variance 1−ᾱ. Here "
+                "it is with ten steps: the left picture took every "
+                "one, the right one jumped, and their spreads agree up to chance.",
+                {"T": 10},
+                "Ten big steps on the left, one jump on the right: the two spreads lie on each "
+                "other at every t.",
+            ),
+            Confusion(
+                "Does time start at 0 or at 1?",
+                "Here t = 0 is the clean picture, so ᾱ₀ = 1 and the first noisy picture is x₁, as "
+                "in the papers. Most code keeps arrays without the clean picture, so its index is "
+                "one less. For the linear schedule with T = 1000:\n\n"
+                + index_table("linear", 1000)
+                + "\n\nOne place off, and every coefficient belongs to the wrong step.",
+            ),
+            Confusion(
+                "Is the last picture pure noise?",
+                f"Nearly. With the linear schedule ᾱ at T = 1000 is {last:.1e}: a signal rate of "
+                f"{last**0.5:.4f}. That is too little to see, and too little for the distance to "
+                "the bell curve. Sampling starts from exact noise and so makes a very small "
+                "mistake at its first step.",
+                {"schedule": "linear"},
+                "Go to the end: the distance stays below the limit for noise, though the signal "
+                "is not quite 0.",
+            ),
+        ]
+    )
+    chapter.try_this(
+        [
+            Experiment(
+                "Remove the √(1−β)",
+                "the spread passes 3 and goes on growing: the variance explodes.",
+                {"keep": "1"},
+            ),
+            Experiment(
+                "Switch to the cosine schedule",
+                "the digit stays readable for longer: signal and noise cross later than the pale "
+                "lines of the linear schedule do.",
+                {"schedule": "cosine"},
+            ),
+            Experiment(
+                "Draw a digit of your own",
+                "it drowns like any other picture; the process knows nothing of digits.",
+                {"source": "draw"},
+            ),
+        ]
+    )
+    chapter.sources(
+        [
+            Source(
+                "Ho, Jain, Abbeel 2020, Denoising Diffusion Probabilistic Models",
+                "eq. 2 and 4",
+                "https://arxiv.org/abs/2006.11239",
+            ),
+            Source(
+                "Nichol, Dhariwal 2021, Improved DDPM",
+                "section 3.2, eq. 17",
+                "https://arxiv.org/abs/2102.09672",
+            ),
+            Source("Sohl-Dickstein et al. 2015", "section 2.1", "https://arxiv.org/abs/1503.03585"),
+        ]
+    )
+    load.settle()
+
+
+page()

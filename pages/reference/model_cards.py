@@ -1,0 +1,19 @@
+"""Model cards: what every shipped network is, how it was made, and how good it is."""
+
+from pathlib import Path
+
+from pages.shared import cards, chapter
+
+chapter.header("Model cards")
+chapter.prose(
+    "Every network in this app was trained for it, and comes with a card: what it was trained on "
+    "and for how long, what was measured on data it had never seen, and what it can't do. A number "
+    "without its sample count says little, so each one has its own."
+)
+found = cards.read_cards(Path("pretrained"))
+if not found:
+    chapter.prose(
+        "No trained network is here yet. Once one lies in `pretrained/`, its card appears."
+    )
+for card in found:
+    cards.draw_card(card)

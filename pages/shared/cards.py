@@ -1,0 +1,197 @@
+"""Reading and drawing the cards in pretrained/*/card.json; a broken card becomes a sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from PIL import Image
+
+from pages.shared.chapter import prose
+
+_SHOWN = {  # key -> label, in the order they are read
+    "parameters": "Parameters",
+    "bytes": "File size",
+    "dtype": "Number format",
+    "data": "Trained on",
+    "licence": "Data licence",
+    "steps": "Training steps",
+    "images_seen": "Pictures seen",
+    "wall_seconds": "Training time",
+    "machine": "Machine",
+    "seed": "Seed",
+    "sha256": "SHA-256 of the weights",
+}
+_METRIC_COLUMNS = {
+    "name": "Measured",
+    "value": "Value",
+    "samples": "Samples",
+    "setting": "Setting",
+    "reference": "Compare with",
+}
+_GALLERY_WIDTH = 400  # pixels at most, unless the picture itself is wider
+_ELSEWHERE = {"name", "title", "status", "recipe", "metrics", "limits", "history"}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One network's folder: its fields, or the sentence that says why they can't be read."""
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    gallery: Path | None = None
+    problem: str | None = None
+
+
+def read_cards(folder: Path) -> list[ModelCard]:
+    """Read the card of every network under `folder`, by name; never raises for a bad card."""
+    if not folder.is_dir():
+        return []
+    return [_read_card(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+
+
+def _read_card(folder: Path) -> ModelCard:
+    gallery = folder / "gallery.png"
+    shown = gallery if gallery.is_file() else None
+    try:
+        fields = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ModelCard(folder.name, gallery=shown, problem="it has no card.json.")
+    except (OSError, ValueError):  # ValueError: not JSON, or not UTF-8
+        return ModelCard(folder.name, gallery=shown, problem="its card.json can't be read as JSON.")
+    if not isinstance(fields, dict):
+        return ModelCard(folder.name, gallery=shown, problem="its card.json is not a JSON object.")
+    return ModelCard(folder.name, fields, shown)
+
+
+def draw_card(card: ModelCard) -> None:
+    """Draw one card: title, gallery beside the facts, metrics, limits, then recipe and history."""
+    with st.container(border=True, key=f"card_{card.name}"):
+        st.subheader(plain(card.fields.get("title") or card.name), anchor=card.name)
+        st.caption(f"`{card.name}`{_status(card.fields.get('status'))}")
+        if card.problem:
+            prose(f"This network can't be described: {card.problem}")
+            return
+        facts = st.container()
+        if card.gallery is not None:
+            left, facts = st.columns([2, 3], gap="medium")
+            with left:
+                _draw_gallery(card.gallery, card.name)
+        facts.html(_facts(card.fields))
+        _draw_metrics(card.fields.get("metrics"))
+        _draw_limits(card.fields.get("limits"))
+        for key, label in (("recipe", "The recipe"), ("history", "How it got here")):
+            if card.fields.get(key):
+                with st.expander(label):
+                    st.code(json.dumps(card.fields[key], indent=2, ensure_ascii=False), "json")
+
+
+def plain(value: object) -> str:
+    """One value as a person writes it."""
+    if value is None:
+        return "not stated"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if math.isfinite(value) else str(value)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours and minutes."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _value(key: str, value: object) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and key == "bytes":
+        return f"{value / 1e6:,.1f} MB"
+    if is_number and key == "wall_seconds":
+        return duration(value)
+    if is_number and key == "seed":
+        return str(value)
+    return plain(value)
+
+
+def _status(status: object) -> str:
+    if status == "partial":
+        return " · partial: its training is not finished, and its numbers are to improve"
+    return f" · {plain(status)}" if status else ""
+
+
+def _facts(fields: Mapping[str, Any]) -> str:
+    known = [(label, _value(key, fields[key])) for key, label in _SHOWN.items() if key in fields]
+    unknown = [
+        (key.replace("_", " ").capitalize(), plain(value))
+        for key, value in fields.items()
+        if key not in _SHOWN and key not in _ELSEWHERE
+    ]
+    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in known + unknown)
+    return f'<dl class="facts">{rows}</dl>' if rows else "<p>The card states nothing more.</p>"
+
+
+def _draw_gallery(path: Path, name: str) -> None:
+    try:
+        with Image.open(path) as picture:
+            width = picture.width
+            picture.verify()
+    except (OSError, ValueError, SyntaxError):  # SyntaxError: how Pillow calls a damaged PNG
+        st.caption("Its gallery can't be shown: the file is not a readable picture.")
+        return
+    st.image(
+        str(path),
+        output_format="PNG",
+        width=width * max(1, _GALLERY_WIDTH // width),  # whole-number magnification
+        alt=f"Pictures made by {name}",
+    )
+    st.caption("Made by the network itself.")
+
+
+def _draw_metrics(metrics: object) -> None:
+    rows = [m for m in metrics if isinstance(m, dict)] if isinstance(metrics, list) else []
+    if not rows:
+        st.caption("Nothing was measured yet.")
+        return
+    head = "".join(f"<th scope='col'>{label}</th>" for label in _METRIC_COLUMNS.values())
+    body = "".join(f"<tr>{_metric_cells(row)}</tr>" for row in rows)
+    st.html(
+        '<div class="scroll" tabindex="0" role="region" aria-label="Measurements">'
+        f'<table class="metrics"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def _metric_cells(metric: Mapping[str, Any]) -> str:
+    cells = []
+    for key in _METRIC_COLUMNS:
+        text = plain(metric[key]) if metric.get(key) is not None else ""
+        if key == "value" and metric.get("unit"):
+            text += f" {plain(metric['unit'])}"
+        cells.append(f"<td>{escape(text)}</td>")
+    more = {k: v for k, v in metric.items() if k not in _METRIC_COLUMNS and k != "unit"}
+    if more:
+        note = "; ".join(f"{k.replace('_', ' ')}: {plain(v)}" for k, v in more.items())
+        cells[-1] = cells[-1].replace("</td>", f" <small>{escape(note)}</small></td>")
+    return "".join(cells)
+
+
+def _draw_limits(limits: object) -> None:
+    items = [limits] if isinstance(limits, str) else limits
+    if isinstance(items, list) and items:
+        rows = "".join(f"<li>{escape(plain(item))}</li>" for item in items)
+        st.html(
+            f'<h4 class="limits">What to know before trusting it</h4><ul class="limits">{rows}</ul>'
+        )

@@ -1,0 +1,235 @@
+"""The bones that every page shares: title, question, why?, try this, sources.
+
+A page, from top to bottom:
+
+>>> chapter.header("Reverse sampling", defaults={"steps": 50, "eta": 0.0})
+>>> chapter.question("What is left of ...?", {"Nothing": "...", "Noise": "..."}, answer="Noise")
+>>> steps = st.slider("Steps", 1, 100, 50, key="steps", bind="query-params")  # the exhibit
+>>> explain.formula_and_code(GaussianDiffusion.q_sample)
+>>> chapter.why([chapter.Confusion("...", "...", state={"eta": 1.0})])
+>>> chapter.try_this([chapter.Experiment("...", "...", state={"steps": 5})])
+>>> chapter.sources([chapter.Source("Ho et al. 2020", "eq. 4", "https://arxiv.org/abs/2006.11239")])
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from zlib import crc32
+
+import streamlit as st
+
+from pages.shared.state import (
+    apply_state,
+    looking,
+    remember_defaults,
+    remember_link,
+    reset_state,
+    show_state,
+    stop_looking,
+    unheeded_link,
+)
+from pages.shared.toolbar import presenting, toolbar
+
+__all__ = [
+    "Confusion",
+    "Experiment",
+    "Source",
+    "apply_state",
+    "header",
+    "look",
+    "presenting",
+    "prose",
+    "question",
+    "report_link",
+    "reset_state",
+    "show_state",
+    "sources",
+    "term",
+    "toolbar",
+    "try_this",
+    "why",
+]
+
+_CSS = Path(__file__).with_name("chapter.css")
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A thing that people get wrong, as they would say it.
+
+    Args:
+        asks: the confusion, one short line.
+        answer: Markdown; may hold `term(...)`.
+        state: control values that let the reader see the answer; none for prose only.
+        look: what to look at then, said above the exhibit.
+        show: label of the button that sets them.
+        asked_in: where people asked this, e.g. "improved-diffusion #64".
+    """
+
+    asks: str
+    answer: str
+    state: Mapping[str, object] | None = None
+    look: str = ""
+    show: str = "Show me"
+    asked_in: str | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Something to try, with what will happen.
+
+    Args:
+        do: the experiment, one short line; it is the button's label.
+        expect: what the reader will see, and the reason.
+        state: control values; every control not named goes back to its default.
+    """
+
+    do: str
+    expect: str
+    state: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A paper or thread, and where in it."""
+
+    title: str
+    where: str = ""
+    url: str | None = None
+
+
+def header(title: str, *, defaults: Mapping[str, object] | None = None) -> None:
+    """Draw the page's title with its tools.
+
+    Args:
+        title: the page's name.
+        defaults: key -> value of every control that "reset" puts back.
+    """
+    remember_link()
+    remember_defaults(defaults or {})
+    st.html(_CSS)
+    with st.container(
+        key="chapter_header",
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+    ):
+        st.title(title, anchor=False, width="content")
+        with st.container(horizontal=True, gap="small", width="content", key="chapter_tools"):
+            toolbar()
+
+
+def question(text: str, options: Mapping[str, str], *, answer: str, key: str = "") -> None:
+    """Ask for a prediction, then say why it holds or doesn't. Never blocks the exhibit.
+
+    Args:
+        text: the question, one sentence.
+        options: each possible answer -> why it is right or wrong (Markdown).
+        answer: the right one.
+        key: the session key of the guess, made from the question if it isn't given. Unlike a
+            control's, it is not in the address: a shared link must not give the answer away.
+
+    Raises:
+        ValueError: if `answer` is not among the options.
+    """
+    if answer not in options:
+        raise ValueError(f"the answer {answer!r} is not one of {list(options)}")
+    _ask(text, options, answer, key or f"guess_{crc32(text.encode()):08x}")
+
+
+@st.fragment  # a guess must not disturb the exhibit
+def _ask(text: str, options: Mapping[str, str], answer: str, key: str) -> None:
+    with st.container(key=f"chapter_question_{key}", gap="xsmall"):
+        guess = st.pills(f":gray[Predict.] {text}", list(options), key=key, persist_state="session")
+        if guess is not None:
+            verdict = "Yes." if guess == answer else "Not quite."
+            prose(f"**{verdict}** {options[guess]}")
+
+
+def look() -> None:
+    """Repeat what a Why or a Try asked the reader to look at, above the exhibit it set."""
+    text = looking()
+    if not text:
+        return
+    with st.container(
+        key="chapter_look", horizontal=True, vertical_alignment="center", gap="small"
+    ):
+        st.markdown(f":material/visibility: {text}")
+        st.button("Got it", key="look_done", type="tertiary", on_click=stop_looking)
+
+
+def why(items: Sequence[Confusion]) -> None:
+    """List confusions; each opens to its answer and to a setting of the exhibit that shows it."""
+    st.subheader("Why?", anchor="why")
+    for number, item in enumerate(items):
+        with st.expander(item.asks):
+            prose(item.answer)
+            if item.asked_in:
+                st.caption(f"Asked in {item.asked_in}")
+            if item.state is not None:
+                st.button(
+                    item.show,
+                    key=f"why_{number}",
+                    icon=":material/arrow_upward:",
+                    on_click=show_state,
+                    args=(item.state, item.look),
+                )
+
+
+def try_this(items: Sequence[Experiment]) -> None:
+    """List experiments: a button that sets the controls, and what to expect."""
+    st.subheader("Try this", anchor="try-this")
+    for number, item in enumerate(items):
+        left, right = st.columns([2, 3], vertical_alignment="center")
+        left.button(
+            item.do,
+            key=f"try_{number}",
+            icon=":material/arrow_upward:",
+            on_click=show_state,
+            args=(item.state, f"{item.do}: {item.expect}"),
+            width="stretch",
+        )
+        with right:
+            prose(f"**Expect:** {item.expect}")
+
+
+def report_link() -> None:
+    """Say which wishes of the opened link the page could not follow; call it at the page's end.
+
+    Every control has been drawn by then, so what could not be set has been dropped.
+    """
+    for sentence in unheeded_link():
+        st.toast(_literal(sentence), icon=":material/link_off:", duration="infinite")
+
+
+def sources(items: Sequence[Source]) -> None:
+    """List papers with the place in them: the last bone, so `report_link` is called here."""
+    report_link()
+    st.subheader("Sources", anchor="sources")
+    lines = []
+    for item in items:
+        title = f"[{item.title}]({item.url})" if item.url else item.title
+        lines.append(f"- {title}, {item.where}" if item.where else f"- {title}")
+    prose("\n".join(lines))
+
+
+def _literal(text: str) -> str:
+    """Text that Markdown shows as it is: it comes out of an address, and may hold anything."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|$:~-])", r"\\\1", text)
+
+
+def prose(text: str) -> None:
+    """Write Markdown that may hold `term(...)`; the style sheet sets it to reading width."""
+    st.markdown(text, unsafe_allow_html=True)
+
+
+def term(word: str, gist: str) -> str:
+    """A word with a hover note, as HTML for `prose`: shown on hover, on focus and when tapped."""
+    return (
+        f'<span class="term" tabindex="0">{escape(word)}'
+        f'<span class="gist" role="tooltip">{escape(gist)}</span></span>'
+    )

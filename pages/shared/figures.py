@@ -1,0 +1,115 @@
+"""Arrays to charts: frameless, lines named where they run instead of in a legend. No Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from pages.shared.palette import COLORS
+
+CONFIG = {"displayModeBar": False, "scrollZoom": False}
+"""For `st.plotly_chart(config=...)`: a chart to read, not to operate."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart.
+
+    Attributes:
+        label: set beside the line in its colour.
+        x: [n].
+        y: [n]; values that a logarithmic axis can't show leave a gap.
+        color: a key of `COLORS`.
+        at: where along the line its label stands, as an index.
+        anchor: which side of the label is at that place: "left", "center" or "right".
+        shift: pixels that the label stands above the line; negative is below.
+        dash: plotly's name of the line's pattern.
+        width: pixels.
+    """
+
+    label: str
+    x: np.ndarray
+    y: np.ndarray
+    color: str
+    at: int
+    anchor: str = "left"
+    shift: int = 12
+    dash: str = "solid"
+    width: float = 2
+
+
+def line_chart(
+    lines: Sequence[Line],
+    *,
+    x_title: str,
+    y_title: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    y_range: tuple[float, float] | None = None,
+    height: int = 300,
+) -> go.Figure:
+    """Lines over one axis, each with its name beside it.
+
+    Args:
+        lines: what is drawn, the last on top.
+        x_title: name and unit of the horizontal axis.
+        y_title: name and unit of the vertical axis, set above it.
+        log_x: whether the horizontal axis is logarithmic.
+        log_y: whether the vertical axis is logarithmic.
+        y_range: ends of the vertical axis, in its unit; None for all there is.
+        height: pixels.
+    """
+    figure = go.Figure()
+    for line in lines:
+        y = np.where(line.y > 0, line.y, np.nan) if log_y else line.y
+        figure.add_scatter(
+            x=line.x,
+            y=y,
+            mode="lines" if len(line.x) > 20 else "lines+markers",
+            name=line.label,
+            line={"color": COLORS[line.color], "dash": line.dash, "width": line.width},
+            hovertemplate="%{x}: %{y:.4g}",
+        )
+        where = float(line.x[line.at]), float(y[line.at])
+        if not np.isfinite(where[1]):
+            continue  # a name can't stand where its line isn't
+        figure.add_annotation(
+            x=np.log10(where[0]) if log_x else where[0],
+            y=np.log10(where[1]) if log_y else where[1],
+            text=f"<b>{line.label}</b>",
+            font={"color": COLORS[line.color], "size": 14},
+            showarrow=False,
+            xanchor=line.anchor,
+            yanchor="middle",
+            yshift=line.shift,
+        )
+    quiet = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True}
+    quiet["tickfont"] = {"size": 12}
+    powers = {"dtick": 1, "exponentformat": "power", "showexponent": "all"}
+    figure.update_xaxes(
+        title={"text": x_title, "standoff": 8},
+        type="log" if log_x else "linear",
+        **({"dtick": 1} if log_x else {}),
+        **quiet,
+    )
+    figure.update_yaxes(
+        type="log" if log_y else "linear",
+        nticks=5,
+        range=None if y_range is None else [*(np.log10(y_range) if log_y else y_range)],
+        **(powers if log_y else {}),
+        **(quiet | {"showgrid": True}),
+    )
+    figure.update_layout(
+        # Above the axis, not along it: read without turning the head.
+        title={"text": y_title, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        height=height,
+        margin={"l": 48, "r": 12, "t": 40, "b": 44},
+        showlegend=False,
+        hovermode="x unified",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure

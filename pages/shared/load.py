@@ -1,0 +1,86 @@
+"""Everything that is kept between reruns: networks, galleries, default runs. One place, bounded.
+
+Caches are keyed on primitives, and what they hold is shared by all sessions and never changed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+import torch
+
+from diffusion_core import datasets
+from diffusion_core.checkpoints import Card, CheckpointError, load
+from diffusion_core.denoisers import NetworkDenoiser
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the network …")
+def network(name: str) -> tuple[NetworkDenoiser, Card]:
+    """A shipped network with its card.
+
+    Raises:
+        CheckpointError: when it is missing or was tampered with.
+    """
+    denoiser, card = load(name)
+    if next(denoiser.module.parameters()).device.type == "cpu":
+        cores = usable_cores()
+        torch.set_num_threads(1)  # the pool's threads are the parallelism; see NetworkDenoiser
+        pool = ThreadPoolExecutor(cores, thread_name_prefix="network")
+        denoiser = replace(denoiser, pool=pool, parts=cores)
+    settle()
+    return denoiser, card
+
+
+def network_or_stop(name: str) -> tuple[NetworkDenoiser, Card]:
+    """A shipped network; where there is none the page says so and ends."""
+    try:
+        return network(name)
+    except CheckpointError as error:
+        st.error(str(error), icon=":material/cloud_off:")
+        st.page_link(
+            "pages/gaussian/forward_process.py", label="The forward process needs no network"
+        )
+        st.stop()
+
+
+def usable_cores() -> int:
+    """Cores this process may run on: fewer than the machine has where they are shared out."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@st.cache_resource(show_spinner=False)
+def gallery() -> datasets.Dataset:
+    """The digits that the shipped network generated, or an empty set where the sheet is missing."""
+    try:
+        return datasets.load_gallery()
+    except datasets.DataError:
+        empty = torch.zeros(0, 28, 28, dtype=torch.uint8)
+        return datasets.Dataset(empty, empty[:, 0, 0])
+
+
+def gallery_digit(label: int, row: int) -> np.ndarray:
+    """One digit of the gallery, uint8 [28, 28]; black where the gallery is missing."""
+    sheet = gallery()
+    index = 10 * row + label
+    if index >= len(sheet.images):
+        return np.zeros((28, 28), np.uint8)
+    return sheet.images[index].numpy().copy()  # the sheet is every session's
+
+
+@st.cache_resource(show_spinner=False)
+def settle() -> None:
+    """Take everything imported so far out of the garbage collector's sight, once.
+
+    Streamlit's own collection after every script run is off (`runner.postScriptGC`): with torch
+    imported it walks a million objects and adds about 50 ms to every answer. Python's ordinary
+    collector goes on; frozen objects are those that live until the process ends anyway.
+    """
+    gc.collect()
+    gc.freeze()

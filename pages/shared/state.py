@@ -1,0 +1,120 @@
+"""Setting a page's controls from code: for links, experiments, reset and presentation mode.
+
+How `bind="query-params"` behaves (Streamlit 1.67, tried in Chromium):
+
+- The widget's `key` is the parameter's name. Sliders, number and text inputs, checkboxes, toggles,
+  radios, selectboxes, multiselects, pills, segmented controls, tabs, expanders, date, time and
+  colour inputs take it; buttons, uploads and components don't.
+- A value equal to the default is not in the address. A value that isn't allowed (out of range, an
+  unknown option, the wrong type) is dropped, not clamped: the widget shows its default and the
+  address is cleaned. A float for an integer slider is cut off: 5.7 becomes 5.
+- Options appear in the address as their formatted label and are matched to the letter.
+- A toggle reads `true` and `false`, not `1`.
+- `st.query_params[key] = ...` raises for a bound key. Set `st.session_state[key]` in a callback
+  (that is, before the widget is drawn): widget and address follow, moves by hand are kept.
+- Deleting the key is no reset: the widget then takes what the page was opened with. Reset by
+  setting defaults, as `reset_state` does.
+- A bound value survives a visit to another page, and a page that uses the same key gets it: keys
+  that mean different things must differ between pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+_DEFAULTS = "_page_defaults"
+_JUMPS = "_page_jumps"
+_LINK = "_link_opened"
+_LOOK = "_look_at"
+_OWN = {"present"}  # parameters that are no control's
+_MOST_SENTENCES = 5
+
+
+def remember_defaults(defaults: Mapping[str, object]) -> None:
+    """Note what each control of this page is set to when nobody has touched it."""
+    if st.session_state.get(_DEFAULTS) != dict(defaults):
+        stop_looking()  # another page
+    st.session_state[_DEFAULTS] = dict(defaults)
+
+
+def has_defaults() -> bool:
+    """Whether this page has controls to reset."""
+    return bool(st.session_state.get(_DEFAULTS))
+
+
+def remember_link() -> None:
+    """Note what the address asked for when this session was opened, before any control drops it."""
+    if _LINK not in st.session_state:
+        st.session_state[_LINK] = st.query_params.to_dict()
+
+
+def unheeded_link() -> list[str]:
+    """Say, once per session, which parts of the opened link could not be followed.
+
+    To be called when all controls have been drawn: by then Streamlit has dropped from the address
+    what they can't be set to.
+    """
+    asked, defaults = st.session_state.get(_LINK, {}), st.session_state.get(_DEFAULTS, {})
+    st.session_state[_LINK] = {}
+    sentences = []
+    for key, value in list(asked.items())[:_MOST_SENTENCES]:
+        shown = f"“{key}={value}”" if len(value) <= 40 else f"“{key}={value[:40]}…”"
+        if key in defaults:
+            used = st.session_state.get(key, defaults[key])
+            if key not in st.query_params and not _same(used, value):
+                sentences.append(
+                    f"The link asks for {shown}, which is not possible; {used} is used."
+                )
+        elif key not in _OWN:
+            sentences.append(f"The link asks for {shown}, which this page does not know.")
+    return sentences
+
+
+def _same(used: object, written: str) -> bool:
+    """Whether a control's value is what the address says, written some other way."""
+    try:
+        return float(str(used)) == float(written)
+    except ValueError:
+        return str(used).casefold() == written.casefold()
+
+
+def apply_state(**values: object) -> None:
+    """Set controls by key; the others stay. To be called from a callback, before they are drawn."""
+    for key, value in values.items():
+        st.session_state[key] = value
+
+
+def reset_state() -> None:
+    """Put every control that the page's header knows of back to its default."""
+    stop_looking()
+    apply_state(**st.session_state.get(_DEFAULTS, {}))
+
+
+def show_state(values: Mapping[str, object], look: str = "") -> None:
+    """Go to one setting of the exhibit: defaults, then `values`, then scroll up to look at it.
+
+    Args:
+        values: control values.
+        look: what to look at there; `looking` gives it back until another setting is asked for.
+    """
+    reset_state()
+    apply_state(**values)
+    st.session_state[_LOOK] = look
+    st.session_state[_JUMPS] = jumps() + 1
+
+
+def looking() -> str:
+    """What the reader was last told to look at, "" for nothing."""
+    return str(st.session_state.get(_LOOK, ""))
+
+
+def stop_looking() -> None:
+    """Forget what the reader was told to look at."""
+    st.session_state[_LOOK] = ""
+
+
+def jumps() -> int:
+    """How often `show_state` asked for the exhibit to be brought into view."""
+    return int(st.session_state.get(_JUMPS, 0))

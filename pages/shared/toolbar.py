@@ -1,0 +1,66 @@
+"""The three tools of every page: copy link, reset, presentation mode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.shared.state import has_defaults, jumps, reset_state
+
+_PRESENT = "present"
+_HERE = Path(__file__).parent
+
+
+def _read(name: str) -> str:
+    return (_HERE / "components" / name).read_text(encoding="utf-8")
+
+
+_copy_link = st.components.v2.component(
+    "copy_link", html=_read("copy_link.html"), css=_read("copy_link.css"), js=_read("copy_link.js")
+)
+
+
+def toolbar() -> None:
+    """Draw the tools in the current container; `chapter.header` calls this."""
+    _copy_link(key="copy_link", data={"jumps": jumps()}, width="content")
+    if has_defaults():
+        st.button(
+            "Reset",
+            key="reset",
+            type="tertiary",
+            icon=":material/restart_alt:",
+            on_click=reset_state,
+            help="Put every control of this page back to where it started",
+        )
+    on = presenting()
+    st.button(
+        "Leave presentation" if on else "Present",
+        key="toggle_present",
+        type="tertiary",
+        icon=":material/close_fullscreen:" if on else ":material/slideshow:",
+        on_click=_present,
+        args=(not on,),
+        help="Back to the sidebar and the usual size"
+        if on
+        else "Large type, no sidebar: for a projector",
+    )
+    if on:
+        st.html(f"<style>{(_HERE / 'present.css').read_text(encoding='utf-8')}</style>")
+
+
+def presenting() -> bool:
+    """Whether presentation mode is on: `?present=1`, kept while the reader moves between pages."""
+    if st.query_params.get(_PRESENT) == "1":
+        st.session_state[_PRESENT] = True
+    elif st.session_state.get(_PRESENT):
+        st.query_params[_PRESENT] = "1"
+    return bool(st.session_state.get(_PRESENT))
+
+
+def _present(on: bool) -> None:
+    st.session_state[_PRESENT] = on
+    if on:
+        st.query_params[_PRESENT] = "1"
+    else:
+        st.query_params.pop(_PRESENT, None)

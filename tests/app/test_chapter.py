@@ -1,0 +1,135 @@
+"""The bones of a page: question, why?, try this, reset, presentation mode."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.shared import chapter
+
+PAGE = """
+import streamlit as st
+from pages.shared import chapter
+
+chapter.header("A page", defaults={"steps": 50, "sampler": "ddim"})
+chapter.question(
+    "What happens?", {"It grows": "No, **because**.", "It shrinks": "Since it is scaled."},
+    answer="It shrinks", key="guess",
+)
+steps = st.slider("Steps", 1, 100, 50, key="steps", bind="query-params")
+sampler = st.selectbox("Sampler", ["ddim", "ddpm"], key="sampler", bind="query-params")
+st.text(f"{steps} {sampler}")
+chapter.prose("A " + chapter.term("schedule", "levels < 1 & > 0") + ".")
+chapter.why([
+    chapter.Confusion("Why noise?", "Because.", state={"sampler": "ddpm"}, asked_in="a thread"),
+    chapter.Confusion("Why not?", "So."),
+])
+chapter.try_this([chapter.Experiment("Five steps", "blur.", {"steps": 5})])
+chapter.sources([chapter.Source("Ho et al. 2020", "eq. 4", "https://arxiv.org/abs/2006.11239")])
+"""
+
+
+def page(**query: str) -> AppTest:
+    at = AppTest.from_string(PAGE, default_timeout=20)
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception
+    return at
+
+
+def shown(at: AppTest) -> str:
+    return at.text[0].value
+
+
+def said(at: AppTest) -> str:
+    return "\n".join(element.value for element in at.markdown)
+
+
+def params(at: AppTest) -> dict[str, object]:
+    return {
+        key: value[0] if isinstance(value, list) else value
+        for key, value in at.query_params.items()
+    }
+
+
+def test_a_guess_is_answered_with_the_reason() -> None:
+    at = page()
+    assert "Not quite" not in said(at)
+    assert "Yes." not in said(at)
+    at.button_group(key="guess").set_value("It grows").run()
+    assert "**Not quite.** No, **because**." in said(at)
+    at.button_group(key="guess").set_value("It shrinks").run()
+    assert "**Yes.** Since it is scaled." in said(at)
+
+
+def test_a_guess_is_not_in_the_address() -> None:
+    at = page()
+    at.button_group(key="guess").set_value("It grows").run()
+    assert not params(at)
+
+
+def test_the_answer_must_be_an_option() -> None:
+    with pytest.raises(ValueError, match="'b' is not one of"):
+        chapter.question("?", {"a": ""}, answer="b")
+
+
+def test_an_experiment_starts_from_the_defaults() -> None:
+    at = page()
+    at.selectbox(key="sampler").set_value("ddpm").run()
+    at.slider(key="steps").set_value(70).run()
+    assert shown(at) == "70 ddpm"
+    at.button(key="try_0").click().run()
+    assert shown(at) == "5 ddim"
+    assert params(at) == {"steps": "5"}
+
+
+def test_a_confusion_shows_its_setting() -> None:
+    at = page()
+    at.button(key="why_0").click().run()
+    assert shown(at) == "50 ddpm"
+    assert "Asked in a thread" in [caption.value for caption in at.caption]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"steps": "20", "sampler": "ddpm"}, "20 ddpm"),
+        ({"steps": "500"}, "50 ddim"),  # out of range: the default, not the nearest
+        ({"steps": "many", "sampler": "DDPM"}, "50 ddim"),
+        ({"steps": "7.9"}, "7 ddim"),
+    ],
+)
+def test_an_address_sets_the_page_or_is_cleaned(query: dict[str, str], expected: str) -> None:
+    at = page(**query)
+    assert shown(at) == expected
+    kept = params(at)
+    assert ("steps" in kept) == (not expected.startswith("50"))
+    assert ("sampler" in kept) == expected.endswith("ddpm")
+
+
+def test_reset_means_the_defaults_and_not_the_address_the_page_was_opened_with() -> None:
+    at = page(steps="20", sampler="ddpm")
+    at.button(key="reset").click().run()
+    assert shown(at) == "50 ddim"
+    assert not params(at)
+
+
+def test_presentation_mode_is_in_the_address_and_keeps_the_controls() -> None:
+    at = page(steps="20")
+    at.button(key="toggle_present").click().run()
+    assert params(at) == {"steps": "20", "present": "1"}
+    assert at.button(key="toggle_present").label == "Leave presentation"
+    at.button(key="toggle_present").click().run()
+    assert params(at) == {"steps": "20"}
+    assert page(present="1").button(key="toggle_present").label == "Leave presentation"
+
+
+def test_a_term_is_escaped_and_reachable_by_keyboard() -> None:
+    text = said(page())
+    assert "levels &lt; 1 &amp; &gt; 0" in text
+    assert 'tabindex="0"' in text
+
+
+def test_sources_link_to_the_paper() -> None:
+    assert "- [Ho et al. 2020](https://arxiv.org/abs/2006.11239), eq. 4" in said(page())

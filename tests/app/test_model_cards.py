@@ -1,0 +1,153 @@
+"""Model cards: readable, complete, and a sentence where a card is broken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from pages.shared.cards import duration, plain, read_cards
+
+PAGE = Path(__file__).parents[2] / "pages" / "reference" / "model_cards.py"
+CARD: dict[str, Any] = {
+    "name": "digits",
+    "title": "Digits <b>",
+    "status": "partial",
+    "recipe": {"schedule": "cosine"},
+    "seed": 20201,
+    "sha256": "ab" * 32,
+    "parameters": 2481234,
+    "bytes": 4962468,
+    "wall_seconds": 12345.6,
+    "metrics": [
+        {"name": "Recognised", "value": 98.7, "unit": "%", "samples": 10000, "setting": "25 steps"},
+        {"name": "Distance", "value": 2.0, "samples": 5000, "reference": 1.15, "seeds": [1, 2]},
+        "nonsense",
+    ],
+    "limits": ["Only digits & nothing else."],
+    "history": [{"steps": 100}],
+    "mystery_field": {"a": 1},
+}
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "pretrained"
+    folder.mkdir()
+    return folder
+
+
+def add(folder: Path, name: str, card: object) -> Path:
+    (folder / name).mkdir()
+    text = card if isinstance(card, str) else json.dumps(card)
+    (folder / name / "card.json").write_text(text)
+    return folder / name
+
+
+def page() -> AppTest:
+    at = AppTest.from_file(str(PAGE), default_timeout=20).run()
+    assert not at.exception
+    return at
+
+
+def everything(at: AppTest) -> str:
+    kinds = ("subheader", "markdown", "caption", "html", "code")
+    protos = [element.proto for kind in kinds for element in at.get(kind)]
+    return "\n".join(
+        proto.code_text if hasattr(proto, "code_text") else proto.body for proto in protos
+    )
+
+
+def test_no_networks_is_said(pretrained: Path) -> None:
+    assert "No trained network is here yet" in everything(page())
+    pretrained.rmdir()
+    assert "No trained network is here yet" in everything(page())
+
+
+def test_a_card_is_shown_whole(pretrained: Path) -> None:
+    folder = add(pretrained, "digits", CARD)
+    Image.new("L", (56, 28)).save(folder / "gallery.png")
+    at = page()
+    text = everything(at)
+    for part in (
+        "training is not finished",
+        "2,481,234",
+        "5.0 MB",
+        "3 h 26 min",
+        "20201",
+        "ab" * 32,
+        "98.7 %",
+        "10,000",
+        "25 steps",
+        "1.15",
+        "seeds: [1, 2]",
+        "Only digits &amp; nothing else.",
+        "Mystery field",
+        "cosine",
+    ):
+        assert part in text, part
+    assert len(at.get("image")) == 1
+
+
+@pytest.mark.parametrize(
+    ("card", "sentence"),
+    [
+        ("{oops", "can't be read as JSON"),
+        ("[1, 2]", "is not a JSON object"),
+        ("{}", "The card states nothing more"),
+    ],
+)
+def test_a_broken_card_is_a_sentence_and_hides_no_other(
+    pretrained: Path, card: str, sentence: str
+) -> None:
+    add(pretrained, "bad", card)
+    add(pretrained, "good", CARD)
+    text = everything(page())
+    assert sentence in text
+    assert "2,481,234" in text
+
+
+def test_a_folder_without_a_card_and_one_that_is_not_text(pretrained: Path) -> None:
+    (pretrained / "empty").mkdir()
+    add(pretrained, "binary", "{}")
+    (pretrained / "binary" / "card.json").write_bytes(b"\xff\xfe\x00")
+    (pretrained / "README.md").write_text("not a network")
+    problems = {card.name: card.problem for card in read_cards(pretrained)}
+    assert problems == {
+        "empty": "it has no card.json.",
+        "binary": "its card.json can't be read as JSON.",
+    }
+    page()
+
+
+@pytest.mark.parametrize("value", [None, 3, "text", {"a": 1}, [[]], [{"name": None}], [{}]])
+@pytest.mark.parametrize(
+    "field", ["title", "status", "metrics", "limits", "recipe", "wall_seconds"]
+)
+def test_no_value_breaks_the_page(pretrained: Path, field: str, value: object) -> None:
+    add(pretrained, "odd", {**CARD, field: value})
+    page()
+
+
+def test_a_damaged_gallery_is_a_sentence(pretrained: Path) -> None:
+    folder = add(pretrained, "digits", CARD)
+    (folder / "gallery.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    assert "not a readable picture" in everything(page())
+
+
+def test_numbers_read_as_people_write_them() -> None:
+    values = [None, True, 1234567, 0.123456, 12345.678, float("nan"), "x", [1]]
+    said = ["not stated", "yes", "1,234,567", "0.1235", "1.235e+04", "nan", "x", "[1]"]
+    assert [plain(value) for value in values] == said
+    assert [duration(s) for s in (0.4, 89, 90, 3600, 5400)] == [
+        "0 s",
+        "89 s",
+        "2 min",
+        "1 h 0 min",
+        "1 h 30 min",
+    ]

@@ -1,0 +1,252 @@
+"""Noise schedules as a script: every setting runs, its numbers are right, bad drawings are mended.
+
+Every number in the page's prose is computed here a second time, with numpy alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from diffusion_core.schedules import SCHEDULES
+from pages.shared.curve_editor import parse_drawing
+from tests.app.test_pages import open_page
+from tests.core.oracles import BETAS, alpha_bar_of
+
+PAGE = "noise_schedules"
+STANDARD = "0.25:0.95,0.5:0.6,0.75:0.1,1:0"
+
+
+def texts(at: AppTest) -> str:
+    return "\n".join(element.value for element in at.markdown)
+
+
+def editor(at: AppTest) -> dict | None:
+    """What the curve editor is sent, if it is on the page."""
+    for element in at.get("bidi_component"):
+        if element.proto.component_name.endswith("curve_editor"):
+            return json.loads(element.proto.json)
+    return None
+
+
+def snr(name: str) -> np.ndarray:
+    alpha_bar = alpha_bar_of(BETAS[name](1000))
+    with np.errstate(divide="ignore"):
+        return alpha_bar / (1 - alpha_bar)
+
+
+@pytest.mark.parametrize("match", ["same t", "same SNR", "fewer steps"])
+@pytest.mark.parametrize("T", [10, 100, 1000])
+@pytest.mark.parametrize("b", [*SCHEDULES, "drawn"])
+def test_every_setting_runs(match: str, T: int, b: str) -> None:
+    at = open_page(PAGE)
+    for key, value in {
+        "match": match, "T": T, "schedule_a": "drawn" if b == "linear" else "linear",
+        "schedule_b": b, "zero_b": b != "sigmoid", "kept": 20, "seed": 4,
+    }.items():  # fmt: skip
+        at.session_state[key] = value
+    at.run()
+    assert not at.exception
+    assert not at.error
+    assert "nan" not in texts(at)
+
+
+@pytest.mark.parametrize("kept", [2, 5, 10, 20, 50, 100, 200])
+@pytest.mark.parametrize("T", [10, 1000])
+def test_more_steps_than_there_are_is_said(kept: int, T: int) -> None:
+    at = open_page(PAGE, match="fewer steps", kept=str(kept), T=str(T))
+    assert not at.exception
+    assert ("There are only 10 steps" in texts(at)) == (kept > T)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_each_why_sets_the_page(number: int) -> None:
+    at = open_page(PAGE, schedule_a="sigmoid", match="fewer steps")
+    at.button(key=f"why_{number}").click().run()
+    assert not at.exception
+    assert "_schedules_place" not in at.session_state  # it was used
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_each_experiment_sets_the_page(number: int) -> None:
+    at = open_page(PAGE, zero_b="true")
+    at.button(key=f"try_{number}").click().run()
+    assert not at.exception
+    assert not at.session_state["zero_b"]  # what was set before is undone
+
+
+def test_all_controls_can_be_reset() -> None:
+    at = open_page(PAGE)
+    bound = {
+        *("schedule_a", "schedule_b", "match", "kept", "points", "zero_b"),
+        *("source", "digit", "variant", "T", "seed"),
+    }
+    assert set(at.session_state["_page_defaults"]) == bound
+
+
+def test_what_is_not_in_front_is_not_forgotten() -> None:
+    at = open_page(PAGE, schedule_b="sigmoid")
+    at.session_state["match"] = "fewer steps"
+    at.run()
+    at.select_slider(key="kept").set_value(10).run()
+    at.session_state["match"] = "same t"
+    at.run()
+    assert (at.session_state["schedule_b"], at.session_state["kept"]) == ("sigmoid", 10)
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def test_the_prediction() -> None:
+    at = open_page(PAGE)
+    at.pills[0].set_value("No").run()
+    linear, cosine = snr("linear")[500], snr("cosine")[500]
+    assert f"{linear:.3f}, the cosine {cosine:.2f}: {cosine / linear:.0f} times" in texts(at)
+
+
+def test_the_answers_numbers() -> None:
+    told = texts(open_page(PAGE))
+    cosine_last, linear = BETAS["cosine"](1000)[-1], BETAS["linear"](1000)
+    assert f"{1 / np.sqrt(1 - cosine_last):.1f}" == "31.6"
+    assert "1/√(1−0.999) = 31.6:" in told
+    left = np.prod(1 - linear) ** 0.5
+    fifty, ten = (np.prod(1 - linear[stride - 1 :: stride]) ** 0.5 for stride in (20, 100))
+    assert f"still holds {fifty:.0%} of the signal" in told
+    assert f"leave {left:.2%}. A sampler" in told
+    assert f"picked betas leave {ten:.0%} of the signal" in told
+    log_snr = np.log(snr("linear")[1:])  # from t = 1
+    falls = [log_snr[s - 1] - log_snr[t - 1] for s, t in ((1, 100), (450, 550), (900, 1000))]
+    for fall in falls:
+        assert f"{fall:.1f}" in told
+
+
+@pytest.mark.parametrize(("kept", "stride"), [(10, 100), (50, 20), (200, 5)])
+def test_the_respacing_sentence(kept: int, stride: int) -> None:
+    told = texts(open_page(PAGE, match="fewer steps", kept=str(kept)))
+    linear = BETAS["linear"](1000)
+    right, wrong = (np.prod(1 - betas) ** 0.5 for betas in (linear, linear[stride - 1 :: stride]))
+    assert f"end with {right:.2%} of the signal" in told
+    assert f"end with {wrong:.2%}." in told
+
+
+def test_at_the_same_snr_hardly_anything_is_left_of_the_difference() -> None:
+    def measured(**query: str) -> float:
+        return float(re.findall(r"differ by (?:up to|at most) ([\d.]+)", texts(open_page(PAGE, **query)))[0])  # fmt: skip  # noqa: E501
+
+    assert measured() > 0.3
+    assert measured(match="same SNR") < 0.005
+    assert measured(match="same SNR", T="10") > 0.02  # whole steps, and few of them
+
+
+def test_a_schedule_that_ends_early_is_named_as_the_reason() -> None:
+    told = texts(open_page(PAGE, match="same SNR", schedule_b="drawn", points="0.4:0.5,1:0.1"))
+    assert "where B has ended" in told
+    assert "whole steps" in texts(open_page(PAGE, match="same SNR"))
+
+
+# --- drawings -------------------------------------------------------------------------------------
+
+
+def test_the_editor_is_there_when_a_schedule_is_drawn() -> None:
+    assert editor(open_page(PAGE)) is None
+    sent = editor(open_page(PAGE, schedule_b="drawn"))
+    assert sent is not None
+    assert sent["text"] == STANDARD
+
+
+def test_a_shared_drawing_is_followed_without_a_word() -> None:
+    text = "0.2:0.7,0.6:0.2,1:0.01"
+    at = open_page(PAGE, schedule_b="drawn", points=text)
+    assert not at.toast
+    assert not at.warning
+    assert editor(at)["text"] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "used"),
+    [
+        ("0.5:0.5,1:0.5", "fall", "0.5:0.5,1:0.499"),
+        ("0.3:0.2,0.6:0.8,1:0", "fall", "0.3:0.2,0.6:0.199,1:0"),
+        ("0:1,1:0", "Two points", "0.5:0.5,1:0"),
+        ("0.5:0.4", "drawn on", "0.5:0.4,1:0"),
+        ("0.5:nan,1:0", "not finite", STANDARD),
+        ("0.5:1e999", "not finite", STANDARD),
+        ("<img src=x onerror=alert(1)>", "not two numbers", STANDARD),
+        ("[x](javascript:alert(1))", "not two numbers", STANDARD),
+        ("$\\href{x}{y}$:1", "not two numbers", STANDARD),
+        (",,,", "no point", STANDARD),
+        ("\N{PILE OF POO}:1", "not two numbers", STANDARD),
+    ],
+)
+def test_a_broken_drawing_is_mended_or_refused_with_a_reason(
+    text: str, sentence: str, used: str
+) -> None:
+    at = open_page(PAGE, schedule_b="drawn", points=text)
+    assert not at.exception
+    assert len(at.warning) == 1
+    assert sentence in at.warning[0].value
+    assert editor(at)["text"] == used
+    assert at.text_input(key="points").value == text  # nothing typed is lost
+
+
+@pytest.mark.parametrize("points", ["x" * 5000, "1:0," * 2000, ""])
+def test_endless_and_empty_text(points: str) -> None:
+    at = open_page(PAGE, schedule_b="drawn", points=points)
+    assert not at.exception
+    assert editor(at)["text"] == STANDARD
+
+
+def test_after_a_bad_text_the_last_good_drawing_stays() -> None:
+    at = open_page(PAGE, schedule_b="drawn")
+    at.text_input(key="points").set_value("0.4:0.3,1:0").run()
+    at.text_input(key="points").set_value("0.4:up,1:0").run()
+    assert editor(at)["text"] == "0.4:0.3,1:0"
+    assert "The last one that worked" in at.warning[0].value
+    at.text_input(key="points").set_value("0.4:0.2,1:0").run()
+    assert not at.warning
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"schedule_a": "quadratic"},
+        {"schedule_b": "<b>"},
+        {"match": "same"},
+        {"kept": "3"},
+        {"zero_b": "maybe"},
+        {"T": "1"},
+        {"seed": "-1"},
+        {"digit": "11"},
+    ],
+)
+def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> None:
+    at = open_page(PAGE, **query)
+    assert not at.exception
+    assert len(at.toast) == 1
+    (key,) = query
+    assert at.session_state[key] == at.session_state["_page_defaults"][key]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "0.5:0.4,1:0",
+        {},
+        {"text": 3},
+        {"text": "up"},
+        {"text": "0.5:nan"},
+        {"text": "0.5:0.4," * 100},
+        {"text": ["0.5:0.4"]},
+    ],
+)
+def test_what_is_no_drawing_is_ignored(message: object) -> None:
+    assert parse_drawing(message) is None
+
+
+def test_a_drawing_is_taken() -> None:
+    assert parse_drawing({"text": "0.5:0.4,1:0", "count": 3}) == "0.5:0.4,1:0"

@@ -1,0 +1,155 @@
+"""Every page as a script: it runs, and hostile links get a default and a sentence."""
+
+import re
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from diffusion_core.checkpoints import CheckpointError
+from diffusion_core.datasets import DataError
+from pages.shared import load
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = (
+    "start",
+    "forward_process",
+    "noise_schedules",
+    "posterior",
+    "reverse_sampling",
+    "model_cards",
+)
+SLOW = 60
+
+
+def open_page(name: str, **query: str) -> AppTest:
+    (path,) = ROOT.glob(f"pages/*/{name}.py")
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=SLOW)
+    at.query_params.update(query)
+    at.switch_page(str(path.relative_to(ROOT)))
+    return at.run()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_runs(name: str) -> None:
+    at = open_page(name)
+    assert not at.exception
+    assert not at.error
+    assert len(at.title) == 1
+
+
+@pytest.mark.parametrize("keep", ["sqrt(1 - beta)", "1"])
+@pytest.mark.parametrize("T", [10, 100, 1000])
+def test_forward_process_in_all_settings(keep: str, T: int) -> None:
+    at = open_page("forward_process")
+    at.session_state["keep"], at.session_state["T"] = keep, T
+    assert not at.run().exception
+
+
+@pytest.mark.parametrize("digit", ["each", "any", "7"])
+def test_reverse_sampling_in_all_settings(digit: str) -> None:
+    at = open_page("reverse_sampling")
+    for key, value in {
+        "class": digit, "steps": 5, "eta": 1.0, "noise": 0.5, "variance": "beta",
+        "clip": False, "compare": True, "eta_b": 0.3, "clip_b": False,
+    }.items():  # fmt: skip
+        at.session_state[key] = value
+    assert not at.run().exception
+
+
+def test_each_experiment_sets_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = open_page("reverse_sampling")
+    at.button(key="try_0").click().run()
+    assert at.session_state["steps"] == 5
+    at.button(key="try_2").click().run()
+    assert at.session_state["steps"] == 50  # the experiment before is undone
+    assert at.session_state["class"] == "any"
+    assert not at.exception
+
+
+@pytest.mark.parametrize("name", ["forward_process", "reverse_sampling"])
+def test_every_why_and_try_shows_its_setting_and_says_what_to_look_at(name: str) -> None:
+    at = open_page(name)
+    keys = [b.key for b in at.button if re.match(r"(why|try)_\d+$", b.key or "")]
+    assert len(keys) >= 6
+    for key in keys:
+        at.button(key=key).click().run()
+        assert not at.exception, key
+        assert at.session_state["_look_at"], key
+        assert any(at.session_state["_look_at"] in m.value for m in at.markdown)
+    at.button(key="look_done").click().run()
+    assert not at.session_state["_look_at"]
+
+
+def test_other_noise_is_another_seed() -> None:
+    at = open_page("reverse_sampling")
+    button = next(b for b in at.button if b.label == "Other noise")
+    button.click().run()
+    assert at.session_state["seed"] == 1
+    assert not at.exception
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"steps": "7"},
+        {"steps": "-1"},
+        {"eta": "nan"},
+        {"eta": "1e400"},
+        {"seed": "999999999999999999999"},
+        {"seed": "<script>alert(1)</script>"},
+        {"class": "eleven"},
+        {"class": "'; drop table digits"},
+        {"nonsense": "1"},
+        {"steps": "x" * 5000, "eta": "[](javascript:1)"},
+    ],
+)
+def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> None:
+    at = open_page("reverse_sampling", **query)
+    assert not at.exception
+    assert at.session_state["steps"] == 50
+    assert at.session_state["eta"] == 0.0
+    assert at.session_state["seed"] == 0
+    assert at.session_state["class"] == "each"
+    assert len(at.toast) == len(query)
+    assert all("The link asks for" in toast.value for toast in at.toast)
+    assert not at.run().toast  # said once
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"steps": "20"}, {"eta": "0.5", "seed": "12"}, {"class": "7"}]
+)
+def test_a_good_link_is_followed_without_a_word(query: dict[str, str]) -> None:
+    at = open_page("reverse_sampling", **query)
+    assert not at.exception
+    assert not at.toast
+    for key, value in query.items():
+        assert str(at.session_state[key]) == value
+
+
+@pytest.mark.parametrize("name", ["start", "reverse_sampling"])
+def test_a_missing_network_is_explained_and_a_way_out_offered(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise CheckpointError("The network is not here.")
+
+    load.network.clear()
+    monkeypatch.setattr(load, "load", missing)
+    at = open_page(name)
+    assert not at.exception
+    assert [error.value for error in at.error] == ["The network is not here."]
+    monkeypatch.undo()
+    assert not open_page(name).error  # the failure was not remembered
+
+
+def test_without_the_gallery_the_forward_process_still_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing() -> None:
+        raise DataError("The gallery is not here.")
+
+    load.gallery.clear()
+    monkeypatch.setattr(load.datasets, "load_gallery", missing)
+    assert not open_page("forward_process").exception
+    load.gallery.clear()

@@ -1,0 +1,209 @@
+"""The posterior page as a script: every view and setting, links, and what a browser may send."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.schedules import SCHEDULES
+from pages.shared.bayes_axis import Point, parse_point
+from pages.shared.figures import Line, line_chart
+from tests.app.test_pages import open_page
+
+VIEWS = ("line", "weights", "variance", "picture")
+START = {"pt": 300, "ps": 200, "px0": 0.8, "pxt": -0.4}
+
+
+def sent(at: AppTest) -> tuple[dict[str, Any], np.ndarray]:
+    """What the number line's component was given: its header and the table of alpha_bar."""
+    (found,) = (
+        item.proto for item in at.get("bidi_component") if "bayes" in item.proto.component_name
+    )
+    (length,) = struct.unpack_from("<I", found.bytes)
+    header = json.loads(found.bytes[4 : 4 + length])
+    return header, np.frombuffer(found.bytes[4 + length :], "<f8")
+
+
+def repairs(at: AppTest) -> list[str]:
+    return [caption.value for caption in at.caption if "the page uses" in caption.value]
+
+
+@pytest.mark.parametrize("T", [10, 100, 1000])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_view_in_all_settings(schedule: str, T: int) -> None:
+    at = open_page("posterior")
+    assert len(at.title) == 1
+    at.session_state["schedule_p"], at.session_state["T"] = schedule, T
+    for view in VIEWS:
+        at.session_state["pview"] = view
+        at.run()
+        assert not at.exception
+        assert not at.error
+
+
+@pytest.mark.parametrize("back", ["one", "half", "all"])
+@pytest.mark.parametrize("view", ["weights", "variance", "picture"])
+def test_every_way_back(view: str, back: str) -> None:
+    at = open_page("posterior")
+    key = "pfar" if view == "picture" else "pback"
+    for v in (0.0, 1.0) if view == "variance" else (0.0,):
+        at.session_state["pview"], at.session_state[key] = view, back
+        at.session_state["pv"] = v
+        assert not at.run().exception
+
+
+def test_the_line_gets_the_numbers_of_q_posterior() -> None:
+    import torch
+
+    at = open_page("posterior", px0="-1.5", pxt="2", pt="40", ps="10", schedule_p="cosine")
+    header, table = sent(at)
+    schedule = SCHEDULES["cosine"](1000)
+    np.testing.assert_array_equal(table, schedule.alpha_bar.numpy())
+    assert header["at"] == {"x0": -1.5, "xt": 2.0, "t": 40, "s": 10}
+    closed = GaussianDiffusion(schedule).q_posterior(
+        torch.tensor([2.0]).double(), torch.tensor([-1.5]).double(),
+        torch.tensor([40]), torch.tensor([10]),
+    )  # fmt: skip
+    for told in (header["closed"], header["summed"]):
+        assert told["mean"] == pytest.approx(float(closed.mean), abs=1e-12)
+        assert told["std"] == pytest.approx(float(closed.var.sqrt()), rel=1e-9)
+    assert header["closed"]["logArea"] == pytest.approx(header["summed"]["logArea"], abs=1e-9)
+    assert header["residual"] < 1e-10
+    assert not at.toast
+
+
+@pytest.mark.parametrize(
+    ("query", "t", "s"),
+    [
+        ({"pt": "5", "ps": "7"}, 5, 4),
+        ({"pt": "5", "ps": "5"}, 5, 4),
+        ({"pt": "1", "ps": "999"}, 1, 0),
+        ({"T": "10", "pt": "700", "ps": "3"}, 10, 3),
+        ({"T": "10", "pt": "700", "ps": "600"}, 10, 9),
+    ],
+)
+def test_s_after_t_is_repaired_with_a_sentence(query: dict[str, str], t: int, s: int) -> None:
+    at = open_page("posterior", **query)
+    assert not at.exception
+    (sentence,) = repairs(at)
+    assert f"t = {t} and s = {s}." in sentence
+    header, _ = sent(at)
+    assert (header["at"]["t"], header["at"]["s"]) == (t, s)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"pt": "0"},
+        {"pt": "-3"},
+        {"ps": "1000"},
+        {"px0": "nan"},
+        {"pxt": "1e400"},
+        {"px0": "3.1"},
+        {"pt": "<script>alert(1)</script>"},
+        {"pview": "everything"},
+        {"pv": "2"},
+        {"pback": "never"},
+        {"schedule_p": "x" * 5000},
+        {"pmix": "perhaps", "px0": "[](javascript:1)"},
+        {"nonsense": "1"},
+    ],
+)
+def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> None:
+    at = open_page("posterior", **query)
+    assert not at.exception
+    header, _ = sent(at)
+    assert header["at"] == {"x0": 0.8, "xt": -0.4, "t": 300, "s": 200}
+    shown = {"pv", "pback"} & set(query)  # asked of a control that another view has
+    assert len(at.toast) == len(query) - len(shown)
+    assert not at.run().toast
+
+
+def test_every_button_shows_a_setting_that_needs_no_repair() -> None:
+    at = open_page("posterior")
+    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    assert len(keys) == 8
+    for key in keys:
+        at.button(key=key).click().run()
+        assert not at.exception
+        assert not repairs(at)
+
+
+def test_an_experiment_undoes_the_one_before() -> None:
+    at = open_page("posterior")
+    at.button(key="why_0").click().run()
+    assert at.session_state["pmix"]
+    at.button(key="try_0").click().run()
+    assert not at.session_state["pmix"]
+    assert (at.session_state["pt"], at.session_state["ps"]) == (300, 299)
+
+
+def test_the_claims_of_the_prose_are_the_defaults_numbers() -> None:
+    """The text prints computed numbers; these are the words around them."""
+    at = open_page("posterior")
+    text = " ".join(m.value for m in at.markdown)
+    far, near = (float(v) for v in re.findall(r"(?:s = 100 it is|s = 299, it is) ([\d.]+\d)", text))
+    assert far > 2 > near
+    unequal = re.search(r"likelier start, (\d+)% to (\d+)%", text)
+    assert unequal
+    assert int(unequal[1]) > int(unequal[2])
+    ten = re.search(r"at t = 3, β̃ is (\d+)% and the best (\d+)%", text)
+    assert ten
+    assert int(ten[1]) < int(ten[2])
+
+
+def test_another_T_keeps_the_places() -> None:
+    at = open_page("posterior")
+    at.select_slider(key="T").set_value(10).run()
+    assert (at.session_state["pt"], at.session_state["ps"]) == (3, 2)
+    assert not repairs(at)
+    at.select_slider(key="T").set_value(1000).run()
+    assert (at.session_state["pt"], at.session_state["ps"]) == (300, 200)
+    assert not at.exception
+
+
+# --- what a browser may send ----------------------------------------------------------------------
+
+
+def test_an_honest_point() -> None:
+    message = {"x0": 0.804, "xt": -3, "t": 10.0, "s": 0, "n": 1}
+    assert parse_point(message, 10) == Point(0.8, -3.0, 10, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"x0": math.nan}, {"x0": math.inf}, {"x0": "1"}, {"x0": None}, {"x0": True}, {"x0": 3.01},
+        {"x0": 10**400}, {"xt": -4}, {"t": 11}, {"t": 5}, {"s": -1}, {"s": 6}, {"s": 0.5},
+        {"t": [7]}, {"t": 10**400},
+    ],
+)  # fmt: skip
+def test_a_dishonest_point_is_none(wrong: dict[str, object]) -> None:
+    assert parse_point({"x0": 0.5, "xt": 0.5, "t": 6, "s": 5} | wrong, 10) is None
+
+
+@pytest.mark.parametrize("message", [None, 3, "x", [], {}])
+def test_no_point_is_none(message: object) -> None:
+    assert parse_point(message, 10) is None
+
+
+# --- charts ---------------------------------------------------------------------------------------
+
+
+def test_a_logarithmic_chart_leaves_out_what_it_cannot_show() -> None:
+    x = np.array([1.0, 2.0, 4.0])
+    lines = [Line("one", x, np.array([0.0, 0.1, 0.2]), "q", 0), Line("two", x, x, "p", 2)]
+    figure = line_chart(lines, x_title="t", y_title="v", log_x=True, log_y=True)
+    assert np.isnan(figure.data[0].y[0])
+    names = [note.text for note in figure.layout.annotations]
+    assert names == ["<b>two</b>"]  # a name can't stand where its line isn't
+    assert figure.layout.annotations[0].x == pytest.approx(math.log10(4))
+    assert not figure.layout.showlegend

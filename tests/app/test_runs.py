@@ -1,0 +1,208 @@
+"""Live runs: computed when asked, once, by one thread at a time, in fair turns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from pages.shared import runs
+from pages.shared.runs import MAX_ASK, FairSemaphore, LiveRun, Pull, Runs, parse_pull
+
+
+class Counter:
+    """A source of runs that counts what it computes."""
+
+    def __init__(self, total: int = 20, dies_at: int | None = None, times: int = 1) -> None:
+        """Die `times` times on the way to frame `dies_at`."""
+        self.total, self.dies_at, self.times = total, dies_at, times
+        self.made = 0
+        self.computed: list[int] = []
+
+    def __call__(self) -> Iterator[int]:
+        """Make one run."""
+        self.made += 1
+        for i in range(self.total):
+            if i == self.dies_at and self.times > 0:
+                self.times -= 1
+                raise FloatingPointError("nan")
+            self.computed.append(i)
+            yield i
+
+
+def test_nothing_is_computed_before_it_is_asked_for() -> None:
+    source = Counter()
+    run = LiveRun(source, 20, ident="a")
+    assert (source.made, run.have, run.frames()) == (0, 0, [])
+
+
+def test_advance_is_idempotent_and_capped() -> None:
+    source = Counter()
+    run = LiveRun(source, 20, ident="a")
+    assert run.advance(5) == [0, 1, 2, 3, 4]
+    assert run.advance(5) == run.advance(3) == run.advance(-1) == [0, 1, 2, 3, 4]
+    assert run.frames(3) == [3, 4]
+    assert run.frames(-3) == [0, 1, 2, 3, 4]
+    assert run.frames(99) == []
+    assert run.advance(10**9) == list(range(20))
+    assert run.complete
+    assert source.computed == list(range(20))
+
+
+def test_what_is_returned_is_not_what_is_kept() -> None:
+    run = LiveRun(Counter(), 20, ident="a")
+    run.advance(2).clear()
+    run.frames().clear()
+    assert run.frames() == [0, 1]
+
+
+def test_time_limit_still_moves_on() -> None:
+    run = LiveRun(Counter(), 20, ident="a")
+    assert run.advance(20, seconds=0) == [0]
+    assert run.advance(20, seconds=0) == [0, 1]
+
+
+def test_rebuilt_after_an_exception() -> None:
+    source = Counter(dies_at=7)
+    run = LiveRun(source, 20, ident="a")
+    with pytest.raises(FloatingPointError):
+        run.advance(10)
+    assert run.have == 7
+    assert run.failures == 1
+    assert run.advance(10) == list(range(10))
+    assert source.made == 2
+    assert run.failures == 0
+
+
+def test_dying_again_keeps_what_there_is() -> None:
+    run = LiveRun(Counter(dies_at=7, times=3), 20, ident="a")
+    for failures in (1, 2, 3):
+        with pytest.raises(FloatingPointError):
+            run.advance(10)
+        assert run.failures == failures
+        assert run.frames() == list(range(7))
+    assert run.advance(20) == list(range(20))
+
+
+def test_a_generator_that_ends_early_is_an_error() -> None:
+    run = LiveRun(Counter(total=3), 5, ident="short")
+    with pytest.raises(RuntimeError, match="'short' ended after 3 of 5 frames"):
+        run.advance(5)
+    assert run.frames() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("total", [0, -1, runs.MAX_TOTAL + 1])
+def test_total_is_bounded(total: int) -> None:
+    with pytest.raises(ValueError, match="frames"):
+        LiveRun(Counter(), total, ident="a")
+
+
+def test_threads_compute_every_frame_once() -> None:
+    source = Counter(total=200)
+    run = LiveRun(source, 200, ident="a")
+    threads = [threading.Thread(target=run.advance, args=(200,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert source.computed == list(range(200))
+    assert run.frames() == list(range(200))
+
+
+def test_the_permit_is_free_again_after_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "STEPS", FairSemaphore())
+    run = LiveRun(Counter(dies_at=1), 20, ident="a")
+    with pytest.raises(FloatingPointError):
+        run.advance(2)
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: (run.advance(3), done.set()), daemon=True)
+    thread.start()
+    assert done.wait(5)
+
+
+def test_turns_are_taken_in_order() -> None:
+    """Two long runs alternate step by step; neither waits for the other to finish."""
+    semaphore = FairSemaphore()
+    order: list[str] = []
+    gate = threading.Barrier(2)
+
+    def work(name: str) -> None:
+        gate.wait()
+        for _ in range(50):
+            with semaphore.turn():
+                # Hold the permit until the other waits for it, or is done.
+                threading.Event().wait(0.001)
+                order.append(name)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    changes = sum(one != other for one, other in pairwise(order))
+    assert len(order) == 100
+    assert changes >= 80  # 99 at best; a barging semaphore gives a handful
+
+
+def test_permits_are_counted() -> None:
+    semaphore = FairSemaphore(2)
+    inside, most = 0, 0
+    lock = threading.Lock()
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(20):
+            with semaphore.turn():
+                with lock:
+                    inside += 1
+                    most = max(most, inside)
+                threading.Event().wait(0.0005)
+                with lock:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert (inside, most) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        "pull",
+        [1, 2],
+        {},
+        {"run": "other", "have": 0, "ask": 4},
+        {"run": "a", "have": "0", "ask": 4},
+        {"run": "a", "have": 0.0, "ask": 4},
+        {"run": "a", "have": True, "ask": 4},
+        {"run": "a", "have": -1, "ask": 4},
+        {"run": "a", "have": 0, "ask": -4},
+        {"run": "a", "have": 0, "ask": None},
+        {"run": "a", "have": 0},
+    ],
+)
+def test_what_is_no_pull_is_ignored(message: object) -> None:
+    assert parse_pull(message, run="a", total=50) is None
+
+
+def test_a_pull_is_capped() -> None:
+    assert parse_pull({"run": "a", "have": 3, "ask": 6}, run="a", total=50) == Pull("a", 3, 6)
+    huge = {"run": "a", "have": 10**30, "ask": 10**30}
+    assert parse_pull(huge, run="a", total=50) == Pull("a", 50, MAX_ASK)
+
+
+def test_runs_are_kept_by_last_use() -> None:
+    kept = Runs(keep=2)
+    a = kept.open("a", Counter(), 20)
+    kept.open("b", Counter(), 20)
+    assert kept.open("a", Counter(), 20) is a
+    kept.open("c", Counter(), 20)  # b goes, it was used least lately
+    assert kept.open("a", Counter(), 20) is a
+    assert len(kept) == 2
+    assert kept.open("a", Counter(), 19) is not a

@@ -1,0 +1,295 @@
+"""The app as a reader meets it, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import show_me
+
+NewPage = Callable[..., Page]
+Check = Callable[[Page], None]
+Shot = Callable[[Page, str], Path]
+
+PAGES = {
+    "": "Diffusion, step by step",
+    "forward_process": "Forward process",
+    "noise_schedules": "Noise schedules",
+    "posterior": "Posterior",
+    "reverse_sampling": "Reverse sampling",
+    "model_cards": "Model cards",
+}
+
+
+@pytest.fixture
+def url(browser: object, server: Any) -> str:
+    """The app's address; `browser` first, so that without one no server is started."""
+    return server.url
+
+
+def player(page: Page) -> Locator:
+    return page.get_by_role("group", name=re.compile("Sampling|Noising"))
+
+
+def at(page: Page) -> int:
+    return int(player(page).get_attribute("data-frame") or -1)
+
+
+def run_of(page: Page) -> str:
+    expect(player(page)).to_have_attribute("data-run", re.compile("."))
+    return player(page).get_attribute("data-run") or ""
+
+
+def wait_for(page: Page, condition: str) -> None:
+    """Wait until a JavaScript condition on the player's `frame`, `have` and `total` holds."""
+    expect(player(page)).to_have_attribute("data-frame", re.compile(r"\d"))
+    page.wait_for_function(
+        f"""(e) => {{ const frame = +e.dataset.frame, have = +e.dataset.have,
+        total = +e.querySelector('.scrub').max + 1; return {condition}; }}""",
+        arg=player(page).element_handle(),
+        polling=20,
+    )
+
+
+def opened(page: Page, address: str, title: str | None = None) -> None:
+    page.goto(address)
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text(title) if title else expect(heading).to_be_visible()
+
+
+def settled(page: Page) -> None:
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+
+
+def picture(page: Page, panel: int) -> list[int]:
+    return (
+        player(page)
+        .locator("canvas")
+        .nth(panel)
+        .evaluate(
+            "(c) => Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
+        )
+    )
+
+
+def test_from_a_cold_start_to_the_first_sample(
+    browser: object, serve: Callable[..., Any], new_page: NewPage, assert_clean: Check
+) -> None:
+    """A newcomer's first minute: press the button, watch a digit come, step back, see x̂0."""
+    started = time.monotonic()
+    fresh = serve("app.py")
+    page = new_page()
+    opened(page, fresh.url)
+    page.get_by_role("button", name="Sample sixteen digits from noise").click()
+    wait_for(page, "frame === total - 1 && have === total")
+    assert time.monotonic() - started < 60
+    expect(player(page)).to_contain_text("done in 50 steps")
+    finished = picture(page, 0)
+    player(page).get_by_role("slider").focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowLeft")
+    wait_for(page, "frame === total - 31")
+    noisy, guess = picture(page, 0), picture(page, 1)
+    assert noisy != finished
+    assert noisy != guess
+    assert_clean(page)
+
+
+def test_run_pause_step_and_scrub(page: Page, url: str, assert_clean: Check) -> None:
+    opened(page, f"{url}/reverse_sampling?steps=100")
+    wait_for(page, "frame > 3")
+    player(page).get_by_role("slider").focus()
+    page.keyboard.press(" ")
+    expect(player(page).get_by_role("button", name="Play", exact=True)).to_be_visible()
+    here = at(page)
+    page.keyboard.press("ArrowLeft")
+    wait_for(page, f"frame === {here - 1}")
+    page.keyboard.press("ArrowRight")
+    wait_for(page, f"frame === {here}")
+    settled(page)
+    sent = page.seen.sent  # type: ignore[attr-defined]
+    page.keyboard.press("Home")
+    wait_for(page, "frame === 0")
+    expect(player(page)).to_contain_text("t = 1000")
+    assert page.seen.sent == sent  # type: ignore[attr-defined]  # nobody was asked
+    page.keyboard.press("End")
+    wait_for(page, "frame === total - 1")
+    expect(player(page)).to_contain_text("t = 0 · done in 100 steps")
+    assert_clean(page)
+
+
+def test_two_runs_start_alike_and_part(page: Page, url: str, assert_clean: Check) -> None:
+    opened(page, f"{url}/reverse_sampling?compare=true&steps=20")
+    wait_for(page, "have === total")
+    player(page).get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    wait_for(page, "frame === 0")
+    assert picture(page, 0) == picture(page, 2)  # the same x_T
+    assert picture(page, 1) == picture(page, 3)  # seen by the same network
+    page.keyboard.press("End")
+    wait_for(page, "frame === total - 1")
+    assert picture(page, 0) != picture(page, 2)
+    assert_clean(page)
+
+
+def test_a_deep_link_as_the_first_request_restores_everything(
+    browser: object, serve: Callable[..., Any], new_page: NewPage, assert_clean: Check
+) -> None:
+    fresh = serve("app.py")
+    page = new_page()
+    opened(
+        page,
+        f"{fresh.url}/reverse_sampling?steps=20&class=7&eta=0.5&seed=12&compare=true&eta_b=0.2",
+        "Reverse sampling",
+    )
+    wait_for(page, "total === 21")
+    expect(page.get_by_role("slider", name=re.compile("Fresh noise η"))).to_have_value("0.5")
+    expect(player(page)).to_contain_text("η = 0.5")
+    expect(player(page)).to_contain_text("η = 0.2")
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+    page.get_by_text("More: seed, compare").click()
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("12")
+    assert "class=7" in page.url
+    assert_clean(page)
+
+
+def test_reload_in_mid_run(page: Page, url: str, assert_clean: Check) -> None:
+    opened(page, f"{url}/reverse_sampling?steps=100&seed=5")
+    wait_for(page, "frame > 5")
+    page.reload()
+    wait_for(page, "frame > 5")
+    assert "seed=5" in page.url
+    player(page).get_by_role("slider").focus()
+    page.keyboard.press("End")
+    wait_for(page, "frame === total - 1")
+    assert_clean(page)
+
+
+def test_two_readers_do_not_see_each_others_state(new_page: NewPage, url: str) -> None:
+    one, other = new_page(), new_page()
+    opened(one, f"{url}/reverse_sampling?seed=1&steps=10")
+    opened(other, f"{url}/reverse_sampling?seed=2&steps=20")
+    for page in (one, other):
+        wait_for(page, "have === total")
+    one.get_by_role("button", name="Other noise").click()
+    expect(one).to_have_url(re.compile("seed=2"))
+    wait_for(one, "total === 11")
+    wait_for(other, "total === 21")
+    assert "seed=2" in other.url
+    assert "steps=20" in other.url
+
+
+def test_same_link_same_pictures(new_page: NewPage, url: str) -> None:
+    seen = []
+    for _ in range(2):
+        page = new_page(reduced_motion="reduce")
+        opened(page, f"{url}/reverse_sampling?steps=10&seed=3&eta=1.0")
+        player(page).get_by_role("slider").focus()
+        page.keyboard.press("End")
+        wait_for(page, "frame === total - 1")
+        seen.append(picture(page, 0))
+    assert seen[0] == seen[1]
+
+
+def test_a_hostile_link_says_what_was_replaced(page: Page, url: str, assert_clean: Check) -> None:
+    opened(page, f"{url}/reverse_sampling?steps=banana&seed=[x](javascript:alert(1))&eta=0.5")
+    toasts = page.get_by_test_id("stToast")
+    expect(toasts).to_have_count(2)
+    expect(toasts.filter(has_text="steps=banana")).to_have_count(1)
+    expect(page.get_by_test_id("stToast").locator("a")).to_have_count(0)
+    expect(page.get_by_role("slider", name=re.compile("Fresh noise η"))).to_have_value("0.5")
+    assert_clean(page)
+
+
+def test_the_mistake_in_the_forward_process_shows(page: Page, url: str, shot: Shot) -> None:
+    opened(page, f"{url}/forward_process")
+    settled(page)
+    box = page.get_by_test_id("stExpander").filter(has_text="Why is the picture multiplied by")
+    box.locator("summary").click()
+    show_me(box, lambda: "keep=1" in page.url)
+    expect(page).to_have_url(re.compile("keep=1"))
+    player(page).get_by_role("slider").focus()
+    page.keyboard.press("End")
+    wait_for(page, "frame === total - 1")
+    settled(page)
+    spread = player(page).get_by_text("step by step", exact=True).first.locator("xpath=..")
+    value = float(re.findall(r"[\d.]+", spread.inner_text())[-1])
+    assert value > 3
+    shot(page, "forward-exploded")
+
+
+def test_a_changed_setting_is_shown_at_the_same_place_in_time(page: Page, url: str) -> None:
+    opened(page, f"{url}/forward_process")
+    wait_for(page, "have === total")
+    player(page).get_by_role("slider").focus()
+    page.keyboard.press(" ")
+    page.keyboard.press("Home")
+    for _ in range(7):
+        page.keyboard.press("ArrowRight")
+    wait_for(page, "frame === 7")
+    before, noisy = run_of(page), picture(page, 0)
+    page.get_by_role("spinbutton", name="Digit").fill("8")
+    page.get_by_role("spinbutton", name="Digit").press("Enter")
+    wait_for(page, f"e.dataset.run !== '{before}'")
+    assert at(page) == 7
+    assert picture(page, 0) != noisy
+
+
+def test_an_upload_is_noised_in_colour(page: Page, url: str, assert_clean: Check) -> None:
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (300, 200), (250, 40, 40)).save(buffer, "PNG")
+    opened(page, f"{url}/forward_process?source=Upload")
+    before = run_of(page)
+    page.locator("input[type=file]").set_input_files(
+        {"name": "red.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    )
+    expect(page.get_by_text("300 by 200 pixels")).to_be_visible()
+    wait_for(page, f"e.dataset.run !== '{before}'")
+    player(page).get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function(
+        "(e) => String(e.getContext('2d').getImageData(0, 0, 1, 1).data) === '250,40,40,255'",
+        arg=player(page).locator("canvas").first.element_handle(),
+    )
+    page.locator("input[type=file]").set_input_files(
+        {"name": "broken.png", "mimeType": "image/png", "buffer": buffer.getvalue()[:60]}
+    )
+    expect(page.get_by_text("A digit stands in for it")).to_be_visible()
+    assert_clean(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p or "start")
+def test_every_page_is_clean(
+    new_page: NewPage, url: str, assert_clean: Check, shot: Shot,
+    path: str, width: int, scheme: str,
+) -> None:  # fmt: skip
+    page = new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    opened(page, f"{url}/{path}", PAGES[path])
+    settled(page)
+    for box in page.get_by_test_id("stExpander").all():
+        box.locator("summary").click()
+    settled(page)
+    assert_clean(page)
+    shot(page, f"{path or 'start'}-{width}-{scheme}")
+
+
+def test_a_guess_is_answered_and_moves_nothing(page: Page, url: str) -> None:
+    opened(page, f"{url}/reverse_sampling?steps=10")
+    wait_for(page, "have === total")
+    page.get_by_role("radio", name="A sharp digit").or_(
+        page.get_by_role("button", name="A sharp digit")
+    ).click()
+    expect(page.get_by_text("Not quite.")).to_be_visible()
+    wait_for(page, "have === total")
