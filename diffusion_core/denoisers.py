@@ -58,8 +58,7 @@ class NetworkDenoiser:
         output = torch.cat(list(run(self._run, pieces, t.chunk(self.parts), labels)))
         var_fraction = None
         if output.shape[1] == 2 * x_t.shape[1]:
-            output, var = output.chunk(2, dim=1)
-            var_fraction = (var + 1) / 2
+            output, var_fraction = split_variance(output)
         a, sigma = self.diffusion.rates(t, x_t)
         prediction = self.parameterization.recover(output, x_t, a, sigma)
         return prediction._replace(var_fraction=var_fraction)
@@ -70,6 +69,15 @@ class NetworkDenoiser:
         with torch.inference_mode():
             output: Tensor = self.module(x_t.to(weight), t.to(weight.device), label)
             return output.to(x_t)
+
+
+def split_variance(output: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut a network's [B, 2C, H, W] output into the picture and the variance fraction.
+
+    Source: improved-diffusion, `LEARNED_RANGE`: the second half is meant to lie in [-1, 1].
+    """
+    picture, var = output.chunk(2, dim=1)
+    return picture, (var + 1) / 2
 
 
 def ideal_denoiser(

@@ -22,6 +22,7 @@ from zlib import crc32
 
 import streamlit as st
 
+from pages.shared import glossary
 from pages.shared.state import (
     apply_state,
     looking,
@@ -227,9 +228,21 @@ def prose(text: str) -> None:
     st.markdown(text, unsafe_allow_html=True)
 
 
-def term(word: str, gist: str) -> str:
-    """A word with a hover note, as HTML for `prose`: shown on hover, on focus and when tapped."""
+def term(word: str, gist: str | None = None) -> str:
+    """A word with a hover note, as HTML for `prose`: shown on hover, on focus and when tapped.
+
+    The note ends with a link to the word's entry in the glossary.
+
+    Args:
+        word: as the sentence has it.
+        gist: what it means here, plain text; the glossary's own words if it isn't given.
+
+    Raises:
+        ValueError: when no gist is given and the glossary doesn't know the word.
+    """
+    told = glossary.gist_of(word) if gist is None else gist
     return (
         f'<span class="term" tabindex="0">{escape(word)}'
-        f'<span class="gist" role="tooltip">{escape(gist)}</span></span>'
+        f'<span class="gist" role="note">{escape(told)} '
+        f'<a href="{escape(glossary.address(word))}">Glossary</a></span></span>'
     )

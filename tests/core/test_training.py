@@ -128,7 +128,8 @@ def test_each_epoch_shows_every_picture_once_in_a_new_order() -> None:
 def test_denoising_inputs_are_the_forward_process_and_the_target() -> None:
     recipe = replace(TINY, label_dropout=0.5, batch=20)
     batch = draw_batch(recipe, tiny_data(), 0)
-    (x_t, t, label), target, weight = denoising_inputs(recipe, batch)
+    (x_t, t, label), (target, weight, x0) = denoising_inputs(recipe, batch)
+    assert torch.equal(x0, batch.x0)
     assert torch.equal(weight, torch.ones(20, 1, 1, 1))
     assert t.min() >= 1
     assert t.max() <= recipe.T
@@ -170,10 +171,38 @@ def test_a_second_stage_starts_from_the_averages_of_the_first(
         next(train(replace(second, start_from="nowhere"), device="cpu", data=tiny_data()))
 
 
+def test_a_network_with_more_outputs_begins_with_the_picture_of_one_with_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "RUNS", tmp_path)
+    *_, last = train(TINY, device="cpu", folder=tmp_path / TINY.name, data=tiny_data())
+    wider = replace(
+        TINY, task="hybrid", network_args=TINY.network_args | {"out_channels": 2},
+        start_from=TINY.name, learning_rate=0.0, steps=1,
+    )  # fmt: skip
+    step = next(train(wider, device="cpu", data=tiny_data()))
+    x, t = torch.randn(2, 1, 28, 28), torch.tensor([5, 40])
+    assert torch.equal(step.ema(x, t)[:, :1], last.ema(x, t))
+
+
+def test_the_hybrid_loss_moves_picture_and_variance() -> None:
+    """Each half of the output gets a gradient: from the squared error, and from the bound."""
+    recipe = replace(TINY, task="hybrid")
+    drawn = denoising_inputs(recipe, draw_batch(recipe, tiny_data(), 0))
+    output = torch.zeros(8, 2, 28, 28, requires_grad=True)
+    loss = training.hybrid(recipe, output, drawn)
+    loss.backward()
+    assert output.grad is not None
+    simple = torch.zeros(8, 1, 28, 28, requires_grad=True)
+    training.squared_error(recipe, simple, drawn).backward()
+    torch.testing.assert_close(output.grad[:, :1], simple.grad)
+    assert (output.grad[:, 1:] != 0).any()
+
+
 def test_shifting_moves_the_picture_and_nothing_else() -> None:
     recipe = replace(TINY, task="classify", max_shift=2, batch=20)
     batch = draw_batch(recipe, tiny_data(), 0)
-    (shifted,), label, _ = classifying_inputs(recipe, batch)
+    (shifted,), (label, _) = classifying_inputs(recipe, batch)
     assert torch.equal(label, batch.label)
     found = set()
     for before, after in zip(batch.x0[:, 0], shifted[:, 0], strict=True):
