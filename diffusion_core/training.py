@@ -129,15 +129,14 @@ def classifying_inputs(recipe: Recipe, batch: Batch) -> Drawn:
     return Drawn((picked[:, None],), (batch.label, torch.ones(len(rows))))
 
 
-def squared_error(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
-    """Weighted mean squared error, a scalar."""
-    target, weight, _ = drawn.compared
-    return (weight * (output - target).square()).mean()
+def denoising_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
+    """Weighted mean squared error, a scalar; with the bound where the variance is learned, too.
 
-
-def hybrid(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
-    """The weighted squared error, plus the bound for the variance; see `likelihood.hybrid_loss`."""
+    A network with twice the channels learns its variance; see `likelihood.hybrid_loss`.
+    """
     (x_t, t, _), (target, weight, x0) = drawn
+    if output.shape == target.shape:
+        return (weight * (output - target).square()).mean()
     picture, fraction = split_variance(output)
     error = (weight * (picture - target).square()).flatten(1).mean(1)
     a, sigma = recipe.diffusion.rates(t, x_t)
@@ -156,8 +155,7 @@ TASKS: dict[
     str,
     tuple[Callable[[Recipe, Batch], Drawn], Callable[[Recipe, Tensor, Drawn], Tensor]],
 ] = {
-    "denoise": (denoising_inputs, squared_error),
-    "hybrid": (denoising_inputs, hybrid),
+    "denoise": (denoising_inputs, denoising_loss),
     "classify": (classifying_inputs, cross_entropy),
 }
 

@@ -75,6 +75,7 @@ class Curve:
         log: Whether the axis is logarithmic, for all curves of the chart; values that are not
             positive are drawn at the smallest one that is.
         ghost: Whether it is there for comparison only: pale and dashed, without its value.
+        bars: Whether each value is a bar that stands on the axis, instead of a point of a line.
     """
 
     label: str
@@ -87,6 +88,7 @@ class Curve:
     line: float | None = None
     log: bool = False
     ghost: bool = False
+    bars: bool = False
 
 
 @dataclass(frozen=True)
@@ -390,7 +392,7 @@ def _pack(
         header["curves"].append(
             {"label": curve.label, "color": curve.color, "chart": curve.chart}
             | {"lo": curve.lo, "hi": curve.hi, "digits": curve.digits}
-            | {"line": curve.line, "log": curve.log, "ghost": curve.ghost}
+            | {"line": curve.line, "log": curve.log, "ghost": curve.ghost, "bars": curve.bars}
             | {"start": 0 if whole else start, "n": len(values)}
         )
         blobs.append(values.tobytes())

@@ -177,7 +177,7 @@ def test_a_network_with_more_outputs_begins_with_the_picture_of_one_with_fewer(
     monkeypatch.setattr(training, "RUNS", tmp_path)
     *_, last = train(TINY, device="cpu", folder=tmp_path / TINY.name, data=tiny_data())
     wider = replace(
-        TINY, task="hybrid", network_args=TINY.network_args | {"out_channels": 2},
+        TINY, network_args=TINY.network_args | {"out_channels": 2},
         start_from=TINY.name, learning_rate=0.0, steps=1,
     )  # fmt: skip
     step = next(train(wider, device="cpu", data=tiny_data()))
@@ -187,14 +187,13 @@ def test_a_network_with_more_outputs_begins_with_the_picture_of_one_with_fewer(
 
 def test_the_hybrid_loss_moves_picture_and_variance() -> None:
     """Each half of the output gets a gradient: from the squared error, and from the bound."""
-    recipe = replace(TINY, task="hybrid")
-    drawn = denoising_inputs(recipe, draw_batch(recipe, tiny_data(), 0))
+    drawn = denoising_inputs(TINY, draw_batch(TINY, tiny_data(), 0))
     output = torch.zeros(8, 2, 28, 28, requires_grad=True)
-    loss = training.hybrid(recipe, output, drawn)
-    loss.backward()
+    training.denoising_loss(TINY, output, drawn).backward()
     assert output.grad is not None
     simple = torch.zeros(8, 1, 28, 28, requires_grad=True)
-    training.squared_error(recipe, simple, drawn).backward()
+    training.denoising_loss(TINY, simple, drawn).backward()
+    assert simple.grad is not None
     torch.testing.assert_close(output.grad[:, :1], simple.grad)
     assert (output.grad[:, 1:] != 0).any()
 

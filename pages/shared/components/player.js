@@ -867,6 +867,19 @@ class Player {
       chart.curves.forEach((curve) => {
         let path = "";
         let pen = "M";
+        if (curve.bars) {
+          // Each bar fills the room from one frame to the next, but for a hairline between them.
+          const wide = Math.max(1, (0.85 * (width - THUMB)) / Math.max(this.total - 1, 1));
+          [curve.all, curve.past].forEach((bar) => {
+            if (bar) Object.assign(bar.style, { strokeWidth: `${Math.min(wide, 24)}px`, strokeLinecap: "butt" });
+          });
+          curve.values.forEach((v, i) => {
+            if (Number.isFinite(v)) path += `M${chart.x(i).toFixed(1)} ${chart.y(base).toFixed(1)}V${chart.y(v).toFixed(1)}`;
+          });
+          curve.all.setAttribute("d", path);
+          curve.past?.setAttribute("d", path);
+          return;
+        }
         // No more points than pixels: a thousand steps in 300 px draw nothing but weight.
         const stride = Math.max(1, Math.floor(this.total / (2 * width)));
         for (let i = 0; i < this.total; i += i + stride < this.total ? stride : Math.max(1, this.total - 1 - i)) {
