@@ -7,6 +7,7 @@ player's frame. It needs Chromium and nothing else running on the machine.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -134,10 +135,10 @@ def main() -> None:
             wait(page, f"{PLAYER}?.dataset.have > 0")
             whole = []
             for _ in range(5):
-                before = page.evaluate(f"{PLAYER}.dataset.run")
+                before = json.dumps(page.evaluate(f"{PLAYER}.dataset.run"))  # as JavaScript
                 started = time.perf_counter()
                 page.get_by_role("button", name="Sample sixteen").click()
-                wait(page, f"{PLAYER}.dataset.run !== '{before}' && {PLAYER}.dataset.have > 50")
+                wait(page, f"{PLAYER}.dataset.run !== {before} && {PLAYER}.dataset.have > 50")
                 whole.append(1e3 * (time.perf_counter() - started))
             line("button -> 16 digits x 50 steps, all frames in the browser", whole)
             for path, label in (

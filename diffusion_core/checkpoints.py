@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.discrete_sampling import NetworkDiscreteDenoiser
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES
 
@@ -70,13 +71,28 @@ def load(name: str, device: str = "auto", root: Path = PRETRAINED) -> tuple[Netw
         root: the folder that holds one folder per network.
 
     Raises:
-        CheckpointError: when the network is missing, or its file is not the one on its card.
+        CheckpointError: when the network is missing, or its file is not the one on its card, or it
+            is no network of that kind.
     """
-    module, card = load_module(name, device, root)
+    module, card = _load_in_fastest_dtype(name, "denoise", device, root)
     recipe = RECIPES[name]
-    module.to(fastest_dtype(pick_device(device)))
     parameterization = PARAMETERIZATIONS[recipe.parameterization]
     return NetworkDenoiser(module, recipe.diffusion, parameterization), card
+
+
+def load_discrete(
+    name: str, device: str = "auto", root: Path = PRETRAINED
+) -> tuple[NetworkDiscreteDenoiser, Card]:
+    """A shipped denoiser of categories, ready to sample from; otherwise as `load`."""
+    module, card = _load_in_fastest_dtype(name, "denoise_categories", device, root)
+    return NetworkDiscreteDenoiser(module, RECIPES[name].discrete_diffusion), card
+
+
+def _load_in_fastest_dtype(name: str, task: str, device: str, root: Path) -> tuple[nn.Module, Card]:
+    module, card = load_module(name, device, root)
+    if RECIPES[name].task != task:
+        raise CheckpointError(f"The network {name!r} is for another task: {RECIPES[name].task}.")
+    return module.to(fastest_dtype(pick_device(device))), card
 
 
 def load_module(name: str, device: str = "auto", root: Path = PRETRAINED) -> tuple[nn.Module, Card]:

@@ -139,6 +139,26 @@ def to_unit(images: Tensor) -> Tensor:
     return (images.to(torch.float32) / 127.5 - 1.0).unsqueeze(-3)
 
 
+def to_states(x: Tensor, K: int, generator: torch.Generator) -> Tensor:
+    """Turn pictures into categories: gray levels, or for K = 2 a draw with the gray as its chance.
+
+    Drawn anew at every call, binary digits are the "dynamically binarised" ones of the literature
+    (Burda et al. 2016, section 5); a threshold would make another, easier data set.
+
+    Args:
+        x: `[B, 1, H, W]` in [-1, 1], whole bytes.
+        K: number of states, 2..256.
+        generator: for the draw.
+
+    Returns:
+        `[B, H, W]` int64 in 0..K-1; K levels cover equal parts of the 256 bytes.
+    """
+    byte = ((x[:, 0] + 1) * 127.5).round().long()
+    if K == 2:
+        return (torch.rand(byte.shape, generator=generator) * 255 < byte).long()
+    return byte * K // 256
+
+
 def to_uint8(x: Tensor) -> Tensor:
     """Turn network output into bytes: the inverse of `to_unit`, rounded and clamped.
 

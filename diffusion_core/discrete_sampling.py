@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffusion_core.discrete import (
     REVERSE_RULES,
@@ -33,6 +35,37 @@ class DiscreteDenoiser(Protocol):
             x_0 logits [B, *D, K]; -inf for a state that data never hold ([MASK]).
         """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkDiscreteDenoiser:
+    """A network over categories as a denoiser; its logits come in float32.
+
+    Attributes:
+        module: called as module(x_t, t, label) -> [B, *D, K].
+        diffusion: the process the network was trained for.
+        pool: where given, a batch is cut into `parts` pieces that run side by side in its threads,
+            as in `denoisers.NetworkDenoiser`.
+        parts: pieces per batch.
+    """
+
+    module: nn.Module
+    diffusion: DiscreteDiffusion
+    pool: Executor | None = None
+    parts: int = 1
+
+    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        """Run the network; the result is on x_t's device."""
+        run = map if self.pool is None else self.pool.map
+        pieces = x_t.chunk(self.parts)
+        labels = [None] * len(pieces) if label is None else label.chunk(self.parts)
+        return torch.cat(list(run(self._run, pieces, t.chunk(self.parts), labels)))
+
+    def _run(self, x_t: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        place = next(self.module.parameters()).device
+        with torch.inference_mode():
+            output: Tensor = self.module(x_t.to(place), t.to(place), label)
+            return output.float().to(x_t.device)
 
 
 class DiscreteStep(NamedTuple):

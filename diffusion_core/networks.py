@@ -92,6 +92,7 @@ class UNet(nn.Module):
         outer: residual blocks at 14x14, on the way down and again on the way up.
         inner: residual blocks at 7x7.
         attention: how many of the inner blocks are followed by self-attention.
+        in_channels: numbers per pixel that come in.
         out_channels: 1, or 2 where the network also predicts its variance.
         condition: size of the embedding of step and class.
     """
@@ -102,6 +103,7 @@ class UNet(nn.Module):
         outer: int = 2,
         inner: int = 4,
         attention: int = 2,
+        in_channels: int = 1,
         out_channels: int = 1,
         condition: int = 256,
     ) -> None:
@@ -111,7 +113,7 @@ class UNet(nn.Module):
             nn.Linear(2 * self.frequencies, condition), nn.SiLU(), nn.Linear(condition, condition)
         )
         self.label = nn.Embedding(UNCONDITIONAL + 1, condition)
-        self.stem = nn.Conv2d(4, width, 3, padding=1)
+        self.stem = nn.Conv2d(4 * in_channels, width, 3, padding=1)
         self.fine_down = nn.ModuleList(ResidualBlock(width, condition) for _ in range(outer))
         self.down = nn.Conv2d(width, 2 * width, 2, stride=2)
         self.coarse = nn.ModuleList(ResidualBlock(2 * width, condition) for _ in range(inner))
@@ -135,7 +137,7 @@ class UNet(nn.Module):
         return F.silu(self.time(waves) + self.label(label.to(t.device)))
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
-        """[B, 1, 28, 28], [B], [B] or None -> [B, out_channels, 28, 28]."""
+        """[B, in_channels, 28, 28], [B], [B] or None -> [B, out_channels, 28, 28]."""
         condition = self.embed(t, label)
         blocks = F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
         h = self.stem(blocks)
@@ -152,6 +154,39 @@ class UNet(nn.Module):
         for block in self.fine_up:
             h = block(h + skips.pop(), condition)
         return F.pixel_shuffle(self.out(F.silu(self.norm(h))), 2)
+
+
+class CategoricalUNet(nn.Module):
+    """The U-Net on pixels that are categories: each state is a vector, each output a belief.
+
+    Args:
+        K: states, [MASK] included.
+        mask: whether the last state is [MASK], which no clean pixel is.
+        keep: whether a pixel that is not masked is surely the clean one, as in an absorbing
+            process: the belief then says so, and the network need not learn to copy.
+        features: size of the vector that stands for a state.
+        unet: sizes of the U-Net.
+    """
+
+    def __init__(
+        self, K: int, mask: bool = False, keep: bool = False, features: int = 8, **unet: int
+    ) -> None:
+        super().__init__()
+        self.mask, self.keep = mask, keep
+        self.state = nn.Embedding(K, features)
+        self.body = UNet(in_channels=features, out_channels=K - mask, **unet)
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        """[B, 28, 28] int64, [B], [B] or None -> x_0 logits [B, 28, 28, K]."""
+        y: Tensor = self.body(self.state(x).permute(0, 3, 1, 2), t, label).permute(0, 2, 3, 1)
+        y = F.pad(y, (0, 1), value=-math.inf) if self.mask else y
+        if self.keep:
+            K = y.shape[-1]
+            certain = torch.zeros_like(y).masked_fill(
+                x[..., None] != torch.arange(K).to(x), -math.inf
+            )
+            y = torch.where((x == K - 1)[..., None], y, certain)
+        return y
 
 
 class Classifier(nn.Module):
@@ -194,4 +229,8 @@ class Classifier(nn.Module):
         return logits
 
 
-NETWORKS: dict[str, type[nn.Module]] = {"unet": UNet, "classifier": Classifier}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "unet": UNet,
+    "categorical_unet": CategoricalUNet,
+    "classifier": Classifier,
+}

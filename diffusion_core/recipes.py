@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from diffusion_core.discrete import KERNELS, DiscreteDiffusion
+from diffusion_core.discrete_betas import DISCRETE_BETAS
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.networks import NETWORKS
 from diffusion_core.schedules import SCHEDULES
@@ -18,11 +20,13 @@ class Recipe:
 
     Attributes:
         name: folder under pretrained/ and key in `RECIPES`.
-        task: key in `training.TASKS`: "denoise" or "classify".
+        task: key in `training.TASKS`: "denoise", "denoise_categories" or "classify".
         network: key in `networks.NETWORKS`.
         network_args: keyword arguments of the network.
         schedule: key in `SCHEDULES` ("" where there is no diffusion).
         T: steps of the diffusion.
+        kernel: key in `KERNELS` for a process on categories ("" for one on numbers).
+        kernel_args: the kernel's keyword arguments; its betas are a key in `DISCRETE_BETAS`.
         parameterization: key in `PARAMETERIZATIONS`: what the network outputs.
         weighting: key in `training.WEIGHTINGS`: what each step's squared error counts.
         start_from: name of the recipe whose averaged weights it begins with, under a fresh
@@ -45,6 +49,8 @@ class Recipe:
     network_args: dict[str, Any] = field(default_factory=dict)
     schedule: str = ""
     T: int = 0
+    kernel: str = ""
+    kernel_args: dict[str, Any] = field(default_factory=dict)
     parameterization: str = ""
     weighting: str = "simple"
     start_from: str = ""
@@ -73,6 +79,20 @@ class Recipe:
         if self.schedule not in SCHEDULES:
             raise ValueError(f"the recipe {self.name!r} has no diffusion process")
         return GaussianDiffusion(SCHEDULES[self.schedule](self.T))
+
+    @property
+    def discrete_diffusion(self) -> DiscreteDiffusion:
+        """The process on categories that the network denoises.
+
+        Raises:
+            ValueError: for a recipe without a kernel.
+        """
+        if self.kernel not in KERNELS:
+            raise ValueError(f"the recipe {self.name!r} has no process on categories")
+        arguments = dict(self.kernel_args)
+        if "betas" in arguments:
+            arguments["betas"] = DISCRETE_BETAS[arguments["betas"]](self.T)
+        return KERNELS[self.kernel](**arguments)
 
 
 _BASE_SIMPLE = Recipe(
@@ -126,6 +146,37 @@ def _digits(target: str) -> Recipe:
     )
 
 
+_IDDPM = replace(
+    _BASE,
+    name="digits-iddpm",
+    network_args={"out_channels": 2},
+    start_from="digits-eps",
+    steps=3000,
+    seed=4,
+)
+"""Learns its variance, too, with the hybrid loss; the mean goes on from digits-eps."""
+
+
+def _pixels(name: str, kernel: str, K: int, betas: str, mask: bool, T: int = 1000) -> Recipe:
+    """Recipes on pixels as categories, which differ in the kernel alone."""
+    states = K + mask
+    return Recipe(
+        name=name,
+        task="denoise_categories",
+        network="categorical_unet",
+        network_args={"K": states, "mask": mask, "keep": mask},
+        T=T,
+        kernel=kernel,
+        kernel_args={"K": states, "betas": betas},
+        label_dropout=0.1,
+        steps=4000,
+        batch=64,
+        learning_rate=1e-3,
+        warmup=300,
+        seed=5,
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -134,6 +185,11 @@ RECIPES: dict[str, Recipe] = {
         _digits("eps"),
         _digits("x0"),
         _digits("v"),
+        _IDDPM,
+        # Unconditional, so that its bound stands beside those of other models of plain MNIST.
+        replace(
+            _pixels("binary-absorbing", "absorbing", 2, "1/(T-t+1)", mask=True), label_dropout=1.0
+        ),
         Recipe(
             name="classifier",
             task="classify",

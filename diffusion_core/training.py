@@ -30,8 +30,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from diffusion_core.checkpoints import PRETRAINED, pick_device, write_atomically
-from diffusion_core.datasets import Dataset, load_mnist, to_unit
+from diffusion_core.datasets import Dataset, load_mnist, to_states, to_unit
 from diffusion_core.denoisers import split_variance
+from diffusion_core.discrete_elbo import hybrid_loss as categorical_hybrid_loss
 from diffusion_core.likelihood import hybrid_loss
 from diffusion_core.networks import UNCONDITIONAL
 from diffusion_core.parameterization import PARAMETERIZATIONS, Parameterization
@@ -94,20 +95,27 @@ with x_t fixed, an error on the target is det times one on v (Salimans & Ho 2022
 """
 
 
+def stratified_steps(B: int, T: int, generator: torch.Generator) -> Tensor:
+    """B steps in 1..T, one from each of B equal parts.
+
+    Each is uniform over all steps, and the mean over them varies less than that of free draws
+    (Kingma et al. 2021, appendix I.1, share one draw between the parts).
+    """
+    u = (torch.arange(B) + torch.rand(B, generator=generator)) / B
+    return 1 + (u * T).long().clamp(max=T - 1)
+
+
 def denoising_inputs(recipe: Recipe, batch: Batch) -> Drawn:
     r"""Network inputs (x_t, t, label), and the target, its weight and x_0 of one batch.
 
     $$L = E_{t, x_0, \epsilon}\; w(t)\,\lVert\text{target} - f_\theta(x_t, t)\rVert^2$$
 
-    Source: Ho et al. 2020, eq. 14 for w = 1. Steps are stratified over 1..T (one draw in each of B
-    equal parts), which leaves each one uniform and lowers the variance (Kingma et al. 2021,
-    appendix I.1, share one draw between the parts).
+    Source: Ho et al. 2020, eq. 14 for w = 1.
     """
     x0, label, generator = batch
     B = len(x0)
     diffusion = recipe.diffusion
-    u = (torch.arange(B) + torch.rand(B, generator=generator)) / B
-    t = 1 + (u * recipe.T).long().clamp(max=recipe.T - 1)
+    t = stratified_steps(B, recipe.T, generator)
     eps = torch.randn(x0.shape, generator=generator)
     hidden = torch.rand(B, generator=generator) < recipe.label_dropout
     a, sigma = diffusion.rates(t, x0)
@@ -116,6 +124,17 @@ def denoising_inputs(recipe: Recipe, batch: Batch) -> Drawn:
     label = label.masked_fill(hidden, UNCONDITIONAL)
     weight = WEIGHTINGS[recipe.weighting](a, sigma, parameterization).float()
     return Drawn((diffusion.q_sample(x0, t, eps), t, label), (target, weight, x0))
+
+
+def categorical_inputs(recipe: Recipe, batch: Batch) -> Drawn:
+    """Network inputs (x_t, t, label) of one batch of categories, and x_0; steps as above."""
+    x0, label, generator = batch
+    diffusion = recipe.discrete_diffusion
+    states = to_states(x0, diffusion.K - (diffusion.mask is not None), generator)
+    t = stratified_steps(len(x0), recipe.T, generator)
+    hidden = torch.rand(len(x0), generator=generator) < recipe.label_dropout
+    x_t = diffusion.q_sample(states, t, generator)
+    return Drawn((x_t, t, label.masked_fill(hidden, UNCONDITIONAL)), (states,))
 
 
 def classifying_inputs(recipe: Recipe, batch: Batch) -> Drawn:
@@ -145,6 +164,14 @@ def denoising_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
     return hybrid_loss(recipe.diffusion, x0, x_t, t, prediction, error).mean()
 
 
+def categorical_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
+    """The bound's term times T, plus a little cross entropy, in nats per pixel, a scalar."""
+    (x_t, t, _), (x0,) = drawn
+    # hybrid_loss adds its cross entropy to one term of the bound: both are scaled alike here.
+    nats = categorical_hybrid_loss(recipe.discrete_diffusion, output, x_t, x0, t)
+    return recipe.T * nats.mean()
+
+
 def cross_entropy(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
     """Weighted mean cross-entropy in nats, a scalar."""
     target, weight = drawn.compared
@@ -156,6 +183,7 @@ TASKS: dict[
     tuple[Callable[[Recipe, Batch], Drawn], Callable[[Recipe, Tensor, Drawn], Tensor]],
 ] = {
     "denoise": (denoising_inputs, denoising_loss),
+    "denoise_categories": (categorical_inputs, categorical_loss),
     "classify": (classifying_inputs, cross_entropy),
 }
 

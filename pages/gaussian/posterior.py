@@ -441,6 +441,7 @@ def page() -> None:
                 f"it is {told.far:.1f}; one step back, to s = 299, it is {told.near:.2f}. So for "
                 "small steps a Gaussian is a good guess, and that is what a network may use.",
                 {"pmix": True, "pt": 300, "ps": 100, "pxt": 0.0, "px0": 1.0},
+                "The dashed curve, without x₀: two humps. Now slide s up to 299: they merge.",
                 asked_in="creatis-myriad #155",
             ),
             Confusion(
@@ -453,6 +454,7 @@ def page() -> None:
                 f"ten steps and v = 0.1, at t = 3, β̃ is {told.share_ten:.0%} and the best "
                 f"{told.best_ten:.0%}.",
                 {"pview": "variance", "pv": 0.1, "T": 10, "pt": 3, "ps": 2},
+                "At t = 3 the purple line, best for these data, lies between β̃ and β.",
                 asked_in="genie #5 and zoubohao's DDPM #18",
             ),
             Confusion(
@@ -462,6 +464,7 @@ def page() -> None:
                 "it, and puts β̃₂ in its place; that is a matter of the logarithm, not of the "
                 "process.",
                 {"T": 10, "pt": 1, "ps": 0},
+                "At s = 0 the green curve is a point, and it stands on x₀.",
             ),
             Confusion(
                 "Does the posterior exist for s = t − 1 only?",
@@ -469,6 +472,7 @@ def page() -> None:
                 "are Gaussian with known rates for every pair. Samplers that skip steps use just "
                 "this. Drag s along its line: the green curve wanders from x₀ to xₜ.",
                 {"pt": 900, "ps": 300},
+                "Six hundred steps in one: still a bell. Drag s along its line.",
             ),
             Confusion(
                 "Why is the mean a weighted sum of x₀ and xₜ? Do the weights add up to 1?",
@@ -481,6 +485,7 @@ def page() -> None:
                 f"{told.weights[1]:.3f} = {told.signal[1]:.3f}. Otherwise xₛ would come out too "
                 "strong or too faint.",
                 {"pview": "weights", "pback": "half"},
+                "The weights of x₀ and of xₜ over all t: they cross, and do not add up to 1.",
             ),
         ]
     )

@@ -11,14 +11,7 @@ from diffusion_core.datasets import DataError
 from pages.shared import load
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = (
-    "start",
-    "forward_process",
-    "noise_schedules",
-    "posterior",
-    "reverse_sampling",
-    "model_cards",
-)
+PAGES = sorted(path.stem for path in ROOT.glob("pages/[!s]*/*.py"))
 SLOW = 60
 
 

@@ -17,14 +17,8 @@ NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
 Shot = Callable[[Page, str], Path]
 
-PAGES = {
-    "": "Diffusion, step by step",
-    "forward_process": "Forward process",
-    "noise_schedules": "Noise schedules",
-    "posterior": "Posterior",
-    "reverse_sampling": "Reverse sampling",
-    "model_cards": "Model cards",
-}
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["", *sorted(p.stem for p in ROOT.glob("pages/[!s]*/*.py") if p.stem != "start")]
 
 
 @pytest.fixture
@@ -65,6 +59,14 @@ def opened(page: Page, address: str, title: str | None = None) -> None:
 
 def settled(page: Page) -> None:
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+
+
+def drawn(page: Page) -> None:
+    """Wait until nothing on the page is still to come: the script, its parts, their pictures."""
+    settled(page)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    for group in page.locator("[role=group][data-frame]").all():
+        expect(group).to_have_attribute("data-have", re.compile("[1-9]"))
 
 
 def picture(page: Page, panel: int) -> list[int]:
@@ -276,11 +278,12 @@ def test_every_page_is_clean(
     path: str, width: int, scheme: str,
 ) -> None:  # fmt: skip
     page = new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    opened(page, f"{url}/{path}", PAGES[path])
-    settled(page)
+    opened(page, f"{url}/{path}")
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+    drawn(page)
     for box in page.get_by_test_id("stExpander").all():
         box.locator("summary").click()
-    settled(page)
+    drawn(page)
     assert_clean(page)
     shot(page, f"{path or 'start'}-{width}-{scheme}")
 

@@ -28,6 +28,7 @@ from diffusion_core.datasets import (
     load_mnist,
     print_progress,
     save_gallery,
+    to_states,
     to_uint8,
     to_unit,
 )
@@ -603,3 +604,23 @@ def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert "a.gz  0.5 of 2.0 MB   25%" in shown
     assert shown.endswith("100%\n")
+
+
+@pytest.mark.parametrize("K", [3, 8, 16, 256])
+def test_gray_levels_share_the_bytes_evenly(K: int) -> None:
+    x = to_unit(torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16))
+    states = to_states(x, K, torch.Generator())
+    counts = states.flatten().bincount(minlength=K)
+    assert len(counts) == K
+    assert counts.max() - counts.min() <= 1
+    assert (states.flatten().diff() >= 0).all()
+
+
+def test_binary_pixels_are_drawn_with_their_gray_as_chance() -> None:
+    bytes_ = torch.tensor([0, 51, 128, 255], dtype=torch.uint8)
+    x = to_unit(bytes_[:, None].expand(4, 40_000).reshape(4, 200, 200))
+    states = to_states(x, 2, torch.Generator().manual_seed(0))
+    shares = states.double().mean((1, 2))
+    torch.testing.assert_close(shares, bytes_.double() / 255, atol=0.01, rtol=0)
+    assert shares[0] == 0
+    assert shares[3] == 1

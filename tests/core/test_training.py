@@ -198,6 +198,53 @@ def test_the_hybrid_loss_moves_picture_and_variance() -> None:
     assert (output.grad[:, 1:] != 0).any()
 
 
+CATEGORIES = replace(
+    TINY,
+    name="tiny-categories",
+    task="denoise_categories",
+    network="categorical_unet",
+    network_args=TINY.network_args | {"K": 5, "mask": True, "features": 4},
+    kernel="absorbing",
+    kernel_args={"K": 5, "betas": "1/(T-t+1)"},
+    schedule="",
+)
+
+
+def test_categorical_inputs_are_gray_levels_with_some_of_them_masked() -> None:
+    batch = draw_batch(CATEGORIES, tiny_data(), 0)
+    (x_t, t, _), (x0,) = training.categorical_inputs(CATEGORIES, batch)
+    assert sorted(x0.unique().tolist()) == [0, 1, 2, 3]
+    masked = x_t == 4
+    assert torch.equal(x_t[~masked], x0[~masked])
+    share = masked.double().mean((1, 2))
+    torch.testing.assert_close(share, t.double() / CATEGORIES.T, atol=0.06, rtol=0)
+
+
+def test_a_network_over_categories_never_believes_in_the_mask() -> None:
+    network = CATEGORIES.build()
+    logits = network(torch.full((2, 28, 28), 4), torch.tensor([1, 50]))
+    assert logits.shape == (2, 28, 28, 5)
+    assert (logits[..., 4] == -torch.inf).all()
+    assert logits[..., :4].isfinite().all()
+
+
+def test_a_network_that_keeps_pixels_is_certain_of_those_not_masked() -> None:
+    args = CATEGORIES.network_args | {"keep": True}
+    network = replace(CATEGORIES, network_args=args).build()
+    x = torch.arange(5).repeat(157)[:784].reshape(1, 28, 28)
+    belief = network(x, torch.tensor([25])).softmax(-1)
+    masked = x == 4
+    assert torch.equal(belief[~masked], torch.nn.functional.one_hot(x, 5).float()[~masked])
+    assert (belief[masked][:, :4] < 1).all()
+
+
+def test_training_on_categories_lowers_the_bound() -> None:
+    flat = tiny_data()._replace(images=torch.full((20, 28, 28), 200, dtype=torch.uint8))
+    recipe = replace(CATEGORIES, steps=40, learning_rate=3e-3)
+    losses = [s.loss for s in train(recipe, device="cpu", data=flat)]
+    assert sum(losses[-5:]) < 0.2 * sum(losses[:5])
+
+
 def test_shifting_moves_the_picture_and_nothing_else() -> None:
     recipe = replace(TINY, task="classify", max_shift=2, batch=20)
     batch = draw_batch(recipe, tiny_data(), 0)
