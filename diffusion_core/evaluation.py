@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -21,11 +22,23 @@ from diffusion_core.checkpoints import (
     PRETRAINED,
     file_sha256,
     load,
+    load_discrete,
     load_module,
     save_network,
 )
-from diffusion_core.datasets import CLASSES, Dataset, load_mnist, save_gallery, to_uint8, to_unit
+from diffusion_core.datasets import (
+    CLASSES,
+    Dataset,
+    load_mnist,
+    save_gallery,
+    to_states,
+    to_uint8,
+    to_unit,
+)
 from diffusion_core.denoisers import Denoiser, NetworkDenoiser
+from diffusion_core.discrete import DiscreteDiffusion
+from diffusion_core.discrete_elbo import estimate_discrete_elbo
+from diffusion_core.discrete_sampling import DiscreteDenoiser, sample_discrete
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.guidance import guided
 from diffusion_core.networks import Classifier
@@ -47,6 +60,13 @@ ABOUT: dict[str, tuple[str, list[str]]] = {
             "It knows handwritten digits of 28 by 28 pixels, centred as in MNIST; nothing else.",
             "Some of its digits are broken or of the wrong class; the table says how often, judged "
             "by a classifier that errs, too.",
+        ],
+    ),
+    "denoise_categories": (
+        "Digit denoiser on categories",
+        [
+            "It knows handwritten digits of 28 by 28 pixels, centred as in MNIST; nothing else.",
+            "Its digits have as many gray levels as it has states.",
         ],
     ),
     "classify": (
@@ -252,14 +272,101 @@ def denoiser_metrics(
 
     yield from measure(count, "ddim", 25)
     yield from measure(quick, "ddim", 25, scale=1.5)
-    yield from measure(quick, "ddim", 50)
-    for sampler, steps in (("ddim", 10), ("ddpm", 50), ("dpmpp_2m", 25)):
+    for sampler, steps in (("ddim", 10), ("ddim", 50), ("ddpm", 50), ("dpmpp_2m", 25)):
         yield from measure(quick, sampler, steps)
 
 
-METRICS: dict[str, Callable[[Recipe], Iterator[dict[str, Any]]]] = {
+def sample_states(
+    diffusion: DiscreteDiffusion,
+    denoiser: DiscreteDenoiser,
+    label: Tensor | None,
+    count: int,
+    *,
+    steps: int,
+    seed: int,
+) -> Tensor:
+    """`count` finished digits as gray levels: int64 [count, 28, 28], fixed by `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    x_T = diffusion.prior_sample((count, 28, 28), generator)
+    times = evenly_spaced(diffusion.T, steps)
+    *_, last = sample_discrete(
+        diffusion, denoiser, x_T, times, label=label, generator=generator, likeliest_last=True
+    )
+    return last.x_t
+
+
+def states_to_bytes(states: Tensor, K: int) -> Tensor:
+    """Gray levels 0..K-1 as uint8, black to white; a level the data do not have ([MASK]) is gray.
+
+    Source: the inverse of `datasets.to_states`, up to the levels' width.
+    """
+    shown = (states * 255 / (K - 1)).round()
+    return shown.masked_fill(states >= K, 127).to(torch.uint8)
+
+
+def categorical_metrics(
+    recipe: Recipe, count: int = 2_000, draws: int = 8, seed: int = 10_000, steps: int = 50
+) -> Iterator[dict[str, Any]]:
+    """The bound on the MNIST test set, then class accuracy and Fréchet distance of samples.
+
+    The bound is estimated from `draws` random steps per test digit. Its standard error is that of
+    the mean over digits, and so holds the chance of the digits, of their binary draw and of the
+    steps. A network that never saw a class is sampled without one, and judged by distance alone.
+    """
+    denoiser, _ = load_discrete(recipe.name)
+    diffusion = denoiser.diffusion
+    levels = diffusion.K - (diffusion.mask is not None)
+    test = load_mnist("test")
+    generator = torch.Generator().manual_seed(seed)
+    x0 = to_states(to_unit(test.images), levels, generator)
+    blind = recipe.label_dropout == 1
+    nats = torch.cat(
+        [
+            estimate_discrete_elbo(
+                diffusion, denoiser, images, n=draws, batch=400,
+                label=None if blind else labels, generator=generator,
+            ).mean
+            for images, labels in zip(torch.split(x0, 50), torch.split(test.labels.long(), 50), strict=True)
+        ]
+    )  # fmt: skip
+    error = float(nats.std()) / len(nats) ** 0.5
+    setting = f"{draws} random steps per digit of the MNIST test set, seed {seed}"
+    yield _metric(
+        "bound, nats per digit", float(nats.mean()), len(nats), setting, standard_error=error
+    )
+    bits = 28 * 28 * math.log(2)
+    yield _metric(
+        "bound, bits per dimension", float(nats.mean()) / bits, len(nats), setting,
+        standard_error=error / bits,
+    )  # fmt: skip
+    module, _ = load_module("classifier")
+    assert isinstance(module, Classifier)
+    real = load_mnist("train")
+    label = real.labels[:count].long()
+    pictures = [
+        sample_states(
+            diffusion, denoiser, None if blind else part, len(part), steps=steps, seed=seed + i
+        )
+        for i, part in enumerate(torch.split(label, 100))
+    ]
+    seen = judge(module, states_to_bytes(torch.cat(pictures), levels))
+    setting = f"{steps} steps, seed {seed}"
+    if not blind:
+        right = float((seen.predicted == label).double().mean())
+        yield _metric("recognised as its class", right, count, setting)
+    coarse = to_states(to_unit(real.images[:count]), levels, generator)
+    reference = moments(judge(module, states_to_bytes(x0, levels)).features)
+    floor = frechet_distance(
+        moments(judge(module, states_to_bytes(coarse, levels)).features), reference
+    )
+    distance = frechet_distance(moments(seen.features), reference)
+    yield _metric("Fréchet distance", distance, count, setting, reference=f"floor {floor:.3f}")
+
+
+METRICS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "classify": classifier_metrics,
     "denoise": denoiser_metrics,
+    "denoise_categories": categorical_metrics,
 }
 
 
@@ -267,11 +374,17 @@ def _metric(name: str, value: float, samples: int, setting: str, **more: Any) ->
     return {"name": name, "value": value, "samples": samples, "setting": setting} | more
 
 
-def evaluate(recipe: Recipe, root: Path = PRETRAINED) -> dict[str, Any]:
-    """Measure a published network and write the figures (and the gallery) into its folder."""
+def evaluate(recipe: Recipe, root: Path = PRETRAINED, **counts: int) -> dict[str, Any]:
+    """Measure a published network and write the figures (and the gallery) into its folder.
+
+    Args:
+        recipe: which network.
+        root: the folder that holds one folder per network.
+        counts: sample counts, for the function in `METRICS`.
+    """
     module, card = load_module(recipe.name)
     metrics = []
-    for metric in METRICS[recipe.task](recipe):
+    for metric in METRICS[recipe.task](recipe, **counts):
         print(f"{metric['name']}: {metric['value']:.4f}  ({metric})", flush=True)
         metrics.append(metric)
     fields = card.fields | {"metrics": metrics}
@@ -291,12 +404,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m diffusion_core.evaluation")
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("--publish", action="store_true", help="take the weights from runs/NAME")
+    parser.add_argument("--count", type=int, help="digits sampled for the main figures")
+    parser.add_argument("--quick", type=int, help="digits sampled for each of the others")
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.name]
+    counts = {k: v for k in ("count", "quick") if (v := getattr(arguments, k)) is not None}
     if arguments.publish:
         publish(recipe, RUNS / recipe.name)
     started = time.perf_counter()
-    evaluate(recipe)
+    evaluate(recipe, **counts)
     print(f"measured in {time.perf_counter() - started:.0f} s")
 
 
