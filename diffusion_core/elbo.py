@@ -8,53 +8,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Unpack
 
 import torch
 from torch import Tensor
 
+from diffusion_core.bound import ElboTerms, Options, TermOptions, filled, repeat
 from diffusion_core.denoisers import Denoiser
-from diffusion_core.gaussian import Gaussian, GaussianDiffusion
+from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.likelihood import (
     DECODERS,
     GREY_LEVELS,
     TWO_STEPS,
     Term,
-    categorical,
     elbo_term,
     nearest_level,
     per_example,
     standard_normal_kl,
 )
 from diffusion_core.samplers import VARIANCES, standard_normal
-from diffusion_core.schedules import NoiseSchedule
+from diffusion_core.vdm_elbo import (
+    Gamma,
+    NoisePredictor,
+    gamma_schedule,
+    linear_gamma,
+    vdm_diffusion,
+    vdm_elbo,
+    vdm_prior,
+    vdm_reconstruction,
+)
 
-
-class ElboTerms(NamedTuple):
-    r"""The bound of each example, split into its terms (nats, all costs).
-
-    $$-\log p(x_0) \le L_T + \sum_{t=2}^{T} L_{t-1} + L_0$$
-
-    Source: Ho et al. 2020, eq. 5.
-
-    Attributes:
-        prior: [B], L_T.
-        denoising: [B, T-1], L_{t-1} in the column of t = 2..T.
-        reconstruction: [B], L_0, the cost -log p(x_0|x_1).
-    """
-
-    prior: Tensor
-    denoising: Tensor
-    reconstruction: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        """[B] nats: the sum of all terms, an upper bound of -log p(x_0)."""
-        return self.prior + self.denoising.sum(1) + self.reconstruction
-
-    def bits_per_dim(self, D: int) -> Tensor:
-        """[B] bits for each of the D numbers of one example: total / (D log 2)."""
-        return self.total / (D * math.log(2))
+__all__ = [
+    "PROPOSALS",
+    "ElboTerms",
+    "Estimate",
+    "Gamma",
+    "LossHistory",
+    "NoisePredictor",
+    "Options",
+    "Proposal",
+    "Uniform",
+    "elbo_draws",
+    "estimate_elbo",
+    "gamma_schedule",
+    "gaussian_elbo",
+    "gaussian_elbo_details",
+    "gaussian_elbo_terms",
+    "linear_gamma",
+    "prior_kl",
+    "vdm_diffusion",
+    "vdm_elbo",
+    "vdm_prior",
+    "vdm_reconstruction",
+]
 
 
 # --- all terms -----------------------------------------------------------------------------------
@@ -70,12 +76,8 @@ def gaussian_elbo_details(
     denoiser: Denoiser,
     x0: Tensor,
     *,
-    variance: str = "posterior",
-    clip_x0: bool = False,
-    decoder: str = "discretized_gaussian",
-    label: Tensor | None = None,
-    batch: int = 64,
     generator: torch.Generator,
+    **options: Unpack[Options],
 ) -> Iterator[tuple[range, Term]]:
     """Walk over t = 1..T, several steps per call of the denoiser, with all that a term is made of.
 
@@ -86,12 +88,8 @@ def gaussian_elbo_details(
         diffusion: the process the denoiser was trained for.
         denoiser: predicts x0; called with float64 pictures.
         x0: [B, *D] floating point.
-        variance: key in `samplers.VARIANCES`.
-        clip_x0: clip predictions to [-1, 1].
-        decoder: key in `likelihood.DECODERS`.
-        label: [B] int64 classes, or None.
-        batch: pictures per call of the denoiser; a step's B examples are never split.
         generator: the source of noise.
+        **options: as in `Options`: variance, clip_x0, decoder, label, batch.
 
     Yields:
         A range of steps, and a `Term` with a row for every step and example, steps outermost.
@@ -101,9 +99,10 @@ def gaussian_elbo_details(
             (unless the decoder is "gaussian"), and a denoiser that knows no x0 at a last step
             without signal. While walking: when a term is not a finite number.
     """
-    _require_fit(diffusion, denoiser, x0, variance, decoder, label)
+    how = filled(options)
+    _require_fit(diffusion, denoiser, x0, how)
     x0 = x0.double()
-    B, n = len(x0), max(1, batch // max(1, len(x0)))
+    B, n = len(x0), max(1, how["batch"] // max(1, len(x0)))
 
     def walk() -> Iterator[tuple[range, Term]]:
         for start in range(1, diffusion.T + 1, n):
@@ -115,13 +114,10 @@ def gaussian_elbo_details(
                 elbo_term(
                     diffusion,
                     denoiser,
-                    _repeat(x0, len(steps)),
+                    repeat(x0, len(steps)),
                     t,
                     eps,
-                    variance=variance,
-                    clip_x0=clip_x0,
-                    decoder=decoder,
-                    label=None if label is None else label.repeat(len(steps)),
+                    **_each(how, len(steps)),
                 ),
             )
 
@@ -133,12 +129,8 @@ def gaussian_elbo_terms(
     denoiser: Denoiser,
     x0: Tensor,
     *,
-    variance: str = "posterior",
-    clip_x0: bool = False,
-    decoder: str = "discretized_gaussian",
-    label: Tensor | None = None,
-    batch: int = 64,
     generator: torch.Generator,
+    **options: Unpack[Options],
 ) -> Iterator[tuple[range, Tensor]]:
     """The terms as they are computed; stop asking, and nothing more is computed.
 
@@ -152,12 +144,8 @@ def gaussian_elbo_terms(
         diffusion,
         denoiser,
         x0,
-        variance=variance,
-        clip_x0=clip_x0,
-        decoder=decoder,
-        label=label,
-        batch=batch,
         generator=generator,
+        **options,
     )
     return ((steps, per_example(term.nats).reshape(len(steps), -1).T) for steps, term in details)
 
@@ -167,12 +155,8 @@ def gaussian_elbo(
     denoiser: Denoiser,
     x0: Tensor,
     *,
-    variance: str = "posterior",
-    clip_x0: bool = False,
-    decoder: str = "discretized_gaussian",
-    label: Tensor | None = None,
-    batch: int = 64,
     generator: torch.Generator,
+    **options: Unpack[Options],
 ) -> ElboTerms:
     r"""Every term of the bound, each with one draw of x_t: exact over t, unbiased over the noise.
 
@@ -190,30 +174,29 @@ def gaussian_elbo(
         diffusion,
         denoiser,
         x0,
-        variance=variance,
-        clip_x0=clip_x0,
-        decoder=decoder,
-        label=label,
-        batch=batch,
         generator=generator,
+        **options,
     )
     table = torch.cat([part for _, part in terms], dim=1)
     return ElboTerms(prior_kl(diffusion, x0), table[:, 1:], table[:, 0])
 
 
-def _repeat(x: Tensor, n: int) -> Tensor:
-    return x.repeat(n, *[1] * (x.ndim - 1))
+def _each(how: Options, n: int) -> TermOptions:
+    """The options of one call, in which every example comes n times."""
+    label = how["label"]
+    return TermOptions(
+        variance=how["variance"],
+        clip_x0=how["clip_x0"],
+        decoder=how["decoder"],
+        label=None if label is None else label.repeat(n),
+    )
 
 
 def _require_fit(
-    diffusion: GaussianDiffusion,
-    denoiser: Denoiser,
-    x0: Tensor,
-    variance: str,
-    decoder: str,
-    label: Tensor | None,
+    diffusion: GaussianDiffusion, denoiser: Denoiser, x0: Tensor, how: Options
 ) -> None:
     """Raise now what would otherwise come up in the middle of the walk."""
+    variance, decoder, label = how["variance"], how["decoder"], how["label"]
     if diffusion.T < 2:
         raise ValueError(TWO_STEPS)
     for name, known in ((variance, list(VARIANCES)), (decoder, list(DECODERS))):
@@ -332,12 +315,8 @@ def elbo_draws(
     *,
     n: int,
     proposal: str | Proposal = "uniform",
-    variance: str = "posterior",
-    clip_x0: bool = False,
-    decoder: str = "discretized_gaussian",
-    label: Tensor | None = None,
-    batch: int = 64,
     generator: torch.Generator,
+    **options: Unpack[Options],
 ) -> Tensor:
     r"""Guesses at the whole bound, each from one term; every one of them is right on average.
 
@@ -364,15 +343,16 @@ def elbo_draws(
         proposal = PROPOSALS[proposal](diffusion.T)
     if len(proposal.probabilities()) != diffusion.T:
         raise ValueError("the proposal was made for another number of steps")
-    _require_fit(diffusion, denoiser, x0, variance, decoder, label)
+    how = filled(options)
+    _require_fit(diffusion, denoiser, x0, how)
     x0 = x0.double()
     prior = prior_kl(diffusion, x0)
-    at_once = max(1, batch // max(1, len(x0)))
+    at_once = max(1, how["batch"] // max(1, len(x0)))
     draws = []
     for start in range(0, n, at_once):
         k = min(at_once, n - start)
         p = proposal.probabilities()
-        many = _repeat(x0, k)
+        many = repeat(x0, k)
         t = _draw_steps(p, len(many), generator)
         term = elbo_term(
             diffusion,
@@ -380,10 +360,7 @@ def elbo_draws(
             many,
             t,
             standard_normal(many, generator),
-            variance=variance,
-            clip_x0=clip_x0,
-            decoder=decoder,
-            label=None if label is None else label.repeat(k),
+            **_each(how, k),
         )
         nats = per_example(term.nats)
         proposal.update(t, nats)
@@ -399,12 +376,8 @@ def estimate_elbo(
     *,
     n: int,
     proposal: str | Proposal = "uniform",
-    variance: str = "posterior",
-    clip_x0: bool = False,
-    decoder: str = "discretized_gaussian",
-    label: Tensor | None = None,
-    batch: int = 64,
     generator: torch.Generator,
+    **options: Unpack[Options],
 ) -> Estimate:
     """Mean and standard error of `elbo_draws`, whose arguments and errors these are.
 
@@ -422,218 +395,7 @@ def estimate_elbo(
         x0,
         n=n,
         proposal=proposal,
-        variance=variance,
-        clip_x0=clip_x0,
-        decoder=decoder,
-        label=label,
-        batch=batch,
         generator=generator,
+        **options,
     )
     return Estimate(draws.mean(1), draws.std(1) / math.sqrt(n))
-
-
-# --- variational diffusion models ----------------------------------------------------------------
-
-Gamma = Callable[[Tensor], Tensor]
-"""Minus log-SNR at times in 0..1, element by element, rising; float64 in, same shape out."""
-
-
-class NoisePredictor(Protocol):
-    """A network that is told the log-SNR instead of a step."""
-
-    def __call__(self, z: Tensor, log_snr: Tensor, label: Tensor | None) -> Tensor:
-        """The noise in z [B, *D], whose log-SNR is [B] float64: [B, *D]."""
-        ...
-
-
-def linear_gamma(low: float = -13.3, high: float = 5.0) -> Gamma:
-    r"""VDM's fixed schedule: $\gamma(t) = \gamma_0 + (\gamma_1-\gamma_0)\,t$.
-
-    Source: Kingma et al. 2021, appendix (gamma from -13.3 to 5).
-    """
-    return lambda t: low + (high - low) * t
-
-
-def gamma_schedule(gamma: Gamma, T: int) -> NoiseSchedule:
-    r"""The discrete process that a VDM with T steps is: T + 1 noise levels, and the clean picture.
-
-    $$\bar\alpha_{i+1} = S\left(-\gamma(i/T)\right), \qquad i = 0..T$$
-
-    Source: Kingma et al. 2021, eq. 2 and 3. Their z_0, which is slightly noisy, is our x_1.
-
-    Raises:
-        ValueError: for T < 1, and where gamma does not rise.
-    """
-    _require_vdm_steps(T)
-    levels = torch.sigmoid(-gamma(torch.arange(T + 1, dtype=torch.float64) / T)).detach().cpu()
-    return NoiseSchedule("gamma", torch.cat([levels.new_ones(1), levels]))
-
-
-def vdm_prior(gamma: Gamma, x0: Tensor) -> Tensor:
-    """KL(q(z_1|x_0) || N(0, I)), [B] nats: `standard_normal_kl` at gamma(1).
-
-    Source: Kingma et al. 2021, eq. 11 (first term).
-    """
-    last = gamma(torch.ones(1, dtype=torch.float64, device=x0.device))
-    return standard_normal_kl(x0.double(), torch.sigmoid(-last))
-
-
-def vdm_reconstruction(
-    gamma: Gamma, x0: Tensor, eps: Tensor, levels: Tensor = GREY_LEVELS
-) -> Tensor:
-    r"""-log p(x_0|z_0) with VDM's decoder, [B] nats; `eps` [B, *D] is the noise in z_0.
-
-    $$z_0/\alpha_0 = x_0 + e^{\gamma(0)/2}\,\epsilon, \qquad
-    p(x_0|z_0) \propto \mathcal N(x_0;\ z_0/\alpha_0,\ e^{\gamma(0)})$$
-
-    Source: Kingma et al. 2021, section 3.3.
-
-    Raises:
-        ValueError: when a value of x0 is not one of the levels.
-    """
-    shape = (1,) * x0.ndim
-    first = gamma(torch.zeros(1, dtype=torch.float64, device=x0.device)).reshape(shape)
-    seen = Gaussian(x0.double() + (first / 2).exp() * eps.double(), first.exp())
-    return -per_example(categorical(x0.double(), seen, levels))
-
-
-def vdm_diffusion(
-    gamma: Gamma,
-    predict: NoisePredictor,
-    x0: Tensor,
-    eps: Tensor,
-    t: Tensor,
-    s: Tensor | None = None,
-    label: Tensor | None = None,
-) -> Tensor:
-    r"""The cost of the step from t to s; or, without s, the cost per unit of time at t.
-
-    $$\tfrac12\left(e^{\gamma(t)-\gamma(s)}-1\right)\lVert\epsilon-\hat\epsilon\rVert^2,
-    \qquad \tfrac12\,\gamma'(t)\,\lVert\epsilon-\hat\epsilon\rVert^2$$
-
-    Source: Kingma et al. 2021, eq. 14 and 17. The first factor is taken with `expm1`: at T = 1000
-    the difference of two gammas is small, and exp(...) - 1 would lose its digits. Differentiable
-    in gamma and in the network.
-
-    Args:
-        gamma: the schedule.
-        predict: (z, log_snr, label) -> eps_hat; z has x0's dtype.
-        x0: [B, *D].
-        eps: [B, *D].
-        t: [B] float64 in 0..1.
-        s: [B] float64, 0 <= s < t; or None.
-        label: [B] int64 classes, or None.
-
-    Returns:
-        [B] nats, float64.
-    """
-    gamma_t = gamma(t)
-    if s is None:
-        factor = _slope(gamma, t, learned=gamma_t.requires_grad)
-    else:
-        factor = torch.expm1(gamma_t - gamma(s))
-    level = gamma_t.reshape(-1, *[1] * (x0.ndim - 1))
-    a, sigma = torch.sigmoid(-level).sqrt(), torch.sigmoid(level).sqrt()
-    z = (a * x0.double() + sigma * eps.double()).to(x0.dtype)
-    eps_hat = predict(z, -gamma_t, label)
-    gap = (eps.double() - eps_hat.to(z.device, torch.float64)).square()
-    return 0.5 * factor * per_example(gap)
-
-
-def _slope(gamma: Gamma, t: Tensor, learned: bool) -> Tensor:
-    """Derivative of gamma at t, in every gradient mode; `learned` keeps it differentiable."""
-    with torch.inference_mode(False), torch.enable_grad():
-        t = t.detach().clone().requires_grad_()
-        (slope,) = torch.autograd.grad(gamma(t).sum(), t, create_graph=learned)
-    return slope
-
-
-def vdm_elbo(
-    gamma: Gamma,
-    predict: NoisePredictor,
-    x0: Tensor,
-    *,
-    T: int | None = None,
-    n: int = 64,
-    stratified: bool = True,
-    levels: Tensor = GREY_LEVELS,
-    label: Tensor | None = None,
-    batch: int = 64,
-    generator: torch.Generator,
-) -> ElboTerms:
-    r"""The bound of a variational diffusion model, with T steps or in continuous time.
-
-    $$L = D_{KL}(q(z_1|x_0)\Vert p(z_1)) + \sum_{i=1}^{T}\tfrac12
-    \left(e^{\gamma(i/T)-\gamma((i-1)/T)}-1\right) E\lVert\epsilon-\hat\epsilon\rVert^2
-    - E\log p(x_0|z_0)$$
-
-    Source: Kingma et al. 2021, eq. 11, 14 and 17. In continuous time the sum is an integral over t,
-    estimated from n times per example.
-
-    Args:
-        gamma: the schedule; only its ends and its T + 1 values count, or with T=None its ends and
-            the network.
-        predict: (z, log_snr, label) -> eps_hat.
-        x0: [B, *D], values in `levels`.
-        T: steps, or None for continuous time.
-        n: draws of t per example in continuous time; ignored when T is given.
-        stratified: spread the draws of all examples evenly over 0..1 behind one random shift
-            (Kingma et al. 2021, appendix I.1), which lowers the variance; False makes them
-            independent.
-        levels: [V] what values a pixel can have, evenly spaced, rising.
-        label: [B] int64 classes, or None.
-        batch: pictures per call of the network; a step's B examples are never split.
-        generator: the source of times and noise.
-
-    Returns:
-        Nats per example, float64. `denoising` is [B, T], where column i - 1 is the step from i/T;
-        in continuous time [B, n], where every column is its draw's share, 1/n of the cost per
-        unit of time, so that the sum is the estimate.
-
-    Raises:
-        ValueError: for T < 1 or n < 1, and when a value of x0 is not one of the levels.
-    """
-    if T is not None:
-        _require_vdm_steps(T)
-    elif n < 1:
-        raise ValueError(f"an estimate needs at least one draw, not {n}")
-    nearest_level(x0, levels)
-    B = len(x0)
-    eps = standard_normal(x0, generator)
-    prior, reconstruction = vdm_prior(gamma, x0), vdm_reconstruction(gamma, x0, eps, levels)
-    if T is not None:
-        n = T
-        t = (torch.arange(1, T + 1, dtype=torch.float64) / T).expand(B, T)
-    else:
-        shift = torch.rand(
-            1 if stratified else B * n,
-            generator=generator,
-            device=generator.device,
-            dtype=torch.float64,
-        ).cpu()
-        if stratified:  # column j of example i is at (j + i/B) / n, shifted: even in both ways
-            shift = (torch.arange(B * n, dtype=torch.float64) / (B * n) + shift) % 1
-        t = shift.reshape(n, B).T
-    columns = []
-    at_once = max(1, batch // max(1, B))
-    for start in range(0, n, at_once):
-        part = t[:, start : start + at_once].T.reshape(-1).to(x0.device)  # draws outermost
-        k = len(part) // B
-        noise = torch.cat([standard_normal(x0, generator) for _ in range(k)])
-        cost = vdm_diffusion(
-            gamma,
-            predict,
-            _repeat(x0, k),
-            noise,
-            part,
-            None if T is None else part - 1 / T,
-            None if label is None else label.repeat(k),
-        )
-        columns.append(cost.reshape(k, B).T)
-    denoising = torch.cat(columns, dim=1)
-    return ElboTerms(prior, denoising if T is not None else denoising / n, reconstruction)
-
-
-def _require_vdm_steps(T: int) -> None:
-    if T < 1:
-        raise ValueError(f"a variational diffusion model needs at least one step, not {T}")

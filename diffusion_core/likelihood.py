@@ -57,8 +57,9 @@ def discretized_gaussian_tanh(x0: Tensor, model: Gaussian) -> Tensor:
     $$\log p(x_0) = \log\max\left(\Phi\left(\tfrac{x_0 + 1/255 - m}{\sqrt v}\right)
     - \Phi\left(\tfrac{x_0 - 1/255 - m}{\sqrt v}\right),\ 10^{-12}\right)$$
 
-    Source: Ho et al. 2020, eq. 13, as improved-diffusion computes it: `tanh_normal_cdf` for
-    $\Phi$, and no pixel costs more than 27.6 nats. The bins of black and white reach to infinity.
+    Source: Ho et al. 2020, eq. 13, as improved-diffusion computes it: `tanh_normal_cdf` stands in
+    for the exact function, and no pixel costs more than 27.6 nats. The bins of black and white
+    reach to infinity.
 
     Args:
         x0: [B, *D] grey levels in [-1, 1].

@@ -2,57 +2,101 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import streamlit as st
 
+from diffusion_core.checkpoints import Card, CheckpointError, read_card
+from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.mistakes import wrong_index
+from diffusion_core.quality import denoisers, network_calls, predicts_variance
 from diffusion_core.recipes import RECIPES
-from diffusion_core.samplers import VARIANCES, Interpolated, clip_prediction, step_mean
-from diffusion_core.schedules import SCHEDULES
-from diffusion_core.statistics import chain_variance
-from pages.shared import bench, chapter, load
-from pages.shared.chapter import Confusion, Experiment, Source, term
+from diffusion_core.samplers import (
+    SAMPLERS,
+    VARIANCES,
+    Heun,
+    Interpolated,
+    MultistepDPM,
+    beta_variance,
+    clip_prediction,
+    learned_variance,
+    posterior_variance,
+    step_mean,
+)
+from diffusion_core.step_table import euler_step
+from pages.shared import (
+    bench,
+    bench_lessons,
+    bench_tables,
+    chapter,
+    load,
+    quality_exhibit,
+    run_export,
+)
+from pages.shared.chapter import Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.player import follow, session_runs
+from pages.shared.runs import LiveRun
 
 DIGITS = ("each", "any", *map(str, range(10)))
-STEPS = (5, 10, 20, 50, 100, 200)
-KNOWN_VARIANCES = tuple(name for name in VARIANCES if name != "learned")
-DEFAULTS = {
+STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
+NETWORK = "digits-eps"
+NETWORKS = tuple(denoisers()) or (NETWORK,)
+WITH_VARIANCE = tuple(
+    name for name in NETWORKS if name in denoisers() and predicts_variance(read_card(name).fields)
+)
+SHOWN_VARIANCES = tuple(name for name in VARIANCES if name != "learned" or WITH_VARIANCE)
+NUMBERS = ("hidden", "this step", "all steps")
+DEFAULTS: dict[str, object] = {
     "class": "each",
     "steps": 50,
-    "eta": 0.0,
     "seed": 0,
     "compare": False,
-    "eta_b": 1.0,
+    "numbers": "hidden",
+    "moves": False,
 }
-ROW_DEFAULTS = {"noise": 1.0, "at_end": False, "variance": "posterior", "clip": True, "fresh": 0}
-for _suffix in ("", "_b"):
+ROW_DEFAULTS: dict[str, object] = {
+    "sampler": "ddim", "network": NETWORK, "noise": 1.0, "at_end": False, "variance": "posterior",
+    "clip": True, "rederive": True, "early": False, "fresh": 0,
+}  # fmt: skip
+for _suffix, _eta in (("", 0.0), ("_b", 1.0)):
     DEFAULTS |= {f"{key}{_suffix}": value for key, value in ROW_DEFAULTS.items()}
+    DEFAULTS[f"eta{_suffix}"] = _eta
 
 
-def name_of(rule: bench.Rule) -> str:
-    """What the literature calls a rule, as far as it has a name."""
-    name = {0.0: "DDIM", 1.0: "DDPM"}.get(rule.eta, f"η = {rule.eta:g}")
-    if rule.eta:
-        name += ", β" if rule.variance == "beta" else ""
-        name += f", noise × {rule.noise_scale:g}" if rule.noise_scale != 1 else ""
-    name += ", noise at the end" if rule.noise_at_end else ""
-    name += f", fresh noise {rule.fresh}" if rule.fresh else ""
-    return name if rule.clip else f"{name}, not clipped"
+def sampler_menu(label: str, suffix: str) -> str:
+    """The menu of samplers, in the literature's names."""
+    return st.selectbox(
+        label, SAMPLERS, index=list(SAMPLERS).index("ddim"), key=f"sampler{suffix}",
+        bind="query-params", format_func=lambda name: bench.Rule(sampler=name).name,
+    )  # fmt: skip
 
 
-def rule_controls(suffix: str, eta: float, of: str) -> bench.Rule:
-    """The controls of one row that sit behind "more"; `eta` is set elsewhere."""
+def eta_slider(label: str, suffix: str, value: float, sampler: str) -> float:
+    """The dial from DDIM to DDPM."""
+    return st.slider(
+        label, 0.0, 1.0, value, 0.1, key=f"eta{suffix}", bind="query-params",
+        disabled=sampler != "ddim",
+    )  # fmt: skip
+
+
+def rule_controls(suffix: str, sampler: str, eta: float, of: str) -> bench.Rule:
+    """The controls of one row that sit behind "more"; sampler and eta are set elsewhere."""
     of = of and f", {of}"
+    still = not bench.Rule(eta, sampler=sampler).draws
+    network = st.selectbox(
+        f"Network{of}", NETWORKS, index=NETWORKS.index(NETWORK) if NETWORK in NETWORKS else 0,
+        key=f"network{suffix}", bind="query-params",
+    )  # fmt: skip
     noise = st.slider(
         f"Fresh noise times{of}", 0.0, 1.5, 1.0, 0.1, key=f"noise{suffix}", bind="query-params",
-        help="1 is right. 0 leaves out the fresh noise and changes nothing else.",
-        disabled=eta == 0,
+        help="1 is right. 0 leaves out the fresh noise and changes nothing else.", disabled=still,
     )  # fmt: skip
     variance = st.segmented_control(
-        f"Variance of a step{of}", KNOWN_VARIANCES, key=f"variance{suffix}", default="posterior",
-        required=True, bind="query-params", format_func={"posterior": "β̃", "beta": "β"}.get,
-        disabled=eta == 0,
+        f"Variance of a step{of}", SHOWN_VARIANCES, key=f"variance{suffix}", default="posterior",
+        required=True, bind="query-params", disabled=still,
+        format_func={"posterior": "β̃", "beta": "β", "learned": "learned"}.get,
     )  # fmt: skip
     fresh = st.number_input(
         f"Seed of the fresh noise{of}", 0, 9999, 0, key=f"fresh{suffix}", bind="query-params",
@@ -60,9 +104,17 @@ def rule_controls(suffix: str, eta: float, of: str) -> bench.Rule:
     )  # fmt: skip
     clip = st.toggle(f"Clip x̂₀ to black … white{of}", True, key=f"clip{suffix}",
                      bind="query-params")  # fmt: skip
+    rederive = st.toggle(f"Then recompute ε̂{of}", True, key=f"rederive{suffix}",
+                         bind="query-params", disabled=not clip)  # fmt: skip
     at_end = st.toggle(f"Noise at the last step, too{of}", False, key=f"at_end{suffix}",
                        bind="query-params")  # fmt: skip
-    return bench.Rule(eta, variance, noise, at_end, clip, fresh)
+    early = st.toggle(f"Ask the network at t − 1{of}", False, key=f"early{suffix}",
+                      bind="query-params")  # fmt: skip
+    if variance == "learned" and network not in WITH_VARIANCE:
+        if not still:
+            st.caption(f"{network} predicts no variance; β̃ is used.")
+        variance = "posterior"
+    return bench.Rule(eta, variance, noise, at_end, clip, fresh, sampler, rederive, early, network)
 
 
 def next_seed() -> None:
@@ -70,151 +122,192 @@ def next_seed() -> None:
     st.session_state["seed"] = (st.session_state["seed"] + 1) % 10_000
 
 
-@st.fragment
-def exhibit() -> None:
-    """Sixteen digits on their way, followed live."""
-    denoiser, card = load.network_or_stop("digits-eps")
+class Chosen(NamedTuple):
+    """What the controls say."""
+
+    start: bench.Start
+    rules: list[bench.Rule]
+    stage: st.delta_generator.DeltaGenerator
+
+
+def controls() -> Chosen:
+    """Draw the controls, and a place for the exhibit between the first ones and the rest."""
     with st.container(key="bench_controls"):
-        one, two, three, four = st.columns([3, 4, 5, 3], vertical_alignment="bottom", gap="medium")
-        digit = one.selectbox(
-            "Digit", DIGITS, key="class", bind="query-params",
-            format_func=lambda d: {"each": "one of each", "any": "whatever comes"}.get(d, d),
-        )  # fmt: skip
+        one, two, three, four = st.columns([4, 4, 5, 3], vertical_alignment="bottom", gap="medium")
+        with one:
+            sampler = sampler_menu("Sampler", "")
         steps = two.select_slider("Steps", STEPS, 50, key="steps", bind="query-params")
-        eta = three.slider(
-            "Fresh noise η: 0 is DDIM, 1 is DDPM",
-            0.0, 1.0, 0.0, 0.1, key="eta", bind="query-params",
-        )  # fmt: skip
+        with three:
+            eta = eta_slider("Fresh noise η: 0 is DDIM, 1 is DDPM", "", 0.0, sampler)
         four.button("Other noise", icon=":material/casino:", on_click=next_seed, width="stretch")
     stage = st.container(key="bench_stage")
     with (
         st.container(key="bench_more"),
-        st.expander("More: seed, compare two runs, break the rules"),
+        st.expander("More: seed, compare two runs, digit, network, break the rules"),
     ):
         left, middle, right = st.columns(3, gap="large")
         with left:
+            digit = st.selectbox(
+                "Digit", DIGITS, key="class", bind="query-params",
+                format_func=lambda d: {"each": "one of each", "any": "whatever comes"}.get(d, d),
+            )  # fmt: skip
             seed = st.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
             compare = st.toggle("Compare with a second run", key="compare", bind="query-params")
-            eta_b = st.slider(
-                "η of the second run", 0.0, 1.0, 1.0, 0.1, key="eta_b", bind="query-params",
-                disabled=not compare,
+            st.toggle(
+                "Show the mean and the fresh noise, too", key="moves", bind="query-params",
+                disabled=compare,
             )  # fmt: skip
         with middle:
-            rules = [rule_controls("", eta, "first run" if compare else "")]
+            rules = [rule_controls("", sampler, eta, "first run" if compare else "")]
         with right:
             if compare:
-                rules.append(rule_controls("_b", eta_b, "second run"))
+                sampler_b = sampler_menu("Sampler of the second run", "_b")
+                eta_b = eta_slider("η of the second run", "_b", 1.0, sampler_b)
+                rules.append(rule_controls("_b", sampler_b, eta_b, "second run"))
     count = bench.COUNT_COMPARED if compare else bench.COUNT
-    start = bench.Start(digit, steps, seed, count)
-    times = bench.stops(denoiser, steps)
-    names = [name_of(rule) for rule in rules]
-    live = session_runs().open(
-        repr((card.fields["sha256"], start, rules)),
-        lambda: bench.run(denoiser, start, rules),
-        len(times),
-    )
-    with stage:
-        follow(
+    return Chosen(bench.Start(digit, steps, seed, count), rules, stage)
+
+
+def network_or_default(name: str) -> tuple[NetworkDenoiser, Card]:
+    """The network asked for; where it can't be loaded, a sentence and the one always shipped."""
+    if name != NETWORK:
+        try:
+            return load.network(name)
+        except CheckpointError as error:
+            st.warning(f"{error} {NETWORK} is used.", icon=":material/cloud_off:")
+    return load.network_or_stop(NETWORK)
+
+
+def possible(start: bench.Start, T: int) -> bench.Start:
+    """The start with as many steps as there are, and a sentence where that changes it."""
+    if start.steps <= T:
+        return start
+    st.warning(f"{start.steps} steps are more than this network's T = {T}; {T} are made.")
+    return start._replace(steps=T)
+
+
+@st.fragment
+def exhibit() -> None:
+    """Sixteen digits on their way, followed live."""
+    chosen = controls()
+    with chosen.stage:
+        loaded = [network_or_default(rule.network) for rule in chosen.rules]
+        networks = {rule.network: one for rule, (one, _) in zip(chosen.rules, loaded, strict=True)}
+        cards = [card for _, card in loaded]
+        start = possible(chosen.start, min(one.diffusion.T for one in networks.values()))
+        denoiser, rules = loaded[0][0], chosen.rules
+        times = bench.stops(denoiser, start.steps)
+        names = titles(rules)
+        moves = bool(st.session_state["moves"]) and len(rules) == 1
+        numbers = st.session_state.get("numbers", NUMBERS[0])
+        live = session_runs().open(
+            repr(([card.fields["sha256"] for card in cards], start, rules, moves)),
+            lambda: bench.run(denoiser, start, rules, networks),
+            len(times),
+        )
+        event = follow(
             live,
-            lambda shots, first: bench.draw(shots, first, times, names),
+            lambda shots, first: bench.draw(shots, first, times, names, moves),
             key="bench_player",
             scale=2,
             autoplay=True,
-            beside=True,
-            report_frame=False,
+            beside=len(rules) > 1,
+            report_frame=numbers == "this step",
             ends=("noise", "picture"),
             row_labels=names if len(names) > 1 else (),
             label="Sampling, from noise to picture",
         )
+        st.caption(about(cards, networks, rules, start.steps))
+        show_numbers(live, names, event.frame)
+        keep(live, times, names, run_export.Recipe(
+            start, rules, [card.name for card in cards],
+            [card.fields["sha256"] for card in cards],
+        ))  # fmt: skip
+
+
+def titles(rules: list[bench.Rule]) -> list[str]:
+    """What the rows are called; with their network where that differs."""
+    if len({rule.network for rule in rules}) == 1:
+        return [rule.name for rule in rules]
+    return [f"{rule.network}: {rule.name}" for rule in rules]
+
+
+def about(
+    cards: list[Card], networks: dict[str, NetworkDenoiser], rules: list[bench.Rule], steps: int
+) -> str:
+    """One line under the exhibit: networks and their calls."""
+    told = {}
+    for card, rule in zip(cards, rules, strict=True):
+        diffusion = networks[rule.network].diffusion
         training = "" if card.fields.get("status") == "final" else ", still in training"
-        st.caption(
-            f"Network {card.name}{training}: cosine schedule, T = {denoiser.diffusion.T}. "
-            "How good it is stands on its [card](/model_cards)."
-        )
+        told[f"{card.name}{training}"] = f"{diffusion.schedule.name} schedule, T = {diffusion.T}"
+    calls = [network_calls(networks[r.network].diffusion, r.sampler, steps) for r in rules]
+    asked = " and ".join(str(n) for n in dict.fromkeys(calls))
+    return (
+        f"Network {'; '.join(f'{name}: {what}' for name, what in told.items())}. "
+        f"Asked {asked} time{'s' if calls != [1] else ''} for each picture. "
+        "How good it is stands on its [card](/model_cards)."
+    )
 
 
-@st.cache_data(show_spinner=False)
-def toy_variances() -> tuple[float, float]:
-    """Final variance of the 1-D toy (data variance 0.5) without and with fresh noise."""
-    diffusion = GaussianDiffusion(SCHEDULES["linear"](1000))
-    steps = range(1000, 0, -1)
-    without = chain_variance(diffusion, 0.5, steps, noise_scale=0)
-    return float(without[-1]), float(chain_variance(diffusion, 0.5, steps)[-1])
-
-
-def confusions() -> list[Confusion]:
-    """What people get wrong on the way back, each with a setting that shows it."""
-    without, with_noise = toy_variances()
-    return [
-        Confusion(
-            "Why is fresh noise added at every step?",
-            "The mean of a step pulls every picture towards the average of all it could become; "
-            "the fresh noise keeps them apart. Leave it out, and the variety collapses. For "
-            "numbers with variance 0.5 instead of pictures this can be computed exactly: with the "
-            f"linear schedule, a thousand steps without fresh noise end with variance "
-            f"{without:.0e}, with it {with_noise:.3f}.",
-            {"class": "7", "eta": 1.0, "compare": True, "eta_b": 1.0, "noise_b": 0.0},
-            "Left with fresh noise: nine hands. Right without: the same seven again and again.",
-            asked_in="a StackExchange thread, where one answer has DDPM add none",
-        ),
-        Confusion(
-            "And why none at the last step?",
-            "The last step goes to the clean picture itself. Once x̂₀ is known there is nothing "
-            "left to be uncertain about: the variance of the posterior is 0. Noise added there "
-            "would stay on the finished picture, as grain.",
-            {"eta": 1.0, "steps": 10, "compare": True, "eta_b": 1.0, "at_end_b": True},
-            "The two runs agree until the last step. Then the right one gets noise that nobody "
-            "takes away again.",
-        ),
-        Confusion(
-            "Without any noise (η = 0), is that still sampling?",
-            "Yes: all the chance is in the starting noise. DDIM is a fixed map from noise to "
-            "picture. Written for x/√ᾱ over √((1−ᾱ)/ᾱ) it is Euler's method on the "
-            + term(
-                "probability-flow ODE",
-                "a motion without noise; the pictures spread out just as with it",
-            )
-            + ". Both runs below start from the same noise and have other fresh noise. At η = 0 "
-            "none of it is used, so they agree in every pixel. Slide η up, and they part.",
-            {"compare": True, "eta": 0.0, "eta_b": 0.0, "fresh_b": 1},
-            "Other fresh noise, the same digits: at η = 0 none is drawn. Now slide both η up.",
-        ),
-        Confusion(
-            "Same seed, another sampler: the same picture?",
-            "No. Both start from the same noise. DDIM stays on its one path; DDPM draws "
-            "fresh noise at every step and drifts to another way of writing the same digit.",
-            {"compare": True, "eta": 0.0, "eta_b": 1.0},
-            "The same start, other digits: compare the two sheets, place by place.",
-        ),
-        Confusion(
-            "Why is x̂₀ blurred early on?",
-            "The network was trained on the squared error, and the guess with the smallest "
-            "squared error is the "
-            + term("average", "the posterior mean E[x₀ | x_t]")
-            + " of everything that could be hidden in x_t. Early on that is many ways of writing "
-            "the digit, and their average is a blur. As the noise falls, fewer remain possible and "
-            "the guess sharpens. It is not polished: possibilities drop out.",
-            {"steps": 100},
-            "Stop near t = 900: x_t is noise to the eye, and x̂₀ is a blur of the right shape.",
-        ),
-        Confusion(
-            "Why is x̂₀ clipped?",
-            "At large t the signal rate a is tiny, and x̂₀ = (x_t − σ ε̂)/a divides by it: a small "
-            "error in ε̂ throws x̂₀ far outside of black and white. Clipping brings it back to "
-            "where pictures live. The lower curve shows how far out it was.",
-            {"compare": True, "eta_b": 0.0, "clip_b": False, "steps": 20},
-            "The right run is not clipped: its x̂₀ leaves the range of pixels and never comes back.",
-            asked_in="improved-diffusion #64",
-        ),
-        Confusion(
-            "β or β̃ for the variance of a step?",
-            "β̃ is right if all data were one point, β if they were pure noise; data lie in "
-            "between. With a thousand steps the two hardly differ. With few they do: β leaves "
-            "grains, because its steps add more noise than the next mean takes away.",
-            {"compare": True, "eta": 1.0, "eta_b": 1.0, "variance_b": "beta", "steps": 10},
-            "Right, with β: rougher strokes and grains around them.",
-        ),
+def show_numbers(live: LiveRun[list[bench.Shot]], names: list[str], frame: int | None) -> None:
+    """The table of numbers under the exhibit, for the step that the player rests on or for all."""
+    how = st.segmented_control(
+        "Numbers of each step", NUMBERS, key="numbers", default=NUMBERS[0], required=True,
+        bind="query-params",
+    )  # fmt: skip
+    if how == NUMBERS[0]:
+        return
+    rows = list(zip(*([shot.numbers for shot in stop] for stop in live.frames()), strict=True))
+    if how == "this step":
+        last = max(0, min(live.have, live.total - 1) - 1)
+        at = last if frame is None or frame >= live.have else frame
+        st.html(bench_tables.one_step([row[at] for row in rows], names))
+    else:
+        for row, name in zip(rows, names, strict=True):
+            st.caption(name)
+            st.html(bench_tables.all_steps(row, name))
+    told = [
+        f"{name}: {bench_tables.figure(bench_tables.farthest_from_euler(row))}"
+        for row, name in zip(rows, names, strict=True)
     ]
+    st.caption(
+        "Farthest that a step has landed from Euler's step on the probability-flow ODE (root mean "
+        f"square per pixel, pixels run from −1 to 1): {'; '.join(told)}. What is left of DDIM's is "
+        "the rounding of 32-bit numbers: it is Euler's method."
+    )
+
+
+def keep(
+    live: LiveRun[list[bench.Shot]], times: list[int], names: list[str], code: run_export.Recipe
+) -> None:
+    """Files of this run; each is made when it is asked for."""
+
+    def whole() -> list[list[bench.Shot]]:
+        return live.advance(live.total)
+
+    files = {
+        "GIF": ("gif", "image/gif", lambda: run_export.gif(whole(), times)),
+        "PNG strip": ("png", "image/png", lambda: run_export.strip(whole(), times, names)),
+        "CSV": ("csv", "text/csv", lambda: run_export.table(whole(), names)),
+        "Script": ("py", "text/x-python", code.script),
+        "Notebook": ("ipynb", "application/x-ipynb+json", code.notebook),
+    }
+    with st.container(horizontal=True, gap="small", key="bench_files", vertical_alignment="center"):
+        st.markdown("Keep this run:", width="content")
+        for label, (ending, mime, make) in files.items():
+            st.download_button(
+                label, make, f"reverse_sampling.{ending}", mime, key=f"keep_{ending}",
+                on_click="ignore", type="tertiary", icon=":material/download:",
+            )  # fmt: skip
+
+
+@st.fragment
+def quality_section() -> None:
+    """How good the pictures are, for how many network calls."""
+    name = st.session_state.get("network", NETWORK)
+    denoiser, card = network_or_default(name if name in NETWORKS else NETWORK)
+    quality_exhibit.section(denoiser, card.name, card.fields["sha256"])
 
 
 def page() -> None:
@@ -243,6 +336,10 @@ def page() -> None:
     with st.container(key="bench"):
         exhibit()
 
+    st.subheader("How good, for how many network calls?", anchor="quality")
+    quality_exhibit.intro()
+    quality_section()
+
     st.subheader("The formula, and the code that just ran", anchor="formula")
     chapter.prose(
         "x̂₀ and ε̂ are the clean picture and the noise that the network sees; s is the step after "
@@ -252,10 +349,14 @@ def page() -> None:
         + " as if x̂₀ were true."
     )
     formula_and_code(step_mean, GaussianDiffusion.q_posterior, clip_prediction)
-    with st.expander("Both as one rule, with the dial η"):
-        formula_and_code(Interpolated)
+    with st.expander("Both as one rule, with the dial η; and DDIM once more, as a step of Euler's"):
+        formula_and_code(Interpolated, euler_step)
+    with st.expander("The solvers that look ahead or back: Heun and DPM-Solver++ 2M"):
+        formula_and_code(Heun, MultistepDPM)
+    with st.expander("The variances β̃, β and learned; and the wrong index, on purpose"):
+        formula_and_code(posterior_variance, beta_variance, learned_variance, wrong_index)
 
-    chapter.why(confusions())
+    chapter.why(bench_lessons.confusions(WITH_VARIANCE))
     chapter.try_this(
         [
             Experiment(
@@ -264,9 +365,11 @@ def page() -> None:
                 {"steps": 5},
             ),
             Experiment(
-                "Sixteen sevens",
-                "sixteen hands: the class fixes what is written, the noise how.",
-                {"class": "7"},
+                "Ten steps, two solvers",
+                "nearly the same digits: DDIM and DPM-Solver++ follow one ODE from one start, with "
+                "steps of another shape. The table says how far each step of theirs lies from "
+                "Euler's.",
+                {"steps": 10, "compare": True, "sampler_b": "dpmpp_2m", "numbers": "this step"},
             ),
             Experiment(
                 "No class at all",
@@ -282,6 +385,12 @@ def page() -> None:
                    "algorithm 2, section 3.2", "https://arxiv.org/abs/2006.11239"),
             Source("Song, Meng, Ermon 2021, Denoising Diffusion Implicit Models",
                    "eq. 12, 14 and 16", "https://arxiv.org/abs/2010.02502"),
+            Source("Nichol, Dhariwal 2021, Improved DDPM", "eq. 15: learned variance",
+                   "https://arxiv.org/abs/2102.09672"),
+            Source("Karras et al. 2022, Elucidating the Design Space", "algorithm 1: Heun",
+                   "https://arxiv.org/abs/2206.00364"),
+            Source("Lu et al. 2022, DPM-Solver++", "algorithm 2",
+                   "https://arxiv.org/abs/2211.01095"),
             Source("improved-diffusion, issue 64", "why x̂₀ and not the mean directly",
                    "https://github.com/openai/improved-diffusion/issues/64"),
         ]

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages.shared import chapter
 
-MAP: dict[str, list[tuple[str, str, str | None]]] = {
-    "Gaussian diffusion": [
-        ("Forward process", "How does a picture become noise, and why can we jump to any t?",
-         "pages/gaussian/forward_process.py"),
-        ("Noise schedules", "What does a schedule decide?", "pages/gaussian/noise_schedules.py"),
-        ("Posterior", "What is $q(x_{t-1}|x_t,x_0)$, exactly?", "pages/gaussian/posterior.py"),
-        ("Why a model?", "If the posterior is closed-form, what is the network for?", None),
-        ("x₀ or ε?", "What should the network predict, and does it matter?", None),
-        ("Reverse sampling", "What happens on the way back?",
-         "pages/gaussian/reverse_sampling.py"),
-        ("ELBO", "Where do the bits go?", None),
-        ("Learned schedule", "Can the schedule itself be trained?", None),
-    ],
-    "Discrete diffusion": [
-        ("Transition matrices", "What is noise for categories?", None),
-        ("Discrete posterior", "How do you invert it?", None),
-        ("Two reverse rules", "How is $p(x_{t-1}|x_t)$ built from $p(x_0|x_t)$?", None),
-        ("Discrete sampling", "What does a categorical reverse process look like?", None),
-    ],
-    "Reference": [
-        ("Model cards", "Which networks run here, and how good are they?",
-         "pages/reference/model_cards.py"),
-        ("Formula detective", "Which printed formulas are wrong?", None),
-    ],
+MAP: dict[str, dict[str, tuple[str, str]]] = {
+    "gaussian": {
+        "forward_process": (
+            "Forward process", "How does a picture become noise, and why can we jump to any t?"
+        ),
+        "noise_schedules": ("Noise schedules", "What does a schedule decide?"),
+        "posterior": ("Posterior", "What is $q(x_{t-1}|x_t,x_0)$, exactly?"),
+        "why_a_model": (
+            "Why a model?", "If the posterior is closed-form, what is the network for?"
+        ),
+        "x0_vs_eps": ("x₀ or ε?", "What should the network predict, and does it matter?"),
+        "reverse_sampling": ("Reverse sampling", "What happens on the way back?"),
+        "elbo": ("ELBO", "Where do the bits go?"),
+        "learned_schedule": ("Learned schedule", "Can the schedule itself be trained?"),
+    },
+    "discrete": {
+        "transition_matrices": ("Transition matrices", "What is noise for categories?"),
+        "discrete_posterior": ("Discrete posterior", "How do you invert it?"),
+        "reverse_rules": (
+            "Two reverse rules", "How is $p(x_{t-1}|x_t)$ built from $p(x_0|x_t)$?"
+        ),
+        "discrete_sampling": (
+            "Discrete sampling", "What does a categorical reverse process look like?"
+        ),
+    },
+    "reference": {
+        "formula_detective": ("Formula detective", "Which printed formulas are wrong?"),
+        "conventions": (
+            "Convention translator", "How do other papers and libraries write the same thing?"
+        ),
+        "notation": ("Notation", "What does each symbol and word mean?"),
+        "model_cards": ("Model cards", "Which networks run here, and how good are they?"),
+    },
 }  # fmt: skip
+"""folder of pages/ -> file -> (name, question); what has no file yet is "in the making"."""
+CHAPTERS = {
+    "gaussian": "Gaussian diffusion",
+    "discrete": "Discrete diffusion",
+    "reference": "Reference",
+}
+PAGES = Path(__file__).parents[1]
 STEPS = 50
 
 
@@ -72,22 +90,27 @@ def exhibit() -> None:
 
 def chapters() -> None:
     """The map: the pages that exist as cards, the others folded away."""
-    for title, pages in MAP.items():
-        there = [page for page in pages if page[2]]
+    missing: list[str] = []
+    for folder, pages in MAP.items():
+        there = []
+        for file, (name, question) in pages.items():
+            path = PAGES / folder / f"{file}.py"
+            if path.is_file():
+                there.append((name, question, path))
+            else:
+                missing.append(f"- **{CHAPTERS[folder]}**, {name}: {question}")
         if there:
-            st.subheader(title, anchor=False)
+            st.subheader(CHAPTERS[folder], anchor=False)
         for row in range(0, len(there), 3):
             for column, (name, question, path) in zip(
                 st.columns(3), there[row : row + 3], strict=False
             ):
                 with column.container(border=True, height="stretch"):
-                    st.page_link(path or "", label=f"**{name}**", icon=":material/arrow_forward:")
+                    st.page_link(path, label=f"**{name}**", icon=":material/arrow_forward:")
                     st.markdown(question)
-    with st.expander("In the making"):
-        for title, pages in MAP.items():
-            missing = [f"- {name}: {question}" for name, question, path in pages if not path]
-            if missing:
-                st.markdown("\n".join([f"**{title}**", "", *missing]))
+    if missing:
+        with st.expander("In the making"):
+            st.markdown("\n".join(missing))
 
 
 chapter.header("Diffusion, step by step")

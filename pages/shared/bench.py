@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from diffusion_core.datasets import to_uint8
 from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.mistakes import wrong_index
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import Step, sample
 from diffusion_core.schedules import evenly_spaced
+from diffusion_core.step_table import StepNumbers, step_numbers
 from pages.shared.player import Curve, Frames, Panel
 
 COUNT = 16  # pictures of one run
@@ -54,7 +57,20 @@ class Start(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """How one row is sampled; see `diffusion_core.samplers.sample`. `fresh` seeds fresh noise."""
+    """How one row is sampled; see `diffusion_core.samplers.sample`.
+
+    Attributes:
+        eta: how much of the posterior's variance is drawn anew; "ddim" alone heeds it.
+        variance: key in `VARIANCES`.
+        noise_scale: factor of the fresh noise.
+        noise_at_end: whether noise is added at the last step, too.
+        clip: whether x0_hat is clipped.
+        fresh: seeds the fresh noise.
+        sampler: key in `SAMPLERS`.
+        rederive: whether eps is made to agree with the clipped x0_hat.
+        early: whether the network is asked at t - 1 instead of t, by mistake.
+        network: name of the network; "" for the one that the run is given.
+    """
 
     eta: float = 0.0
     variance: str = "posterior"
@@ -62,6 +78,48 @@ class Rule(NamedTuple):
     noise_at_end: bool = False
     clip: bool = True
     fresh: int = 0
+    sampler: str = "ddim"
+    rederive: bool = True
+    early: bool = False
+    network: str = ""
+
+    @property
+    def draws(self) -> bool:
+        """Whether fresh noise is drawn between the first step and the last."""
+        return self.sampler == "ddpm" or (self.sampler == "ddim" and self.eta > 0)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `sample` is told, without what it takes for granted."""
+        chosen = {
+            "sampler": self.sampler,
+            "eta": self.eta if self.sampler == "ddim" else None,
+            "variance": self.variance if self.draws else "posterior",
+            "clip_x0": self.clip,
+            "rederive_eps": self.rederive,
+            "noise_scale": self.noise_scale if self.draws else 1.0,
+            "noise_at_end": self.noise_at_end,
+        }
+        known = inspect.signature(sample).parameters
+        return {k: v for k, v in chosen.items() if k == "sampler" or v != known[k].default}
+
+    def fresh_seed(self, seed: int) -> int:
+        """The seed of the fresh noise in a run whose starting noise has this seed."""
+        return FRESH_SEEDS + 10_000 * self.fresh + seed
+
+    @property
+    def name(self) -> str:
+        """What the literature calls it, as far as it has a name, and what was done to it."""
+        name = {"heun": "Heun", "dpmpp_2m": "DPM-Solver++ 2M", "ddpm": "DDPM"}.get(self.sampler)
+        name = name or {0.0: "DDIM", 1.0: "DDPM"}.get(self.eta, f"η = {self.eta:g}")
+        if self.draws:
+            name += {"beta": ", β", "learned": ", learned variance"}.get(self.variance, "")
+            name += f", noise × {self.noise_scale:g}" if self.noise_scale != 1 else ""
+        name += ", noise at the end" if self.noise_at_end else ""
+        name += f", fresh noise {self.fresh}" if self.fresh else ""
+        name += "" if self.clip else ", not clipped"
+        name += ", ε̂ kept" if self.clip and not self.rederive else ""
+        return f"{name}, asked at t − 1" if self.early else name
 
 
 class Shot(NamedTuple):
@@ -74,6 +132,9 @@ class Shot(NamedTuple):
         change: root mean square change of x0 since the step before, in pixel values -1..1; NaN
             where there is none.
         largest: largest absolute value of x0 before it was clipped; NaN at t = 0.
+        mean: uint8 [H, W] sheet of the means that the next pictures are drawn around.
+        fresh: uint8 [H, W] sheet of the fresh noise, gray for none.
+        numbers: of the step.
     """
 
     x_t: np.ndarray
@@ -81,51 +142,68 @@ class Shot(NamedTuple):
     eps: np.ndarray
     change: float
     largest: float
+    mean: np.ndarray
+    fresh: np.ndarray
+    numbers: StepNumbers
 
 
-def run(denoiser: NetworkDenoiser, start: Start, rules: Sequence[Rule]) -> Iterator[list[Shot]]:
+def run(
+    denoiser: NetworkDenoiser,
+    start: Start,
+    rules: Sequence[Rule],
+    others: Mapping[str, NetworkDenoiser] | None = None,
+) -> Iterator[list[Shot]]:
     """Sample `start.count` digits once per rule, in lockstep and from one x_T.
+
+    Args:
+        denoiser: for the rules that name no network.
+        start: what all rows share.
+        rules: one per row.
+        others: the networks that rules name.
 
     Yields:
         One list with a shot per rule, for each of `start.steps` + 1 stops.
     """
-    return map(list, zip(*(_row(denoiser, start, rule) for rule in rules), strict=True))
+    named = {"": denoiser} | dict(others or {})
+    rows = (_row(named[rule.network], start, rule) for rule in rules)
+    return map(list, zip(*rows, strict=True))
 
 
 def _row(denoiser: NetworkDenoiser, start: Start, rule: Rule) -> Iterator[Shot]:
     generator = torch.Generator().manual_seed(start.seed)
     x_T = torch.randn(start.count, 1, 28, 28, generator=generator)
+    times = stops(denoiser, start.steps)
     walk = sample(
         denoiser.diffusion,
-        denoiser,
+        wrong_index(denoiser) if rule.early else denoiser,
         x_T,
-        evenly_spaced(denoiser.diffusion.T, start.steps),
-        eta=rule.eta,
-        variance=rule.variance,
-        noise_scale=rule.noise_scale,
-        noise_at_end=rule.noise_at_end,
-        clip_x0=rule.clip,
+        times[:-1],
         label=start.label,
-        generator=torch.Generator().manual_seed(FRESH_SEEDS + 10_000 * rule.fresh + start.seed),
+        generator=torch.Generator().manual_seed(rule.fresh_seed(start.seed)),
+        **rule.options,
     )
     last: Prediction | None = None
-    for step in walk:
-        yield _shot(step, last)
+    for step, goes_to in zip(walk, [*times[1:], None], strict=True):
+        yield _shot(step, last, step_numbers(denoiser.diffusion, step, goes_to))
         last = step.prediction or last
 
 
-def _shot(step: Step, last: Prediction | None) -> Shot:
+def _shot(step: Step, last: Prediction | None, numbers: StepNumbers) -> Shot:
     # At t = 0 nobody asks the network; what is shown there is what it said last.
     shown = step.prediction or last
     assert shown is not None
     asked = step.prediction is not None and step.raw is not None
     change = None if last is None or not asked else (shown.x0 - last.x0).square().mean().sqrt()
+    nothing = torch.zeros_like(step.x_t)
     return Shot(
         sheet(to_uint8(step.x_t).numpy()),
         sheet(to_uint8(shown.x0).numpy()),
         sheet(to_uint8(shown.eps / NOISE_RANGE).numpy()),
         math.nan if change is None else float(change),
         float(step.raw.x0.abs().max()) if step.raw is not None else math.nan,
+        sheet(to_uint8(nothing if step.posterior is None else step.posterior.mean).numpy()),
+        sheet(to_uint8(nothing if step.noise is None else step.noise / NOISE_RANGE).numpy()),
+        numbers,
     )
 
 
@@ -146,7 +224,11 @@ def stops(denoiser: NetworkDenoiser, steps: int) -> list[int]:
 
 
 def draw(
-    shots: Sequence[Sequence[Shot]], start: int, times: Sequence[int], names: Sequence[str]
+    shots: Sequence[Sequence[Shot]],
+    start: int,
+    times: Sequence[int],
+    names: Sequence[str],
+    moves: bool = False,
 ) -> Frames:
     """What the player shows of consecutive stops.
 
@@ -155,62 +237,59 @@ def draw(
         start: index of the first stop.
         times: timesteps of all stops of the run.
         names: what each row is called, for labels and screen readers.
+        moves: whether the mean and the fresh noise of each step are shown, in a row below; for
+            one run only.
     """
     total = len(times)
     panels, curves = [], []
     for row, name in enumerate(names):
         own = [shot[row] for shot in shots]
-        of = f" of {name}" if len(names) > 1 else ""
-        panels += [
-            Panel(
-                "$x_t$: the picture so far",
-                f"the noisy pictures{of}",
-                np.stack([s.x_t for s in own]),
-                "xt",
-                row,
-            ),
-            Panel(
-                "$\\hat x_0$: the digit it sees in it",
-                f"the clean digits the network believes in{of}",
-                np.stack([s.x0 for s in own]),
-                "x0",
-                row,
-            ),
-        ]
-        if len(names) == 1:  # two runs side by side are compared by their pictures
-            panels.append(
-                Panel(
-                    "$\\hat\\epsilon$: the noise it sees",
-                    "the noise the network believes in",
-                    np.stack([s.eps for s in own]),
-                    "eps",
-                    row,
-                    -NOISE_RANGE,
-                    NOISE_RANGE,
-                )
-            )
-        color = "p" if row == 0 else "bits"
-        change, largest = (
-            np.array([getattr(s, key) for s in own]) for key in ("change", "largest")
-        )
-        chart = "change of x̂₀ since the step before"
-        curves.append(Curve(name if len(names) > 1 else "rms", change, color, chart, 0, 0.8))
-        chart = "largest |x̂₀| before clipping (log)"
-        curves.append(
-            Curve(
-                name if len(names) > 1 else "1 is white",
-                largest,
-                color,
-                chart,
-                1,
-                1e5,
-                digits=1,
-                log=True,
-            )
-        )
+        alone = len(names) == 1  # two runs side by side are compared by their pictures
+        panels += _panels(own, row, name, alone, alone and moves)
+        curves += _curves(own, row, name, alone)
     captions, notes = [], []
     for i, t in enumerate(times[start : start + len(shots)]):
         done = f"t = 0 · done in {total - 1} steps"
         captions.append(f"t = {t} · step {start + i} of {total - 1}" if t else done)
         notes.append(FIRST if start + i == 0 else LAST if t == 0 else "")
     return Frames(panels, captions, sorted(curves, key=lambda c: c.chart), notes=notes)
+
+
+def _panels(own: Sequence[Shot], row: int, name: str, alone: bool, moves: bool) -> list[Panel]:
+    """The pictures of one run."""
+    of = "" if alone else f" of {name}"
+
+    def panel(title: str, alt: str, key: str, color: str, row: int, largest: float = 1) -> Panel:
+        frames = np.stack([getattr(shot, key) for shot in own])
+        return Panel(title, f"{alt}{of}", frames, color, row, -largest, largest)
+
+    panels = [
+        panel("$x_t$: the picture so far", "the noisy pictures", "x_t", "xt", row),
+        panel("$\\hat x_0$: the digit it sees in it", "the clean digits the network believes in",
+              "x0", "x0", row),
+    ]  # fmt: skip
+    if alone:
+        panels.append(
+            panel("$\\hat\\epsilon$: the noise it sees", "the noise the network believes in",
+                  "eps", "eps", row, NOISE_RANGE)
+        )  # fmt: skip
+    if moves:
+        panels += [
+            panel("μ: the mean of the next picture", "the means of the next pictures",
+                  "mean", "p", row + 1),
+            panel("fresh noise of this step", "the fresh noise of this step",
+                  "fresh", "eps", row + 1, NOISE_RANGE),
+        ]  # fmt: skip
+    return panels
+
+
+def _curves(own: Sequence[Shot], row: int, name: str, alone: bool) -> list[Curve]:
+    """How one run's x0_hat changes, and how far it lies outside the range of pixels."""
+    color = "p" if row == 0 else "bits"
+    change, largest = (np.array([getattr(s, key) for s in own]) for key in ("change", "largest"))
+    moved = "change of x̂₀ since the step before"
+    return [
+        Curve("rms" if alone else name, change, color, moved, 0, 0.8),
+        Curve("1 is white" if alone else name, largest, color,
+              "largest |x̂₀| before clipping (log)", 1, 1e5, digits=1, log=True),
+    ]  # fmt: skip

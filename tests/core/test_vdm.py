@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from diffusion_core import elbo, samplers
+from diffusion_core import vdm_elbo as vdm_module
 from diffusion_core.elbo import (
     Gamma,
     gamma_schedule,
@@ -131,6 +132,7 @@ def inject(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterator[Any]], None]:
             return torch.as_tensor(next(noises), dtype=x.dtype).expand_as(x)
 
         monkeypatch.setattr(elbo, "standard_normal", draw)
+        monkeypatch.setattr(vdm_module, "standard_normal", draw)
         monkeypatch.setattr(samplers, "standard_normal", draw)
 
     return install
