@@ -24,6 +24,7 @@ if st.runtime.exists():
             "Discrete diffusion": [
                 st.Page("pages/discrete/transition_matrices.py", title="Transition matrices"),
                 st.Page("pages/discrete/discrete_posterior.py", title="Discrete posterior"),
+                st.Page("pages/discrete/reverse_rules.py", title="Two reverse rules"),
             ],
             "Reference": [
                 st.Page("pages/reference/conventions.py", title="Conventions"),

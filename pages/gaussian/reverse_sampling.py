@@ -42,10 +42,10 @@ from pages.shared.runs import LiveRun
 DIGITS = ("each", "any", *map(str, range(10)))
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
 NETWORK = "digits-eps"
-NETWORKS = tuple(denoisers()) or (NETWORK,)
-WITH_VARIANCE = tuple(
-    name for name in NETWORKS if name in denoisers() and predicts_variance(read_card(name).fields)
-)
+SHIPPED = denoisers()
+NETWORKS = tuple(SHIPPED) or (NETWORK,)
+DEFAULT = NETWORKS.index(NETWORK) if NETWORK in NETWORKS else 0
+WITH_VARIANCE = tuple(name for name in SHIPPED if predicts_variance(read_card(name).fields))
 SHOWN_VARIANCES = tuple(name for name in VARIANCES if name != "learned" or WITH_VARIANCE)
 NUMBERS = ("hidden", "this step", "all steps")
 DEFAULTS: dict[str, object] = {
@@ -55,6 +55,7 @@ DEFAULTS: dict[str, object] = {
     "compare": False,
     "numbers": "hidden",
     "moves": False,
+    "measured": NETWORK,
 }
 ROW_DEFAULTS: dict[str, object] = {
     "sampler": "ddim", "network": NETWORK, "noise": 1.0, "at_end": False, "variance": "posterior",
@@ -86,9 +87,8 @@ def rule_controls(suffix: str, sampler: str, eta: float, of: str) -> bench.Rule:
     of = of and f", {of}"
     still = not bench.Rule(eta, sampler=sampler).draws
     network = st.selectbox(
-        f"Network{of}", NETWORKS, index=NETWORKS.index(NETWORK) if NETWORK in NETWORKS else 0,
-        key=f"network{suffix}", bind="query-params",
-    )  # fmt: skip
+        f"Network{of}", NETWORKS, index=DEFAULT, key=f"network{suffix}", bind="query-params"
+    )
     noise = st.slider(
         f"Fresh noise times{of}", 0.0, 1.5, 1.0, 0.1, key=f"noise{suffix}", bind="query-params",
         help="1 is right. 0 leaves out the fresh noise and changes nothing else.", disabled=still,
@@ -102,13 +102,13 @@ def rule_controls(suffix: str, sampler: str, eta: float, of: str) -> bench.Rule:
         f"Seed of the fresh noise{of}", 0, 9999, 0, key=f"fresh{suffix}", bind="query-params",
         help="Other fresh noise from the same starting noise.",
     )  # fmt: skip
-    clip = st.toggle(f"Clip x̂₀ to black … white{of}", True, key=f"clip{suffix}",
+    clip = st.toggle(f"Clip x̂₀{of}", True, key=f"clip{suffix}",
                      bind="query-params")  # fmt: skip
-    rederive = st.toggle(f"Then recompute ε̂{of}", True, key=f"rederive{suffix}",
+    rederive = st.toggle(f"Then redo ε̂{of}", True, key=f"rederive{suffix}",
                          bind="query-params", disabled=not clip)  # fmt: skip
-    at_end = st.toggle(f"Noise at the last step, too{of}", False, key=f"at_end{suffix}",
+    at_end = st.toggle(f"Noise at the end{of}", False, key=f"at_end{suffix}",
                        bind="query-params")  # fmt: skip
-    early = st.toggle(f"Ask the network at t − 1{of}", False, key=f"early{suffix}",
+    early = st.toggle(f"Ask at t − 1{of}", False, key=f"early{suffix}",
                       bind="query-params")  # fmt: skip
     if variance == "learned" and network not in WITH_VARIANCE:
         if not still:
@@ -154,7 +154,7 @@ def controls() -> Chosen:
             seed = st.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
             compare = st.toggle("Compare with a second run", key="compare", bind="query-params")
             st.toggle(
-                "Show the mean and the fresh noise, too", key="moves", bind="query-params",
+                "Show mean and fresh noise", key="moves", bind="query-params",
                 disabled=compare,
             )  # fmt: skip
         with middle:
@@ -195,30 +195,42 @@ def exhibit() -> None:
         networks = {rule.network: one for rule, (one, _) in zip(chosen.rules, loaded, strict=True)}
         cards = [card for _, card in loaded]
         start = possible(chosen.start, min(one.diffusion.T for one in networks.values()))
-        denoiser, rules = loaded[0][0], chosen.rules
+        denoiser = loaded[0][0]
+        # A network that stands in for another one need not have that one's variance.
+        rules = [
+            rule if predicts_variance(card.fields) or rule.variance != "learned"
+            else rule._replace(variance="posterior")
+            for rule, card in zip(chosen.rules, cards, strict=True)
+        ]  # fmt: skip
         times = bench.stops(denoiser, start.steps)
         names = titles(rules)
         moves = bool(st.session_state["moves"]) and len(rules) == 1
-        numbers = st.session_state.get("numbers", NUMBERS[0])
+        pictures = st.container()
+        numbers = st.segmented_control(
+            "Numbers of each step", NUMBERS, key="numbers", default=NUMBERS[0], required=True,
+            bind="query-params",
+        )  # fmt: skip
         live = session_runs().open(
             repr(([card.fields["sha256"] for card in cards], start, rules, moves)),
             lambda: bench.run(denoiser, start, rules, networks),
             len(times),
         )
-        event = follow(
-            live,
-            lambda shots, first: bench.draw(shots, first, times, names, moves),
-            key="bench_player",
-            scale=2,
-            autoplay=True,
-            beside=len(rules) > 1,
-            report_frame=numbers == "this step",
-            ends=("noise", "picture"),
-            row_labels=names if len(names) > 1 else (),
-            label="Sampling, from noise to picture",
-        )
-        st.caption(about(cards, networks, rules, start.steps))
-        show_numbers(live, names, event.frame)
+        with pictures:
+            event = follow(
+                live,
+                lambda shots, first: bench.draw(shots, first, times, names, moves),
+                key="bench_player",
+                scale=2,
+                autoplay=True,
+                beside=len(rules) > 1,
+                report_frame=numbers == "this step",
+                ends=("noise", "picture"),
+                row_labels=names if len(names) > 1 else (),
+                label="Sampling, from noise to picture",
+            )
+            st.caption(about(cards, networks, rules, start.steps))
+        if numbers != NUMBERS[0]:
+            show_numbers(live, rules, names, event.frame if numbers == "this step" else -1)
         keep(live, times, names, run_export.Recipe(
             start, rules, [card.name for card in cards],
             [card.fields["sha256"] for card in cards],
@@ -250,16 +262,22 @@ def about(
     )
 
 
-def show_numbers(live: LiveRun[list[bench.Shot]], names: list[str], frame: int | None) -> None:
-    """The table of numbers under the exhibit, for the step that the player rests on or for all."""
-    how = st.segmented_control(
-        "Numbers of each step", NUMBERS, key="numbers", default=NUMBERS[0], required=True,
-        bind="query-params",
-    )  # fmt: skip
-    if how == NUMBERS[0]:
-        return
+def show_numbers(
+    live: LiveRun[list[bench.Shot]],
+    rules: list[bench.Rule],
+    names: list[str],
+    frame: int | None,
+) -> None:
+    """The table of numbers under the exhibit.
+
+    Args:
+        live: the run.
+        rules: one per row.
+        names: of the rows.
+        frame: the one that the player rests on, None while that isn't known; -1 for all.
+    """
     rows = list(zip(*([shot.numbers for shot in stop] for stop in live.frames()), strict=True))
-    if how == "this step":
+    if frame != -1:
         last = max(0, min(live.have, live.total - 1) - 1)
         at = last if frame is None or frame >= live.have else frame
         st.html(bench_tables.one_step([row[at] for row in rows], names))
@@ -271,10 +289,11 @@ def show_numbers(live: LiveRun[list[bench.Shot]], names: list[str], frame: int |
         f"{name}: {bench_tables.figure(bench_tables.farthest_from_euler(row))}"
         for row, name in zip(rows, names, strict=True)
     ]
+    euler = "For DDIM that is the rounding of 32-bit numbers: its step is Euler's step."
     st.caption(
         "Farthest that a step has landed from Euler's step on the probability-flow ODE (root mean "
-        f"square per pixel, pixels run from −1 to 1): {'; '.join(told)}. What is left of DDIM's is "
-        "the rounding of 32-bit numbers: it is Euler's method."
+        f"square per pixel, pixels run from −1 to 1): {'; '.join(told)}. "
+        + (euler if any(rule.is_euler for rule in rules) else "")
     )
 
 
@@ -305,8 +324,13 @@ def keep(
 @st.fragment
 def quality_section() -> None:
     """How good the pictures are, for how many network calls."""
-    name = st.session_state.get("network", NETWORK)
-    denoiser, card = network_or_default(name if name in NETWORKS else NETWORK)
+    name = NETWORK
+    if len(NETWORKS) > 1:
+        name = st.segmented_control(
+            "Network that was measured", NETWORKS, key="measured", default=NETWORKS[DEFAULT],
+            required=True, bind="query-params",
+        )  # fmt: skip
+    denoiser, card = network_or_default(name)
     quality_exhibit.section(denoiser, card.name, card.fields["sha256"])
 
 

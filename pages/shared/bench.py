@@ -26,6 +26,8 @@ FIRST = (
     "Here x̂₀ is wild: next to no signal is left in the picture, and reading x̂₀ off it divides the "
     "network's small error by that."
 )
+WILD = 10.0
+"""An x0_hat this large at the first look is worth a word; a network that names x0 has none."""
 LAST = "x̂₀ and ε̂ are those of the last network call."
 NOISE_RANGE = 3.0
 """Predicted noise is shown from -3 (black) to 3 (white): 99.7 % of standard noise lies within."""
@@ -87,6 +89,12 @@ class Rule(NamedTuple):
     def draws(self) -> bool:
         """Whether fresh noise is drawn between the first step and the last."""
         return self.sampler == "ddpm" or (self.sampler == "ddim" and self.eta > 0)
+
+    @property
+    def is_euler(self) -> bool:
+        """Whether every step is one of Euler's on the probability-flow ODE."""
+        exact = self.rederive or not self.clip
+        return self.sampler == "ddim" and self.eta == 0 and exact and not self.noise_at_end
 
     @property
     def options(self) -> dict[str, Any]:
@@ -251,7 +259,8 @@ def draw(
     for i, t in enumerate(times[start : start + len(shots)]):
         done = f"t = 0 · done in {total - 1} steps"
         captions.append(f"t = {t} · step {start + i} of {total - 1}" if t else done)
-        notes.append(FIRST if start + i == 0 else LAST if t == 0 else "")
+        wild = start + i == 0 and any(shot.largest > WILD for shot in shots[i])
+        notes.append(FIRST if wild else LAST if t == 0 else "")
     return Frames(panels, captions, sorted(curves, key=lambda c: c.chart), notes=notes)
 
 

@@ -19,7 +19,7 @@ from diffusion_core.checkpoints import Card, CheckpointError, load
 from diffusion_core.denoisers import NetworkDenoiser
 
 
-@st.cache_resource(max_entries=4, show_spinner="Loading the network …")
+@st.cache_resource(max_entries=8, show_spinner="Loading the network …")
 def network(name: str) -> tuple[NetworkDenoiser, Card]:
     """A shipped network with its card.
 

@@ -20,6 +20,7 @@ How `bind="query-params"` behaves (Streamlit 1.67, tried in Chromium):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import streamlit as st
@@ -30,6 +31,7 @@ _LINK = "_link_opened"
 _LOOK = "_look_at"
 _OWN = {"present"}  # parameters that are no control's
 _MOST_SENTENCES = 5
+_ENDLESS = re.compile(r"\s*[+-]?(\d{16}|inf|.*e\+?\d{3})", re.IGNORECASE)
 
 
 def remember_defaults(defaults: Mapping[str, object]) -> None:
@@ -47,7 +49,14 @@ def has_defaults() -> bool:
 def remember_link() -> None:
     """Note what the address asked for when this session was opened, before any control drops it."""
     if _LINK not in st.session_state:
-        st.session_state[_LINK] = st.query_params.to_dict()
+        st.session_state[_LINK] = asked = st.query_params.to_dict()
+        # A number input fails on a number that is no finite float. Controls read the address as it
+        # was when the run began, so another run is needed.
+        endless = [key for key, value in asked.items() if _ENDLESS.match(value)]
+        for key in endless:
+            del st.query_params[key]
+        if endless:
+            st.rerun()
 
 
 def unheeded_link() -> list[str]:

@@ -1,0 +1,419 @@
+"""Where do the bits go?"""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from diffusion_core.elbo import ElboTerms, elbo_draws, gaussian_elbo
+from diffusion_core.ledger import FIRST_STEPS, bound_weight, draws_needed
+from diffusion_core.likelihood import (
+    TWO_STEPS,
+    discretized_gaussian_tanh,
+    standard_normal_kl,
+    term_from_eps,
+    term_from_mean,
+    term_from_x0,
+)
+from pages.shared import chapter, load
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.explain import formula_and_code
+from pages.shared.ledger import (
+    Impossible,
+    Kept,
+    Pixel,
+    Setting,
+    averages_of,
+    bits_per_dim,
+    choose_digit,
+    draw,
+    kept_ledger,
+    networks,
+    resolved,
+    sha_of,
+    ticks,
+)
+from pages.shared.ledger_estimators import (
+    chain_of,
+    chain_view,
+    decompositions,
+    estimator_view,
+    telescoping_residual,
+)
+from pages.shared.ledger_views import (
+    forms_view,
+    measured,
+    test_set_view,
+    weights_of,
+    weights_view,
+)
+from pages.shared.player import follow, session_runs
+
+VIEWS = {
+    "ledger": "Ledger",
+    "forms": "Three forms",
+    "test": "Test set",
+    "weights": "Weights",
+    "draws": "Estimator",
+    "chain": "Two decompositions",
+}
+STEPS = (1, 2, 5, 10, 50, 100, 1000)
+FAR = 5
+"""Standard deviations above the mean of the test digits from which a picture is called far out."""
+VARIANCES = {"trained": "the network's", "posterior": "β̃", "beta": "β"}
+DEFAULTS = {
+    "eb_view": "ledger",
+    "eb_net": "digits-eps",
+    "eb_T": 1000,
+    "eb_var": "trained",
+    "eb_clip": True,
+    "eb_zero": False,
+    "eb_seed": 0,
+    "eb_one": False,
+    "eb_row": 9,
+    "eb_col": 14,
+    "eb_t": 100,
+    "eb_n": 128,
+    "eb_gap": 0.03,
+    "eb_model": "rough",
+    "eb_chain_T": 4,
+    "eb_x0": 0.7,
+    "source": "gallery",
+    "digit": 3,
+    "variant": 1,
+}
+
+
+def controls(view: str) -> tuple[bytes, str, Setting, Pixel]:
+    """The picture and the network, with what can be changed about them."""
+    picture, notes = choose_digit()
+    names = networks() or ["digits-eps"]
+    name = st.selectbox("Network", names, key="eb_net", bind="query-params")
+    T = 1000
+    if view != "draws":
+        T = st.select_slider("Steps T", STEPS, value=1000, key="eb_T", bind="query-params",
+                             help="Fewer are a respaced chain of the same network.")  # fmt: skip
+    with st.expander("More: pixel, variance, noise"):
+        chosen = st.toggle(
+            "The two bells of one pixel", False, key="eb_one", bind="query-params",
+            help="Off: of the pixel that costs most, another one at each step.",
+        )  # fmt: skip
+        left, right = st.columns(2)
+        row = left.number_input("Row", 0, 27, 9, key="eb_row", bind="query-params",
+                                disabled=not chosen)  # fmt: skip
+        column = right.number_input("Column", 0, 27, 14, key="eb_col", bind="query-params",
+                                    disabled=not chosen)  # fmt: skip
+        variance = st.segmented_control(
+            "Variance of a reverse step", list(VARIANCES), key="eb_var", default="trained",
+            required=True, bind="query-params", format_func=VARIANCES.get,
+        )  # fmt: skip
+        clip = st.toggle("Clip x̂₀ to black … white", True, key="eb_clip", bind="query-params")
+        zero = st.toggle("No signal left at T (zero terminal SNR)", False, key="eb_zero",
+                         bind="query-params")  # fmt: skip
+        seed = st.number_input("Seed", 0, 9999, 0, key="eb_seed", bind="query-params")
+    for note in notes:
+        st.caption(note)
+    setting = Setting(name, T, variance, clip, zero, seed)
+    return picture.pixels.tobytes(), picture.about, setting, (row, column) if chosen else None
+
+
+def opened(pixels: bytes, setting: Setting) -> tuple[Setting, Kept, list[str]]:
+    """The ledger that was asked for, or the nearest that exists, with a sentence for each change.
+
+    Raises:
+        Impossible: when there is none at all.
+    """
+    said = []
+    if setting.T < 2:
+        said.append(f"T = 1 has no such bound: {TWO_STEPS}. The page uses T = 2.")
+        setting = setting._replace(T=2)
+    setting, sha = resolved(setting), sha_of(setting.network)
+    try:
+        return setting, kept_ledger(pixels, setting, sha), said
+    except Impossible as error:
+        if not setting.zero_terminal:
+            raise
+        said.append(
+            f"Without any signal at the last step (L_T would then be exactly 0), {setting.network} "
+            f"has no answer there: {error}. The page uses the schedule that it was trained on."
+        )
+        setting = setting._replace(zero_terminal=False)
+        return setting, kept_ledger(pixels, setting, sha), said
+
+
+@st.fragment
+def exhibit() -> None:
+    """Six views of one bound."""
+    view = st.segmented_control(
+        "The bound", list(VIEWS), key="eb_view", default="ledger", required=True,
+        bind="query-params", format_func=VIEWS.get, label_visibility="collapsed",
+    )  # fmt: skip
+    if view == "chain":
+        return chain_view()
+    if view in {"test", "weights"}:
+        if view == "test":
+            return test_set_view()
+        names = networks() or ["digits-eps"]
+        name = st.selectbox("Network", names, key="eb_net", bind="query-params", width=260)
+        return weights_view(name)
+    stage, side = st.columns([5, 2], gap="large")
+    with side:
+        pixels, about, setting, pixel = controls(view)
+    load.network_or_stop(setting.network)
+    with stage:
+        try:
+            setting, kept, said = opened(pixels, setting)
+        except Impossible as error:
+            return st.error(f"There is no ledger for this: {error}.", icon=":material/block:")
+        for sentence in said:
+            st.caption(f":material/build: {sentence}")
+        if setting.zero_terminal:
+            st.caption(":material/info: ᾱ is 0 at the last step: L_T is exactly 0.")
+        if view == "ledger":
+            ledger_view(pixels, about, setting, kept, pixel)
+        elif view == "forms":
+            forms_view(pixels, setting)
+        else:
+            estimator_view(pixels, setting, kept)
+    return None
+
+
+def ledger_view(pixels: bytes, about: str, setting: Setting, kept: Kept, pixel: Pixel) -> None:
+    """The terms one after the other, followed live, and their sums."""
+    T = kept.parts[-1][-1]
+    live = session_runs().open(
+        repr((setting, sha_of(setting.network), hash(pixels), pixel)),
+        lambda: iter(kept),
+        len(kept.parts),
+    )
+    try:
+        follow(
+            live,
+            lambda lines, first: draw(lines, first, kept, pixel),
+            key="eb_player",
+            first=4,
+            scale=5,
+            autoplay=True,
+            ends=("next to the picture", "noise"),
+            ticks=ticks(kept.parts),
+            rest=round(0.4 * (len(kept.parts) - 1)),
+            report_frame=False,
+            label=f"The cost of {about}, over the steps t",
+        )
+    except ValueError as error:  # a network whose answer is no number
+        st.error(f"The ledger stops here: {error}.", icon=":material/block:")
+        return
+    sums(setting, kept, T)
+
+
+def sums(setting: Setting, kept: Kept, T: int) -> None:
+    """What the terms add up to, as far as they are known."""
+    lines = kept.lines
+    first = sum(line.nats for line in lines if 1 < line.last <= FIRST_STEPS)
+    rest = sum(line.nats for line in lines if line.first > FIRST_STEPS)
+    parts = {
+        "L₀": lines[0].nats if lines else 0.0,
+        f"steps 2–{min(FIRST_STEPS, T)}": first,
+        **({"all later steps": rest} if T > FIRST_STEPS else {}),
+        "L_T": kept.prior,
+    }
+    cells = [f"{name} **{nats:.4g}**" for name, nats in parts.items()]
+    total = kept.total
+    whole = "Together" if kept.complete else "So far"
+    chapter.prose(
+        f"Nats: {' + '.join(cells)}. {whole} **{total:,.1f} nats = {bits_per_dim(total):.3f} "
+        "bits/dim**."
+    )
+    long = next((part for part in kept.parts if len(part) > 1), None)
+    st.caption(
+        "At t = 1, q is the point x₀ itself: there the cost is that of naming the grey levels, "
+        "−log p(x₀|x₁)."
+        + (f" From t = {long[0]} on, a bar is the mean of several steps." if long else "")
+        + compared(setting, kept)
+    )
+
+
+def compared(setting: Setting, kept: Kept) -> str:
+    """The picture's bill beside that of test digits, where both are known."""
+    averages = averages_of(setting.network, sha_of(setting.network))
+    if not kept.complete or averages is None or averages.T != kept.parts[-1][-1]:
+        return ""
+    mean, deviation = bits_per_dim(averages.total.mean), bits_per_dim(averages.deviation)
+    text = f" Test digits cost {mean:.2f} bits/dim on average, give or take {deviation:.2f}."
+    if bits_per_dim(kept.total) > mean + FAR * deviation:
+        text += (
+            " **This picture is far outside of what the network has learned**: it knows "
+            "handwritten digits only, and pays in bits for everything else."
+        )
+    return text
+
+
+def confusions() -> list[Confusion]:
+    """What people get wrong about the bound, each with a setting that shows it."""
+    four = decompositions("rough", 4, 0.7)
+    true, written = four["denoising_analytic_kl"][0], four["consistency_as_written"][0]
+    shared = {name: told[1] for name, told in four.items()}
+    own = {name: told[2] for name, told in four.items()}
+    exact = float(chain_of("rough", 4, 0.7).log_likelihood())
+    weights = weights_of("digits-eps")
+    return [
+        Confusion(
+            "L_vlb, or one L_t times T?",
+            "The same on average. The bound is a sum over all T steps. To train on it, one draws "
+            "one step at random and multiplies its cost by T: that is right on average, and "
+            "scatters wildly, since one step in a thousand holds most of the bits. Drawing the "
+            "steps where the bits are more often, and dividing by how often, keeps the average "
+            "and lowers the scatter.",
+            {"eb_view": "draws", "eb_n": 128},
+            "The gray bars: most uniform draws say far too little, a rare one far too much.",
+        ),
+        Confusion(
+            "Where do all the q's go? Luo's equation 53 looks like a mistake",
+            "It is none. The terms q(xₜ | x₀) stand above the line in one factor and below it in "
+            "the next, and the product "
+            + term("telescopes", "each factor cancels against its neighbour; only the ends stay")
+            + ". It does so exactly, on every single path, not only on average: over a thousand "
+            f"paths of the four-step chain both sides differ by {telescoping_residual():.0e} nats "
+            "at most, which is rounding.",
+            {"eb_view": "chain"},
+            "The first and the third row: other terms, the same bound to every digit.",
+        ),
+        Confusion(
+            "Is the consistency form as usually printed the same bound?",
+            "No. It draws xₜ from q(xₜ | xₜ₋₁) as if xₜ₊₁ did not exist, but xₜ₊₁ came out of xₜ: "
+            "given xₜ₋₁, the two depend on each other. On the four-step chain that form gives "
+            f"{written:.3f} nats, and the bound is {true:.3f}, with log p(x₀) = {exact:.3f}. With "
+            "xₜ integrated out between *both* its neighbours it is right again.",
+            {"eb_view": "chain"},
+            "The last row lies far from the other four.",
+        ),
+        Confusion(
+            "Does one random variable per term lower the variance?",
+            "It depends on how you draw. When every term gets a path of its own, yes: exact "
+            f"KL terms scatter by {own['denoising_analytic_kl']:.2f} nats, log-ratios by "
+            f"{own['denoising_log_ratios']:.2f}. When one path serves all terms, what one "
+            "log-ratio has too much the next has too little, and the log-ratios are the quieter "
+            f"ones: {shared['denoising_log_ratios']:.2f} against "
+            f"{shared['denoising_analytic_kl']:.2f}.",
+            {"eb_view": "chain"},
+            "Compare thick and thin lines in the first two rows: the order turns around.",
+        ),
+        Confusion(
+            "How can a bell curve give the probability of a grey level?",
+            "By the area over that level. The decoder's bell is cut into 256 bins, one for each "
+            "grey level; black and white take the whole tail. So L₀ is a true −log probability, "
+            "and the first bar may be read as bits of a file. A density instead would give a "
+            "number that depends on the unit of brightness.",
+            {"eb_T": 1000},
+            "The first bar, t = 1: go back to it with the first button, and see where it costs.",
+        ),
+        Confusion(
+            "Bits per dimension: is an offset missing?",
+            "Not here. L₀ is the probability of one of 256 levels, so nothing has to be added. "
+            "Papers that use a density of pixels scaled to −1 … 1 must add log₂ 127.5 ≈ "
+            f"{np.log2(127.5):.2f} bits, because the levels are 1/127.5 apart, and 8 bits if "
+            "scaled to 0 … 1 by 256. A figure without this offset, or one for black-and-white "
+            "MNIST, can't be set beside these.",
+            {"eb_view": "test"},
+            "bits/dim = nats / (784 · log 2). The published table lists 8-bit figures only.",
+        ),
+        Confusion(
+            "Why not train on the bound itself?",
+            "Its weights are steep: with the same error of the noise, it counts t = 2 "
+            f"{weights['bound'][0]:,.0f} times as much as t = 500. A network trained on it spends "
+            "itself on noise that nobody can see. L_simple counts all steps alike, gets better "
+            "pictures and a worse bound.",
+            {"eb_view": "weights"},
+            "The red line against the dashed one, at the left end.",
+        ),
+        Confusion(
+            "Can a learned variance be anything?",
+            "Improved DDPM lets it lie between β̃ and β, on a logarithmic scale: they are right "
+            "for data that are one point and for pure noise, and everything else is in between. "
+            "They differ only in the first few steps, but those are where the bits are. Here every "
+            "step takes β instead.",
+            {"eb_var": "beta"},
+            "The first bars, with β: compare the sum below with the one for β̃.",
+        ),
+    ]
+
+
+def page() -> None:
+    """Lay out the page."""
+    chapter.header("ELBO", defaults=DEFAULTS)
+    chapter.prose(
+        "What does each step from noise to picture cost, in bits? The bill adds up to minus the "
+        + term("ELBO", "evidence lower bound: minus this cost is at most log p(x₀)")
+        + "."
+    )
+    found = measured().get("digits-eps")
+    early = "most" if found is None else (
+        f"{(found.reconstruction.mean + found.first.mean) / found.total.mean:.0%}"
+    )  # fmt: skip
+    chapter.question(
+        "Of the thousand steps between picture and noise, which hold most of the bits?",
+        {
+            "All about the same": "Look at the bars, on a logarithmic axis: the first costs "
+            "thousands of times as much as a step in the middle.",
+            "Those next to noise, where the digit appears": "That is where it is decided which "
+            "digit it will be, but a digit is one of ten: a few bits. The last bars are the "
+            "smallest.",
+            "The first ten, next to the picture": f"They hold {early} of it: naming each pixel's "
+            "exact grey level is expensive, and no eye would notice.",
+        },
+        answer="The first ten, next to the picture",
+    )
+    chapter.look()
+    exhibit()
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    chapter.prose(
+        "Each bar compares two Gaussians: where xₜ₋₁ was, given x₀ (green, q), and where the "
+        "model puts it (purple, p)."
+    )
+    formula_and_code(ElboTerms, gaussian_elbo, discretized_gaussian_tanh, standard_normal_kl)
+    with st.expander("The same term in three forms, its weight, and the estimator"):
+        formula_and_code(
+            term_from_mean, term_from_x0, term_from_eps, bound_weight, elbo_draws, draws_needed
+        )
+
+    chapter.why(confusions())
+    chapter.try_this(
+        [
+            Experiment(
+                "Two steps instead of a thousand",
+                "the second jump starts at pure noise and must name the digit at once: it costs "
+                "more than all thousand steps do.",
+                {"eb_T": 2},
+            ),
+            Experiment(
+                "Draw something that is no digit",
+                "the bits go where the strokes are: lift the pen, and the bill is made anew.",
+                {"source": "draw"},
+            ),
+            Experiment(
+                "Other noise",
+                "the sum moves by little: each term was drawn once, and there are a thousand.",
+                {"eb_seed": 1},
+            ),
+        ]
+    )
+    chapter.sources(
+        [
+            Source("Ho, Jain, Abbeel 2020, Denoising Diffusion Probabilistic Models",
+                   "eq. 5, 8, 12 to 14", "https://arxiv.org/abs/2006.11239"),
+            Source("Nichol, Dhariwal 2021, Improved DDPM", "sections 3.1 and 3.3",
+                   "https://arxiv.org/abs/2102.09672"),
+            Source("Kingma et al. 2021, Variational Diffusion Models", "eq. 11 to 14",
+                   "https://arxiv.org/abs/2107.00630"),
+            Source("Luo 2022, Understanding Diffusion Models", "eq. 37 to 58",
+                   "https://arxiv.org/abs/2208.11970"),
+            Source("Grathwohl et al. 2019, FFJORD", "table 2",
+                   "https://arxiv.org/abs/1810.01367"),
+            Source("Chen et al. 2019, Residual Flows", "results on MNIST", "https://arxiv.org/abs/1906.02735"),
+        ]
+    )  # fmt: skip
+    load.settle()
+
+
+page()

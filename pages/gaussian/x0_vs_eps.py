@@ -1,0 +1,462 @@
+"""What should the network predict, and does it matter?"""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from diffusion_core import checkpoints
+from diffusion_core.checkpoints import Card, CheckpointError
+from diffusion_core.conversion import (
+    clip_lens,
+    error_gains,
+    mean_from_eps,
+    min_snr_weight,
+    readings,
+    rounding_errors,
+    weight_on,
+)
+from diffusion_core.parameterization import Parameterization
+from diffusion_core.samplers import clip_prediction
+from pages.shared import bench, chapter, load
+from pages.shared import readings as exhibits
+from pages.shared.canvas import canvas
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.explain import formula_and_code
+from pages.shared.player import Curve, Panel, follow, player, session_runs
+from pages.shared.runs import STEPS
+from pages.shared.target_charts import rounded, weighted
+from pages.shared.target_facts import confusions, facts
+
+VIEWS = {
+    "one": "Five readings",
+    "three": "Side by side",
+    "clip": "Clip lens",
+    "round": "Rounding",
+    "weights": "Loss weights",
+}
+NETWORKS = {"digits-eps": ("ε", "eps"), "digits-x0": ("x₀", "x0"), "digits-v": ("v", "xt")}
+COMPARED = {"targets": "Targets", "clips": "Clipping"}
+CLIPS = (
+    exhibits.Row("clipped, ε̂ recomputed", "q"),
+    exhibits.Row("clipped, ε̂ kept", "p", rederive=False),
+    exhibits.Row("not clipped", "bits", clip=False),
+)
+DIGITS = ("each", "any", *map(str, range(10)))
+RUN_STEPS = (5, 10, 25, 50)
+DEFAULTS = {
+    "xview": "one",
+    "digit": 3,
+    "variant": 1,
+    "seed": 0,
+    "xsource": "gallery",
+    "xnet": "digits-eps",
+    "xback": "jump",
+    "xcompare": "targets",
+    "xsteps": 25,
+    "xclass": "each",
+    "xformat": "float16",
+    "xread": "x0",
+    "xgamma": 5.0,
+    "xbase": "x0",
+}
+
+
+# --- what is computed, and kept -------------------------------------------------------------------
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def answers(network: str, sha256: str, pixels: bytes, seed: int) -> exhibits.Answers:
+    """One network call at every shown step; `sha256` tells versions of a network apart."""
+    image = np.frombuffer(pixels, np.uint8).reshape(28, 28)
+    with STEPS.turn():
+        return exhibits.ask(load.network(network)[0], image, seed)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def five(network: str, sha256: str, pixels: bytes, seed: int) -> dict[str, np.ndarray]:
+    """The five readings of those answers."""
+    denoiser, _ = load.network(network)
+    return exhibits.read(denoiser, answers(network, sha256, pixels, seed))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def lens(network: str, sha256: str, pixels: bytes, seed: int, back: str) -> dict[str, np.ndarray]:
+    """The clip lens on those answers."""
+    denoiser, _ = load.network(network)
+    return exhibits.lens(denoiser, answers(network, sha256, pixels, seed), back)
+
+
+# --- the exhibit ----------------------------------------------------------------------------------
+
+
+def shipped() -> dict[str, Card]:
+    """The networks of the comparison that are here, by name; says nothing about the others."""
+    found = {}
+    for name in NETWORKS:
+        try:
+            checkpoints.read_card(name)  # first, so that no spinner shows for what isn't there
+            found[name] = load.network(name)[1]
+        except CheckpointError:
+            continue
+    return found
+
+
+@st.fragment
+def exhibit() -> None:
+    """Five views of one question."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+    view = row.segmented_control(
+        "Look at", list(VIEWS), key="xview", default="one", required=True, bind="query-params",
+        format_func=VIEWS.get, width="content",
+    )  # fmt: skip
+    draw = {
+        "one": five_readings,
+        "three": side_by_side,
+        "clip": through_the_lens,
+        "round": rounded,
+        "weights": weighted,
+    }
+    draw[view](row)
+
+
+def the_digit(row: st.delta_generator.DeltaGenerator) -> int:
+    """Which digit of the gallery stands beside the view's name."""
+    return row.number_input("Digit", 0, 9, 3, key="digit", bind="query-params", width=110)
+
+
+def more(digit: int, names: list[str]) -> tuple[str, np.ndarray, str, int]:
+    """The controls behind "more": network, pixels of the picture, what it is, seed."""
+    with st.expander("More: draw your own, another network, other noise"):
+        left, middle, right = st.columns(3, gap="large")
+        with left:
+            source = st.segmented_control(
+                "Picture x₀", ["gallery", "draw"], key="xsource", default="gallery", required=True,
+                bind="query-params", format_func=str.capitalize,
+            )  # fmt: skip
+            if source == "draw":
+                pixels = canvas(key="x_drawn", initial=load.gallery_digit(3, 0))
+                about = "your drawing"
+        with middle:
+            variant = st.number_input("Variant", 1, 6, 1, key="variant", bind="query-params")
+            seed = st.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
+        network = right.selectbox(
+            "Network", names, key="xnet", bind="query-params",
+            format_func=lambda name: f"{name}, trained on {NETWORKS[name][0]}",
+        )  # fmt: skip
+    if source == "gallery":
+        pixels, about = load.gallery_digit(digit, variant - 1), f"a generated digit {digit}"
+    return network, pixels, about, seed
+
+
+def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
+    """One network call per t, said five ways."""
+    digit = the_digit(row)
+    stage = st.container()
+    cards = {"digits-eps": load.network_or_stop("digits-eps")[1]} | shipped()
+    network, pixels, about, seed = more(digit, list(cards))
+    told = five(network, cards[network].fields["sha256"], pixels.tobytes(), seed)
+    noise = {"lo": -bench.NOISE_RANGE, "hi": bench.NOISE_RANGE}
+    chart, gain = "error of each reading (rms, log)", "error of x̂₀ ÷ error of ε̂ (log)"
+    with stage:
+        player(
+            [
+                Panel("$x_t$", f"{about} with the noise of t steps", told["x_t"]),
+                Panel("$\\hat x_0$", "the clean picture read from the answer", told["x0"], "x0"),
+                Panel("$\\hat\\epsilon$", "the noise read from the answer", told["eps"], "eps",
+                      **noise),
+                Panel("$\\hat v$", "the velocity read from the answer", told["v"], **noise),
+                Panel("score", "the score read from the answer", told["score"], "eps", **noise),
+                Panel("mean $\\mu$", "the mean of the next picture", told["mean"], "p"),
+            ],
+            curves=[
+                Curve("x̂₀", told["wrong_x0"], "x0", chart, 0.003, 300, digits=3, log=True),
+                Curve("ε̂", told["wrong_eps"], "eps", chart, 0.003, 300, digits=3, log=True),
+                Curve("v̂", told["wrong_v"], "xt", chart, 0.003, 300, digits=3, log=True),
+                Curve("σ/a", told["rule"], "xt", gain, 0.005, 3e4, log=True, ghost=True),
+                Curve("measured", told["gain"], "bits", gain, 0.005, 3e4, digits=3, line=1,
+                      log=True),
+            ],
+            key="x_readings",
+            scale=4,
+            total=len(exhibits.SHOWN),
+            captions=[
+                f"t = {t} · signal-to-noise ratio {snr:.2g}"
+                for t, snr in zip(exhibits.SHOWN, told["snr"], strict=True)
+            ],
+            ends=("t = 1", "t = 1000"),
+            autoplay=True,
+            hold=True,
+            rest=exhibits.SHOWN.index(600),
+            report_frame=False,
+            label="Five readings of one network, over the steps t",
+        )  # fmt: skip
+        st.caption(
+            f"Network {network}, asked once per t about one picture under one noise, not told the "
+            "digit. Noise, v and score are drawn from −3 (black) to 3 (white), the rest from −1 to "
+            "1. The mean is that of one step back."
+        )
+
+
+def missing_sentence(found: dict[str, Card]) -> str:
+    """One sentence on the networks of the comparison that are not here, "" for none."""
+    absent = [f"{name} (trained on {NETWORKS[name][0]})" for name in NETWORKS if name not in found]
+    if not absent:
+        return ""
+    verb = "is" if len(absent) == 1 else "are"
+    return f"Not compared, because it {verb} not here yet: {' and '.join(absent)}.".replace(
+        "it are", "they are"
+    )
+
+
+def recognised(card: Card) -> str:
+    """What its card says about 25 DDIM steps, "" where it says nothing."""
+    for metric in card.fields.get("metrics") or []:
+        setting = str(metric.get("setting", "")).split(", ")
+        plain = setting[:2] == ["ddim", "25 steps"] and len(setting) == 3
+        if plain and metric.get("name") == "recognised as its class":
+            return f"{card.name} {metric['value']:.1%} of {metric['samples']:,}"
+    return ""
+
+
+def side_by_side(row: st.delta_generator.DeltaGenerator) -> None:
+    """Runs from one x_T: three networks, or three ways to clip."""
+    compare = row.segmented_control(
+        "Compare", list(COMPARED), key="xcompare", default="targets", required=True,
+        bind="query-params", format_func=COMPARED.get, width="content",
+    )  # fmt: skip
+    steps = row.select_slider("Steps", RUN_STEPS, 25, key="xsteps", bind="query-params", width=150)
+    stage = st.container()
+    with st.expander("More: which digits, other noise"):
+        left, right = st.columns(2, gap="large")
+        digit = left.selectbox(
+            "Digits", DIGITS, key="xclass", bind="query-params",
+            format_func=lambda d: {"each": "one of each", "any": "whatever comes"}.get(d, d),
+        )  # fmt: skip
+        seed = right.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
+    first, _ = load.network_or_stop("digits-eps")
+    found = shipped()
+    if compare == "clips":
+        rows, denoisers = CLIPS, [first] * len(CLIPS)
+    else:
+        rows = tuple(
+            exhibits.Row(f"trained on {NETWORKS[name][0]}", NETWORKS[name][1]) for name in found
+        )
+        denoisers = [load.network(name)[0] for name in found]
+    times = bench.stops(first, steps)
+    live = session_runs().open(
+        repr(([card.fields["sha256"] for card in found.values()], rows, digit, steps, seed)),
+        lambda: exhibits.run_beside(denoisers, rows, digit, steps, seed),
+        len(times),
+    )
+    with stage:
+        if compare == "targets" and (sentence := missing_sentence(found)):
+            st.caption(f":material/hourglass_empty: {sentence}")
+        follow(
+            live,
+            lambda shots, start: exhibits.draw_beside(
+                shots, start, times, rows, compare == "clips"
+            ),
+            key="x_runs",
+            scale=3,
+            autoplay=True,
+            beside=True,
+            report_frame=False,
+            ends=("noise", "picture"),
+            row_labels=[each.name for each in rows] if len(rows) > 1 else (),
+            label="Runs side by side, from noise to picture",
+        )
+        scores = [score for card in found.values() if (score := recognised(card))]
+        if compare == "targets":
+            st.caption(
+                "All start from the same noise and take DDIM steps without fresh noise; x̂₀ is "
+                "clipped. Digits recognised as asked at 25 steps, by their "
+                f"[cards](/model_cards): {'; '.join(scores) or 'not measured yet'}."
+            )
+        else:
+            st.caption("One network, one starting noise, DDIM steps without fresh noise.")
+
+
+def through_the_lens(row: st.delta_generator.DeltaGenerator) -> None:
+    """One reverse step by both routes, then with clipping."""
+    back = row.segmented_control(
+        "Step back to", list(exhibits.BACK), key="xback", default="jump", required=True,
+        bind="query-params", format_func={"one": "s = t − 1", "jump": "s = t − 40"}.get,
+        width="content",
+    )  # fmt: skip
+    digit = the_digit(row)
+    stage = st.container()
+    cards = {"digits-eps": load.network_or_stop("digits-eps")[1]} | shipped()
+    network, pixels, about, seed = more(digit, list(cards))
+    told = lens(network, cards[network].fields["sha256"], pixels.tobytes(), seed, back)
+    short, exact = (float(np.nanmax(told[key])) for key in ("gap32", "gap64"))
+    rounded_by, moved_by = exhibits.GAP_SCALE * 1e6, exhibits.MOVED_SCALE[back] * 1e3
+    chart = "largest difference between the means (log)"
+    with stage:
+        player(
+            [
+                Panel("$\\hat x_0$ on the way", f"{about} as the network sees it, clipped pixels "
+                      "vermilion", told["x0"], "x0"),
+                Panel("mean: $\\hat\\epsilon$ to $\\mu$", "the mean straight from the noise",
+                      told["direct"], "p"),
+                Panel("via $\\hat x_0$, clipped", "the mean by way of the clipped picture",
+                      told["through"], "p"),
+                Panel("gap, not clipped", "difference of the routes in millionths", told["gap"],
+                      "xt", lo=-rounded_by, hi=rounded_by),
+                Panel("gap, clipped", "difference made by clipping in thousandths", told["moved"],
+                      "bits", lo=-moved_by, hi=moved_by),
+            ],
+            curves=[
+                Curve("clipped", told["moved_most"], "bits", chart, 1e-17, 100, digits=4, log=True),
+                Curve("float32", told["gap32"], "p", chart, 1e-17, 100, log=True),
+                Curve("float64", told["gap64"], "xt", chart, 1e-17, 100, log=True),
+                Curve("of the pixels", 100 * told["clipped"], "bits", "clipped (%)", 0, 100,
+                      digits=0),
+            ],
+            key="x_lens",
+            scale=4,
+            total=len(exhibits.SHOWN),
+            captions=[
+                f"t = {t} · s = {s} · x̂₀ leaves −1 … 1 in {share:.0%} of the pixels"
+                for t, s, share in zip(exhibits.SHOWN, told["s"], told["clipped"], strict=True)
+            ],
+            ends=("t = 1", "t = 1000"),
+            autoplay=True,
+            hold=True,
+            rest=exhibits.SHOWN.index(960),
+            report_frame=False,
+            label="Two routes to one mean, over the steps t",
+        )  # fmt: skip
+        st.caption(
+            f"Gray is no difference. Black and white are ∓{rounded_by:g} millionths (float32) in "
+            f"the first picture of a gap, ∓{moved_by:g} thousandths in the second. Without "
+            f"clipping the two routes differ by at most {short:.0e} in float32 and {exact:.0e} in "
+            f"float64; with it, by up to {told['moved_most'].max():.2g}."
+        )
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def which_is_best() -> Confusion:
+    """The question that only measurements answer; they come from the networks' cards."""
+    found = shipped()
+    scores = [score for card in found.values() if (score := recognised(card))]
+    return Confusion(
+        "So which target makes the best pictures?",
+        "No formula says. A perfect network would say the same in every language; how a real one "
+        "spends its effort depends on the weights and on what is easy to output. So it has to be "
+        "measured, on networks that differ in nothing but the target. Digits recognised as asked "
+        f"after 25 DDIM steps: {'; '.join(scores) or 'not measured yet'}. "
+        + missing_sentence(found),
+        {"xview": "three"},
+        "The same starting noise in every run. Compare digit by digit.",
+    )
+
+
+def experiments() -> list[Experiment]:
+    """Things to try; what to expect is measured on the picture that they show."""
+    lid = Experiment(
+        "Let Min-SNR's γ be 1",
+        "the weight is SNR up to 1 and flat above it: counted before the loss on v, it never "
+        "passes ½.",
+        {"xview": "weights", "xbase": "v", "xgamma": 1.0},
+    )
+    try:
+        network = load.network("digits-eps")[1]
+    except CheckpointError:
+        return [lid]  # the others have nothing to show
+    picture = load.gallery_digit(int(DEFAULTS["digit"]), 0).tobytes()
+    asked = network.name, network.fields["sha256"], picture, 0
+    told = five(*asked)
+    first, late = 0, exhibits.SHOWN.index(990)
+    at = exhibits.SHOWN.index(960)
+    seen = {back: lens(*asked, back) for back in exhibits.BACK}
+    moved = {back: float(each["moved_most"][at]) for back, each in seen.items()}
+    grain = {back: float(each["gap32"][at]) for back, each in seen.items()}
+    return [
+        Experiment(
+            "Go to both ends of the timeline",
+            f"at t = 1 x̂₀ is off by {told['wrong_x0'][first]:.3f} and ε̂ by "
+            f"{told['wrong_eps'][first]:.2f}; at t = 990 it is {told['wrong_x0'][late]:.2f} and "
+            f"{told['wrong_eps'][late]:.3f}. It is one answer: the error of x̂₀ is σ/a times that "
+            "of ε̂, at every t.",
+            {"xview": "one"},
+        ),
+        Experiment(
+            "Clip, and go back one step only",
+            f"at t = 960 clipping moves the mean by at most {moved['one']:.4f}, after a step of 40 "
+            f"by {moved['jump']:.3f}: the longer the step, the more of x̂₀ is in the mean. Rounding "
+            f"makes {grain['one']:.0e} and {grain['jump']:.0e} there.",
+            {"xview": "clip", "xback": "one"},
+        ),
+        lid,
+    ]
+
+
+def page() -> None:
+    """Lay out the page."""
+    told = facts()
+    chapter.header("x₀ or ε?", defaults=DEFAULTS)
+    chapter.prose(
+        "A network looks at xₜ = a x₀ + σ ε, a blend of picture and noise. It may be trained to "
+        "name the picture, the noise, or "
+        + term("v", "a·ε − σ·x₀, the direction in which the blend turns as noise is added")
+        + ". One of them and xₜ give all the others: two equations, two unknowns."
+    )
+    chapter.question(
+        "At t = 990 a network names the noise with an error of 0.01. How far off is the picture "
+        "read from it?",
+        {
+            "By 0.01": "That holds where signal and noise are equally strong. At t = 990 the "
+            f"picture's share a is small, and x̂₀ = (xₜ − σ ε̂)/a divides by it: times "
+            f"{told.gain_990:.0f}.",
+            "By less": "That is what happens near t = 1, where σ is small. At t = 990 x̂₀ is what "
+            "is left of xₜ after taking away nearly all of it, scaled up: the error is multiplied "
+            f"by {told.gain_990:.0f}.",
+            f"By {told.gain_990 / 100:.1f}": "x̂₀ = (xₜ − σ ε̂)/a, so an error of ε̂ is multiplied "
+            f"by σ/a = {told.gain_990:.0f}. Drag the timeline to the right: the two errors part, "
+            "and their ratio follows σ/a to the last digit.",
+        },
+        answer=f"By {told.gain_990 / 100:.1f}",
+    )
+    chapter.look()
+    exhibit()
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    chapter.prose(
+        "a = √ᾱ and σ = √(1−ᾱ) are the shares of picture and noise in xₜ. A target is c·x₀ + d·ε: "
+        "(c, d) is (1, 0) for x₀, (0, 1) for ε, (−σ, a) for v. The determinant a·d − σ·c is then "
+        "−σ, a and 1."
+    )
+    formula_and_code(
+        Parameterization.recover,
+        error_gains,
+        mean_from_eps,
+        clip_lens,
+        clip_prediction,
+        Parameterization.loss_weight,
+        min_snr_weight,
+    )
+    with st.expander("The five readings, and how the rounding was measured"):
+        formula_and_code(readings, rounding_errors, weight_on)
+    chapter.why([*confusions(told), which_is_best()])
+    chapter.try_this(experiments())
+    chapter.sources(
+        [
+            Source("Ho, Jain, Abbeel 2020, Denoising Diffusion Probabilistic Models",
+                   "eq. 7, 11 and 14", "https://arxiv.org/abs/2006.11239"),
+            Source("Salimans, Ho 2022, Progressive Distillation", "section 4 and appendix D: v "
+                   "and the weights", "https://arxiv.org/abs/2202.00512"),
+            Source("Hang et al. 2023, Efficient Diffusion Training via Min-SNR Weighting",
+                   "section 3.4", "https://arxiv.org/abs/2303.09556"),
+            Source("improved-diffusion, issue 64", "why x̂₀ and not the mean directly",
+                   "https://github.com/openai/improved-diffusion/issues/64"),
+            Source("improved-diffusion, issue 110", "why ε̂ is recomputed",
+                   "https://github.com/openai/improved-diffusion/issues/110"),
+        ]
+    )  # fmt: skip
+    load.settle()
+
+
+page()

@@ -1,0 +1,157 @@
+"""What people get wrong on the way back from noise, for the page on reverse sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.schedules import SCHEDULES
+from diffusion_core.statistics import chain_variance
+from pages.shared.chapter import Confusion, term
+
+
+@st.cache_data(show_spinner=False)
+def toy_variances() -> tuple[float, float]:
+    """Final variance of the 1-D toy (data variance 0.5) without and with fresh noise."""
+    diffusion = GaussianDiffusion(SCHEDULES["linear"](1000))
+    steps = range(1000, 0, -1)
+    without = chain_variance(diffusion, 0.5, steps, noise_scale=0)
+    return float(without[-1]), float(chain_variance(diffusion, 0.5, steps)[-1])
+
+
+def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
+    """What people get wrong on the way back, each with a setting that shows it.
+
+    Args:
+        with_variance: names of the shipped networks that predict a variance.
+    """
+    without, with_noise = toy_variances()
+    return [
+        Confusion(
+            "Why is fresh noise added at every step?",
+            "The mean of a step pulls every picture towards the average of all it could become; "
+            "the fresh noise keeps them apart. Leave it out, and the variety collapses. For "
+            "numbers with variance 0.5 instead of pictures this can be computed exactly: with the "
+            f"linear schedule, a thousand steps without fresh noise end with variance "
+            f"{without:.0e}, with it {with_noise:.3f}.",
+            {"class": "7", "eta": 1.0, "compare": True, "eta_b": 1.0, "noise_b": 0.0},
+            "Left with fresh noise: nine hands. Right without: the same seven again and again.",
+            asked_in="a StackExchange thread, where one answer has DDPM add none",
+        ),
+        Confusion(
+            "And why none at the last step?",
+            "The last step goes to the clean picture itself. Once x̂₀ is known there is nothing "
+            "left to be uncertain about: the variance of the posterior is 0. Noise added there "
+            "would stay on the finished picture, as grain.",
+            {"eta": 1.0, "steps": 10, "compare": True, "eta_b": 1.0, "at_end_b": True},
+            "The two runs agree until the last step. Then the right one gets noise that nobody "
+            "takes away again.",
+        ),
+        Confusion(
+            "Without any noise (η = 0), is that still sampling?",
+            "Yes: all the chance is in the starting noise. DDIM is a fixed map from noise to "
+            "picture. Both runs below start from the same noise and have other fresh noise. At "
+            "η = 0 none of it is used, so they agree in every pixel. Slide η up, and they part.",
+            {"compare": True, "eta": 0.0, "eta_b": 0.0, "fresh_b": 1},
+            "Other fresh noise, the same digits: at η = 0 none is drawn. Now slide both η up.",
+        ),
+        Confusion(
+            "Is DDIM a solver of an ODE, or a chain that is not Markov?",
+            "Both. The forward process that DDIM assumes draws x_t knowing x_s *and* x₀, so it is "
+            "not a "
+            + term("Markov chain", "the next value depends on the present one alone")
+            + ", while every x_t on its own is spread as in DDPM: that is why the same network "
+            "serves. At η = 0 the way back has no chance in it, and written for x/√ᾱ over "
+            "√((1−ᾱ)/ᾱ) it is Euler's method on the "
+            + term(
+                "probability-flow ODE",
+                "a motion without noise; the pictures spread out just as with it",
+            )
+            + ". The menu lists it once, since there is nothing to choose. The table computes "
+            "both and subtracts.",
+            {"compare": True, "eta": 0.0, "eta_b": 1.0, "steps": 10, "numbers": "all steps"},
+            "Last column, “off Euler”: rounding for DDIM, the fresh noise for DDPM.",
+        ),
+        Confusion(
+            "Same seed, another sampler: the same picture?",
+            "No. Both start from the same noise. DDIM stays on its one path; DDPM draws "
+            "fresh noise at every step and drifts to another way of writing the same digit.",
+            {"compare": True, "eta": 0.0, "eta_b": 1.0},
+            "The same start, other digits: compare the two sheets, place by place.",
+        ),
+        Confusion(
+            "Why is x̂₀ blurred early on?",
+            "The network was trained on the squared error, and the guess with the smallest "
+            "squared error is the "
+            + term("average", "the posterior mean E[x₀ | x_t]")
+            + " of everything that could be hidden in x_t. Early on that is many ways of writing "
+            "the digit, and their average is a blur. As the noise falls, fewer remain possible and "
+            "the guess sharpens. It is not polished: possibilities drop out.",
+            {"steps": 100},
+            "Stop near t = 900: x_t is noise to the eye, and x̂₀ is a blur of the right shape.",
+        ),
+        Confusion(
+            "Why is x̂₀ clipped?",
+            "At large t the signal rate a is tiny, and x̂₀ = (x_t − σ ε̂)/a divides by it: a small "
+            "error in ε̂ throws x̂₀ far outside of black and white. Clipping brings it back to "
+            "where pictures live. The lower curve shows how far out it was.",
+            {"compare": True, "eta_b": 0.0, "clip_b": False, "steps": 20},
+            "The right run is not clipped: its x̂₀ leaves the range of pixels and never comes back.",
+            asked_in="improved-diffusion #64",
+        ),
+        Confusion(
+            "β or β̃ for the variance of a step?",
+            "β̃ is right if all data were one point, β if they were pure noise; data lie in "
+            "between. With a thousand steps the two hardly differ. With few they do: β leaves "
+            "grains, because its steps add more noise than the next mean takes away.",
+            {"compare": True, "eta": 1.0, "eta_b": 1.0, "variance_b": "beta", "steps": 10},
+            "Right, with β: rougher strokes and grains around them.",
+        ),
+        Confusion(
+            "Must ε̂ be recomputed after clipping?",
+            "x̂₀ and ε̂ are two readings of one picture: a·x̂₀ + σ·ε̂ = x_t. Clip one and keep the "
+            "other, and the sum is no longer x_t: the step jumps by what was clipped away. "
+            "improved-diffusion recomputes, diffusers’ clip_sample does not. A network that was "
+            "trained well hides the difference: the digits are nearly the same.",
+            {
+                "compare": True,
+                "eta_b": 0.0,
+                "rederive_b": False,
+                "steps": 10,
+                "numbers": "all steps",
+            },
+            "The pictures hardly differ. The last column does: the second run jumps at every step.",
+            asked_in="improved-diffusion #64",
+        ),
+        Confusion(
+            "Does t count from 0 or from 1?",
+            "In papers the first noisy step is t = 1, in many programs it is entry 0 of a table. "
+            "Mix the two, and the network is asked about a step that is one cleaner than its "
+            "picture. It removes a little too little noise, at every step. With a thousand steps "
+            "that is a small mistake: nothing breaks, and so nobody finds it.",
+            {"compare": True, "eta_b": 0.0, "early_b": True, "steps": 5},
+            "Right, the network is asked at t − 1. The same digits, with other details: look at "
+            "the thin strokes.",
+        ),
+        *learned_confusion(with_variance),
+    ]
+
+
+def learned_confusion(networks: Sequence[str]) -> list[Confusion]:
+    """What a learned variance is, as soon as there is a network that has one."""
+    if not networks:
+        return []
+    row = {"network": networks[0], "sampler": "ddpm"}
+    second = {f"{key}_b": value for key, value in row.items()}
+    return [
+        Confusion(
+            "What is there to learn about a variance?",
+            "Where between β̃ and β the right variance lies depends on the pixel: in a black "
+            "corner all pictures agree, along a stroke they don't. With many steps β̃ and β lie "
+            "close together, and little is gained; with few steps the choice counts.",
+            row | second | {"variance": "learned", "compare": True, "steps": 10},
+            "Left with the learned variance, right with β̃, from the same noise.",
+        )
+    ]

@@ -1,0 +1,260 @@
+"""The tables behind the notation page: symbols and terms. Text only, no logic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pages.shared.palette import Concept
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word with the sentence that its hover note shows.
+
+    Attributes:
+        word: as a sentence would have it.
+        gist: plain text, read at a glance.
+        also: other names and abbreviations that mean the same.
+        pages: pages that explain it, by file name; those that use it are found by themselves.
+    """
+
+    word: str
+    gist: str
+    also: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Symbol:
+    r"""A letter of the formulas.
+
+    Attributes:
+        tex: as TeX, without dollar signs.
+        plain: as a reader would type it.
+        name: what it is called.
+        meaning: one sentence.
+        shape: of the array in code.
+        range: the values it can take.
+        code: its names in `diffusion_core`.
+        concept: whose colour it has in formulas and charts; None for ink.
+        pages: where to see it, by file name.
+    """
+
+    tex: str
+    plain: str
+    name: str
+    meaning: str
+    shape: str
+    range: str
+    code: str
+    concept: Concept | None = None
+    pages: tuple[str, ...] = ()
+
+
+_PICTURE = "[B, *D]"
+_TABLE = "[T+1]"
+
+SYMBOLS: tuple[Symbol, ...] = (
+    Symbol(r"x_0", "x0", "the clean picture", "What the data set holds.",
+           _PICTURE, "[−1, 1]; states 0 … K−1 where categories diffuse", "x0", "x0",
+           ("forward_process", "posterior", "x0_vs_eps")),
+    Symbol(r"x_t", "xt", "the noisy picture", "What is left of x₀ after t steps, noise included.",
+           _PICTURE, "any number; states 0 … K−1", "x_t", "xt",
+           ("forward_process", "posterior", "reverse_sampling")),
+    Symbol(r"x_s", "xs", "an earlier picture", "Less noisy than xₜ, since s < t; often s = t − 1.",
+           _PICTURE, "as xₜ", "x_s", "xt", ("posterior",)),
+    Symbol(r"\epsilon", "epsilon", "the noise", "Standard normal noise, one number a pixel.",
+           _PICTURE, "any number, mean 0 and variance 1", "eps", "eps",
+           ("forward_process", "x0_vs_eps")),
+    Symbol(r"\hat x_0", "x0 hat", "the predicted clean picture",
+           "What a network believes x₀ to be when it sees xₜ.",
+           _PICTURE, "any number; [−1, 1] once clipped", "x0_hat", "p",
+           ("reverse_sampling", "x0_vs_eps", "why_a_model")),
+    Symbol(r"\hat\epsilon", "eps hat", "the predicted noise",
+           "What a network believes ε to be; with xₜ it fixes x̂₀.",
+           _PICTURE, "any number", "eps_hat", "p", ("reverse_sampling", "x0_vs_eps")),
+    Symbol(r"v", "v", "velocity", "√ᾱ ε − √(1−ᾱ) x₀: a target that stays useful at both ends.",
+           _PICTURE, "any number", "v", None, ("x0_vs_eps",)),
+    Symbol(r"t", "t", "the step", "How far the noising has come. 0 is clean, T the noisiest.",
+           "[B] int64", "0 … T", "t", None, ("forward_process", "noise_schedules", "conventions")),
+    Symbol(r"s", "s", "an earlier step", "Any step before t; the posterior goes from t back to s.",
+           "[B] int64", "0 … t − 1", "s", None, ("posterior",)),
+    Symbol(r"T", "T", "the number of steps", "How many noising steps the process has.",
+           "one number", "1, 2, …; 1000 here", "T", None, ("noise_schedules",)),
+    Symbol(r"\beta_t", "beta", "one step's noise",
+           "The variance (not its root) of the noise that step t adds.",
+           _TABLE, "(0, 0.999]; β₀ = 0", "beta", None, ("forward_process", "noise_schedules")),
+    Symbol(r"\alpha_t", "alpha", "one step's signal",
+           "1 − βₜ, the share of variance that a step keeps. VDM's α is the root of ᾱ.",
+           _TABLE, "[0.001, 1)", "1 - beta", None, ("forward_process", "conventions")),
+    Symbol(r"\bar\alpha_t", "alpha bar", "the signal rate",
+           "The share of x₀'s variance that is left in xₜ: the product of all α up to t.",
+           _TABLE, "[0, 1], falling; ᾱ₀ = 1", "alpha_bar", "q",
+           ("forward_process", "noise_schedules")),
+    Symbol(r"\alpha_{t|s}", "alpha t|s", "signal from s to t",
+           "ᾱₜ/ᾱₛ, the share of variance that the steps from s to t keep.",
+           "[B]", "[0, 1)", "alpha", "q", ("posterior", "noise_schedules")),
+    Symbol(r"a", "a", "the signal's factor", "√ᾱ, by which x₀ is multiplied in xₜ.",
+           "[B, 1, …]", "[0, 1]", "a", None, ("x0_vs_eps",)),
+    Symbol(r"\sigma", "sigma", "the noise's factor",
+           "√(1−ᾱ), by which ε is multiplied in xₜ. EDM's σ is another one, see σ̃.",
+           "[B, 1, …]", "[0, 1]", "sigma", None, ("x0_vs_eps", "conventions")),
+    Symbol(r"\tilde\sigma", "sigma tilde", "EDM's noise level",
+           "σ/a = √((1−ᾱ)/ᾱ): noise per unit of signal. EDM and k-diffusion write σ.",
+           _TABLE, "[0, ∞)", "sigmas", None, ("conventions", "noise_schedules")),
+    Symbol(r"\mathrm{SNR}(t)", "SNR", "signal-to-noise ratio",
+           "ᾱ/(1−ᾱ), variance of the signal over variance of the noise.",
+           _TABLE, "[0, ∞)", "snr, log_snr", None, ("noise_schedules", "learned_schedule")),
+    Symbol(r"\gamma", "gamma", "VDM's noise level",
+           "−log SNR, so it grows with t. Luo and others call a guidance scale γ, too.",
+           "[B]", "(−∞, ∞)", "gamma", None, ("learned_schedule", "conventions")),
+    Symbol(r"q", "q", "the true process",
+           "All distributions that follow from the data and the noise alone, without a network.",
+           "", "densities or probabilities", "q_sample, q_posterior, q_marginal", "q",
+           ("forward_process", "posterior")),
+    Symbol(r"p_\theta", "p theta", "the model", "What the network with weights θ makes of it.",
+           "", "densities or probabilities", "denoiser", "p", ("why_a_model", "reverse_sampling")),
+    Symbol(r"\tilde\mu", "mu tilde", "the posterior's mean",
+           "The mean of q(xₛ|xₜ, x₀): a weighted sum of x₀ and xₜ.",
+           _PICTURE, "any number", "q_posterior(...).mean", "q", ("posterior",)),
+    Symbol(r"\tilde\beta_t", "beta tilde", "the posterior's variance",
+           "The variance of q(xₛ|xₜ, x₀); never larger than βₜ, and 0 for s = 0.",
+           "[B, 1, …]", "[0, βₜ]", "q_posterior(...).var", "q", ("posterior",)),
+    Symbol(r"\eta", "eta", "DDIM's dial", "1 is DDPM's fresh noise at every step, 0 is none.",
+           "one number", "[0, 1]", "eta", None, ("reverse_sampling",)),
+    Symbol(r"\nabla_{x_t}\log q(x_t)", "score", "the score",
+           "Where, and how steeply, the density of noisy pictures rises.",
+           _PICTURE, "any number", "score", "q", ("x0_vs_eps", "conventions")),
+    Symbol(r"w", "w", "guidance weight",
+           "How far guidance goes past the conditional prediction; s = 1 + w counts from zero.",
+           "one number", "−1 forgets the class, 0 is plain", "scale - 1", None, ("conventions",)),
+    Symbol(r"K", "K", "the number of states", "How many values a category has, [MASK] included.",
+           "one number", "2, 3, …", "K", None, ("transition_matrices",)),
+    Symbol(r"Q_t", "Q", "one step's transitions",
+           "Row i says where a state i goes in step t. Every row sums to 1.",
+           "[K, K]", "[0, 1]", "q_step_matrix", "q", ("transition_matrices", "conventions")),
+    Symbol(r"\bar Q_t", "Q bar", "transitions from the start",
+           "Row i says where x₀ = i has gone by step t: Q₁ Q₂ ⋯ Qₜ.",
+           "[K, K]", "[0, 1]", "q_marginal_matrix", "q", ("transition_matrices",)),
+    Symbol(r"L_T,\ L_{t-1},\ L_0", "L", "terms of the bound",
+           "Prior, denoising and reconstruction: what each part costs.",
+           "[B], [B, T−1], [B]", "[0, ∞) nats; L₀ may fall below 0 for densities",
+           "prior, denoising, reconstruction", "bits", ("elbo",)),
+    Symbol(r"D_{KL}(q\,\|\,p)", "KL", "Kullback–Leibler divergence",
+           "Nats wasted by coding draws of q with a code made for p.",
+           "[B]", "[0, ∞)", "kl", "bits", ("elbo",)),
+)  # fmt: skip
+
+TERMS: tuple[Term, ...] = (
+    Term("absorbing state", "a state that is never left; here [MASK]", ("absorbing", "[MASK]"),
+         ("transition_matrices",)),
+    Term("ancestral sampling", "walking back step by step, each x drawn from p(x at s | x at t)",
+         ("ancestral",), ("reverse_sampling",)),
+    Term("Bayes' rule", "what is known afterwards ∝ what was known before × what was seen",
+         ("Bayes",), ("posterior",)),
+    Term("bits per dimension", "nats of the bound ÷ (log 2 × number of pixels and channels)",
+         ("bits/dim", "bits per dim"), ("elbo",)),
+    Term("categorical distribution", "a list of probabilities, one per state, that sum to 1",
+         ("categorical",), ("transition_matrices",)),
+    Term("classifier guidance", "pushing a sample up the gradient of a classifier's log p(y|xₜ)"),
+    Term("classifier-free guidance", "going from the prediction without a class through the one "
+         "with it, and beyond", ("CFG", "guidance"), ("conventions", "reverse_sampling")),
+    Term("closed form", "a formula that gives the answer at once, without a loop or an integral"),
+    Term("conditional independence", "knowing a third thing, one tells nothing about the other"),
+    Term("cosine schedule", "ᾱ follows a squared cosine: slow at both ends",
+         (), ("noise_schedules",)),
+    Term("DDIM", "a sampler that needs no fresh noise; its dial η leads over to DDPM",
+         ("denoising diffusion implicit model",), ("reverse_sampling",)),
+    Term("DDPM", "Ho, Jain, Abbeel 2020, and the sampler they use: fresh noise at every step",
+         ("denoising diffusion probabilistic model",), ("reverse_sampling",)),
+    Term("denoiser", "anything that takes xₜ and t and says what x₀, or ε, it believes in",
+         (), ("why_a_model", "x0_vs_eps")),
+    Term("diffusion process", "the chain x₀, x₁, …, x_T in which each step adds a little noise",
+         ("forward process", "noising process"), ("forward_process",)),
+    Term("ELBO", "a number that log p(x₀) is never below: what a diffusion model is trained on",
+         ("evidence lower bound", "variational bound", "VLB"), ("elbo",)),
+    Term("entropy", "how many nats a draw tells on average", (), ("elbo",)),
+    Term("Euler step", "following the slope at the start of a step in a straight line",
+         ("Euler",), ("reverse_sampling",)),
+    Term("expectation", "the average over all draws, each counted as often as it comes",
+         ("mean", "expected value")),
+    Term("Gaussian", "the bell curve N(m, v), given by its mean m and its variance v",
+         ("normal distribution",), ("forward_process",)),
+    Term("guidance scale", "s in ε̂ = ε(no class) + s (ε(class) − ε(no class)); 1 is no guidance",
+         (), ("conventions",)),
+    Term("ideal denoiser", "the exact average E[x₀ | xₜ] over a finite data set; nothing is "
+         "better on it", ("optimal denoiser",), ("why_a_model",)),
+    Term("Jensen's inequality", "the log of an average is at least the average of the logs",
+         ("Jensen",), ("elbo",)),
+    Term("KL divergence", "nats wasted by coding draws of q with a code made for p; 0 where equal",
+         ("KL", "Kullback-Leibler divergence"), ("elbo",)),
+    Term("likelihood", "p(x|θ), the probability of the data seen as a function of the model",
+         (), ("elbo",)),
+    Term("linear schedule", "β on a straight line, from 0.0001 to 0.02 for T = 1000",
+         (), ("noise_schedules",)),
+    Term("log-SNR", "the logarithm of signal variance over noise variance; falls as noise grows",
+         ("log signal-to-noise ratio",), ("noise_schedules", "learned_schedule")),
+    Term("marginal", "the distribution of one variable when the others are averaged over",
+         ("marginal distribution",), ("forward_process",)),
+    Term("Markov chain", "a chain whose next state depends on the present one only",
+         ("Markov",), ("forward_process",)),
+    Term("mask-and-replace", "VQ-Diffusion's noise: a state becomes [MASK], or another, or stays",
+         (), ("transition_matrices", "conventions")),
+    Term("mixture", "a weighted sum of densities; the weights add up to 1", (), ("why_a_model",)),
+    Term("Monte Carlo", "estimating an average by averaging random draws",
+         ("Monte Carlo estimate",), ("elbo",)),
+    Term("mutual information", "how many nats xₜ still tells about x₀", (),
+         ("transition_matrices",)),
+    Term("nat", "unit of the natural logarithm: 1 nat is a factor of e ≈ 2.72, or 1.44 bits",
+         (), ("elbo",)),
+    Term("noise schedule", "how much signal is left at each step: the sequence ᾱ₀ … ᾱ_T",
+         (), ("noise_schedules",)),
+    Term("one-hot", "a vector with a 1 at the state and 0 elsewhere", ("one-hot vector",)),
+    Term("parameterization", "what the network is asked for: x₀, ε, v or the score",
+         ("prediction target",), ("x0_vs_eps",)),
+    Term("posterior", "the distribution of something unknown once the evidence is in",
+         ("posterior distribution",), ("posterior",)),
+    Term("posterior variance", "β̃: how uncertain xₛ is when both xₜ and x₀ are known",
+         (), ("posterior",)),
+    Term("preconditioning", "EDM's scaling of a network's input and output to variance 1",
+         (), ("conventions",)),
+    Term("prior", "what is assumed before anything was seen; here N(0, I) at step T",
+         (), ("elbo",)),
+    Term("probability-flow ODE", "a path without noise whose xₜ have the same distributions",
+         ("probability flow",), ("reverse_sampling",)),
+    Term("reparameterization", "writing a draw as mean + standard deviation × standard noise",
+         ("reparameterisation trick",)),
+    Term("respacing", "seeing the same process at some of its steps only, with betas of their own",
+         ("respaced", "strided"), ("noise_schedules",)),
+    Term("reverse process", "the way back from noise to a picture, one step at a time",
+         (), ("reverse_sampling",)),
+    Term("row-stochastic", "a matrix whose rows are probabilities and sum to 1: rows are “from”",
+         ("stochastic matrix",), ("transition_matrices", "conventions")),
+    Term("sampler", "the rule that takes xₜ and a prediction to the next, cleaner picture",
+         (), ("reverse_sampling",)),
+    Term("score", "the gradient of log density by the picture: −ε̂/√(1−ᾱ)",
+         ("score function",), ("x0_vs_eps", "conventions")),
+    Term("signal-to-noise ratio", "SNR(t) = ᾱ/(1−ᾱ): variance of the signal over variance of "
+         "the noise", ("SNR",), ("noise_schedules",)),
+    Term("standard deviation", "the square root of the variance, in the units of the thing itself",
+         ("std",)),
+    Term("stationary distribution", "a distribution that a further step leaves as it is",
+         (), ("transition_matrices",)),
+    Term("stochastic differential equation", "the process with steps so short that t is continuous",
+         ("SDE",), ("conventions",)),
+    Term("telescoping", "a product or sum in which neighbours cancel and only the ends remain",
+         ("telescopes",), ("elbo",)),
+    Term("transition matrix", "entry [i, j]: the probability that state i becomes state j",
+         (), ("transition_matrices", "conventions")),
+    Term("Tweedie's formula", "the average clean picture from the score: E[x₀|xₜ] = "
+         "(xₜ + (1−ᾱ) score)/√ᾱ", ("Tweedie",)),
+    Term("v-prediction", "asking the network for √ᾱ ε − √(1−ᾱ) x₀; at ᾱ = 0 it is −x₀",
+         ("velocity",), ("x0_vs_eps",)),
+    Term("variance", "the average squared distance from the mean"),
+    Term("variance exploding", "x₀ plus ever more noise, never scaled down: EDM's pictures",
+         ("VE",), ("conventions",)),
+    Term("variance preserving", "signal shrinks as noise grows, so that the variance stays near 1",
+         ("VP",), ("forward_process", "conventions")),
+    Term("zero terminal SNR", "a schedule whose last step holds no signal at all: ᾱ = 0 at T",
+         (), ("noise_schedules",)),
+)  # fmt: skip

@@ -1,0 +1,327 @@
+"""Two views beside the ledger: guesses at the bound from few terms, and its two decompositions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+import torch
+
+from diffusion_core.chains import (
+    ESTIMATORS,
+    LinearChain,
+    chain_draws,
+    chain_elbo,
+    optimal_chain,
+)
+from diffusion_core.elbo import Uniform, elbo_draws
+from diffusion_core.ledger import Averages, best_probabilities, draw_variance, draws_needed
+from pages.shared import chapter
+from pages.shared.chapter import term
+from pages.shared.figures import CONFIG
+from pages.shared.ledger import Kept, Setting, averages_of, bits_per_dim, model_of, sha_of, unit
+from pages.shared.ledger_views import measured, wide_table
+from pages.shared.palette import COLORS
+
+DRAWS = 256
+SHOWN_DRAWS = (16, 32, 64, 128, 256)
+DIFFERENCES = (0.3, 0.1, 0.03, 0.01, 0.003)
+CHAINS = {"rough": "a rough model", "exact": "the exact model"}
+CHAIN_NAMES = {
+    "denoising_log_ratios": "denoising, log-ratios drawn",
+    "denoising_analytic_kl": "denoising, exact KL",
+    "consistency_log_ratios": "consistency, log-ratios drawn",
+    "consistency_bridge": "consistency, x_t integrated out",
+    "consistency_as_written": "consistency, KL as often written",
+}
+
+
+# --- the estimator --------------------------------------------------------------------------------
+
+
+class FixedProposal:
+    """Steps drawn with probabilities that were learned before: [T]."""
+
+    def __init__(self, probabilities: torch.Tensor) -> None:
+        self._probabilities = probabilities
+
+    def probabilities(self) -> torch.Tensor:
+        """[T] float64."""
+        return self._probabilities
+
+    def update(self, t: torch.Tensor, nats: torch.Tensor) -> None:
+        """Nothing is learned here."""
+
+
+@st.cache_data(max_entries=32, show_spinner="Drawing …")
+def estimates(pixels: bytes, setting: Setting, sha256: str) -> dict[str, np.ndarray]:
+    """Draws of the bound in bits/dim, [DRAWS] for each way of choosing the step."""
+    model, x0 = model_of(setting), unit(pixels)
+    proposals = {"uniform": Uniform(model.diffusion.T)}
+    averages = averages_of(setting.network, sha256)
+    if averages is not None and averages.T == model.diffusion.T:
+        square = torch.tensor(averages.square, dtype=torch.float64)
+        proposals["importance"] = FixedProposal(best_probabilities(square))
+    return {
+        name: elbo_draws(
+            model.diffusion,
+            model,
+            x0,
+            n=DRAWS,
+            proposal=proposal,
+            variance=setting.variance,
+            clip_x0=setting.clip,
+            generator=torch.Generator().manual_seed(1 + setting.seed),
+        )[0].numpy()
+        / (x0.numel() * math.log(2))
+        for name, proposal in proposals.items()
+    }
+
+
+def estimator_view(pixels: bytes, setting: Setting, kept: Kept) -> None:
+    """Two histograms of one-term guesses, and how many of them are needed."""
+    sha = sha_of(setting.network)
+    told = estimates(pixels, setting, sha)
+    n = st.select_slider(
+        "Draws", SHOWN_DRAWS, value=128, key="eb_n", bind="query-params",
+        help="Each draw asks the network once; the whole ledger asks it at every step.",
+    )  # fmt: skip
+    exact = bits_per_dim(kept.total) if kept.complete else None
+    left, right = st.columns(2, gap="large")
+    left.plotly_chart(
+        histogram({name: draws[:n] for name, draws in told.items()}, exact),
+        key="eb_draws", config=CONFIG,
+        alt="Histogram of single draws of the bound, with the step drawn uniformly and by weight",
+    )  # fmt: skip
+    right.plotly_chart(
+        running({name: draws[:n] for name, draws in told.items()}, exact),
+        key="eb_running", config=CONFIG,
+        alt="Mean of the draws so far with two standard errors, against the exact sum",
+    )  # fmt: skip
+    said = []
+    for name, draws in told.items():
+        error = draws[:n].std(ddof=1) / math.sqrt(n)
+        said.append(f"**{name}** {draws[:n].mean():.3f} ± {error:.3f}")
+    exactly = "" if exact is None else f"; the whole ledger says **{exact:.3f}**"
+    chapter.prose(f"After {n} draws: {', '.join(said)} bits/dim{exactly}.")
+    st.caption(
+        "The uniform error bar is itself a guess, and often too short: until a rare step with "
+        "many bits has been drawn, nothing tells that there is one."
+    )
+    if exact is None:
+        st.caption("The exact sum appears here once the ledger of this digit has been played.")
+    needed(measured().get(setting.network))
+
+
+def histogram(draws: dict[str, np.ndarray], exact: float | None) -> go.Figure:
+    """How often a single draw gives which number of bits, on a logarithmic axis."""
+    figure = go.Figure()
+    edges = np.linspace(-2, 3.4, 37)
+    for name, values in draws.items():
+        counts, _ = np.histogram(np.log10(np.clip(values, 1e-2, 2e3)), edges)
+        color = COLORS["bits" if name == "importance" else "xt"]
+        figure.add_bar(
+            x=(edges[1:] + edges[:-1]) / 2, y=counts, name=name, marker_color=color, opacity=0.75,
+            width=edges[1] - edges[0], hovertemplate="%{y} draws",
+        )  # fmt: skip
+        peak = int(counts.argmax())
+        figure.add_annotation(
+            x=(edges[peak] + edges[peak + 1]) / 2, y=int(counts[peak]), text=f"<b>{name}</b>",
+            font={"color": color, "size": 14}, showarrow=False, yshift=12,
+        )  # fmt: skip
+    if exact is not None:
+        figure.add_vline(x=math.log10(exact), line={"color": COLORS["p"], "width": 2})
+        figure.add_annotation(
+            x=math.log10(exact), y=0.6, yref="paper", text="exact", showarrow=False,
+            xanchor="left", xshift=14, font={"color": COLORS["p"]},
+        )  # fmt: skip
+    quiet(figure, "bits/dim that one draw says (log)", "draws")
+    powers = range(-2, 4)
+    figure.update_xaxes(tickvals=list(powers), ticktext=[f"{10.0**k:g}" for k in powers])
+    figure.update_layout(barmode="overlay")
+    return figure
+
+
+def running(draws: dict[str, np.ndarray], exact: float | None) -> go.Figure:
+    """Mean so far, with a band of two standard errors."""
+    figure = go.Figure()
+    for name, values in draws.items():
+        color = COLORS["bits" if name == "importance" else "xt"]
+        n = np.arange(2, len(values) + 1)
+        mean = np.cumsum(values)[1:] / n
+        square = np.cumsum(values**2)[1:] / n
+        error = 2 * np.sqrt(np.clip(square - mean**2, 0, None) / (n - 1))
+        band = np.concatenate([mean + error, (mean - error)[::-1]])
+        figure.add_scatter(
+            x=np.concatenate([n, n[::-1]]), y=band, fill="toself", fillcolor=color, opacity=0.25,
+            line={"width": 0}, hoverinfo="skip",
+        )  # fmt: skip
+        figure.add_scatter(x=n, y=mean, mode="lines", name=name, line={"color": color, "width": 2})
+    if exact is not None:
+        figure.add_hline(y=exact, line={"color": COLORS["p"], "width": 2})
+    quiet(figure, "draws", "mean so far ± 2 standard errors, bits/dim")
+    figure.update_yaxes(range=[0, max(2 * (exact or 0), 6)])
+    marks = (2, 5, 10, 20, 50, 100, 200)
+    figure.update_xaxes(type="log", tickvals=marks, ticktext=[str(n) for n in marks])
+    return figure
+
+
+def quiet(figure: go.Figure, x_title: str, y_title: str) -> None:
+    """Frameless, as `line_chart` is."""
+    axes = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True}
+    figure.update_xaxes(title={"text": x_title, "standoff": 8}, **axes)
+    figure.update_yaxes(nticks=5, **(axes | {"showgrid": True}))
+    figure.update_layout(
+        title={"text": y_title, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        height=260, margin={"l": 48, "r": 12, "t": 40, "b": 44}, showlegend=False,
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+    )  # fmt: skip
+
+
+def needed(averages: Averages | None) -> None:
+    """How many draws until two standard errors are as short as a difference."""
+    if averages is None:
+        return
+    difference = st.select_slider(
+        "Difference to be seen, bits/dim", DIFFERENCES, value=0.03, key="eb_gap",
+        bind="query-params",
+    )  # fmt: skip
+    mean, square = (torch.tensor(v, dtype=torch.float64) for v in (averages.mean, averages.square))
+    gap = difference * averages.dimensions * math.log(2)
+    chances = {
+        "uniform": torch.full_like(mean, 1 / len(mean)),
+        "importance": best_probabilities(square),
+    }
+    counts = {
+        name: draws_needed(draw_variance(mean, square, chance), gap)
+        for name, chance in chances.items()
+    }
+    others = [told for name, told in measured().items() if name != averages.name]
+    between = ""
+    if others:
+        apart = min(others, key=lambda told: abs(told.total.mean - averages.total.mean))
+        delta = abs(apart.total.mean - averages.total.mean)
+        if delta > 0:
+            few = {
+                name: draws_needed(draw_variance(mean, square, chance), delta)
+                for name, chance in chances.items()
+            }
+            between = (
+                f" {averages.name} and {apart.name} are {bits_per_dim(delta):.3f} bits/dim apart: "
+                f"{few['uniform']:,} uniform draws, or {few['importance']:,}."
+            )
+    chapter.prose(
+        f"Until two standard errors of a test-set average are shorter than {difference:g} "
+        f"bits/dim: **{counts['uniform']:,}** uniform draws, **{counts['importance']:,}** when the "
+        f"step is drawn where the bits are.{between}"
+    )
+    st.caption(
+        f"Each draw takes another test digit, another step and other noise. Variances from "
+        f"{averages.samples:,} test digits."
+    )
+
+
+# --- two decompositions ---------------------------------------------------------------------------
+
+
+def chain_of(model: str, T: int, x0: float) -> LinearChain:
+    """A chain of 4 or 20 steps, with a rough model or the exact one for data N(0.4, 0.6)."""
+    if T == 4:
+        alpha = torch.tensor([0.95, 0.85, 0.7, 0.5], dtype=torch.float64)
+        if model == "rough":
+            rough = ([0.9, 0.8, 0.7, 0.6], [0.05, 0.1, 0.1, 0.05], [0.3, 0.35, 0.45, 0.6])
+            tables = (torch.tensor(values, dtype=torch.float64) for values in rough)
+            return LinearChain(x0, alpha, *tables)
+    else:
+        alpha = torch.linspace(0.999, 0.7, T, dtype=torch.float64)
+    best = optimal_chain(x0, alpha, 0.4, 0.6)
+    if model == "exact":
+        return best
+    return LinearChain(x0, alpha, 0.97 * best.gain, best.shift, 1.1 * best.std)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def decompositions(model: str, T: int, x0: float) -> dict[str, tuple[float, float, float]]:
+    """Estimator -> bound in nats, its deviation on one path, and on a path for each term."""
+    chain = chain_of(model, T, x0)
+    found = {name: chain_elbo(chain, name) for name in ESTIMATORS}
+    return {
+        name: (
+            -float(told.total),
+            math.sqrt(max(float(told.shared_variance), 0)),
+            math.sqrt(max(float(told.independent_variance), 0)),
+        )
+        for name, told in found.items()
+    }
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def telescoping_residual(model: str = "rough", T: int = 4, x0: float = 0.7) -> float:
+    """Largest difference in nats between the two decompositions' log-ratios, path by path."""
+    chain = chain_of(model, T, x0)
+    paths = chain.draw(1000, torch.Generator().manual_seed(0))
+    one, other = (
+        chain_draws(chain, name, paths).sum(1)
+        for name in ("denoising_log_ratios", "consistency_log_ratios")
+    )
+    return float((one - other).abs().max())
+
+
+def chain_view() -> None:
+    """Five estimators of one bound, where log p(x_0) is known."""
+    left, middle, right = st.columns(3, vertical_alignment="bottom", gap="medium")
+    model = left.segmented_control(
+        "Reverse chain", list(CHAINS), key="eb_model", default="rough", required=True,
+        bind="query-params", format_func=CHAINS.get,
+    )  # fmt: skip
+    T = middle.segmented_control("Steps", [4, 20], key="eb_chain_T", default=4, required=True,
+                                 bind="query-params")  # fmt: skip
+    x0 = right.slider("x₀", -2.0, 2.0, 0.7, 0.1, key="eb_x0", bind="query-params")
+    told = decompositions(model, T, x0)
+    exact = float(chain_of(model, T, x0).log_likelihood())
+    st.plotly_chart(
+        estimator_chart(told, exact), key="eb_chain", config=CONFIG,
+        alt="Mean and standard deviation of five estimators of the bound beside log p(x0)",
+    )  # fmt: skip
+    rows = [
+        "| estimator | bound, nats | ± on one path | ± with a path per term |",
+        "|---|---|---|---|",
+    ]
+    for name, (mean, shared, own) in told.items():
+        rows.append(f"| {CHAIN_NAMES[name]} | {mean:.3f} | {shared:.3f} | {own:.3f} |")
+    wide_table(rows, "chain")
+    chapter.prose(
+        f"log p(x₀) = **{exact:.3f}** nats. The first four agree, at "
+        f"{told['denoising_analytic_kl'][0]:.3f}: the bound. The last one is another number. ± is "
+        "the standard deviation of a single draw, from the "
+        + term("exact moments", "every term is a quadratic function of Gaussian numbers")
+        + ", without drawing. Thick lines: one path serves all terms; thin: each has its own."
+    )
+
+
+def estimator_chart(told: dict[str, tuple[float, float, float]], exact: float) -> go.Figure:
+    """A dot for the mean, a thick line for one path, a thin one for a path per term."""
+    figure = go.Figure()
+    names = list(told)[::-1]
+    for place, name in enumerate(names):
+        mean, shared, own = told[name]
+        color = COLORS["q" if name.startswith("denoising") else "p"]
+        for width, deviation, lift in ((6, shared, 0.14), (2, own, -0.14)):
+            figure.add_scatter(
+                x=[mean - deviation, mean + deviation], y=[place + lift] * 2, mode="lines",
+                line={"color": color, "width": width}, opacity=0.6, hoverinfo="skip",
+            )  # fmt: skip
+        figure.add_scatter(x=[mean], y=[place], mode="markers", hovertemplate="%{x:.4f} nats",
+                           marker={"color": color, "size": 10}, name=CHAIN_NAMES[name])  # fmt: skip
+    figure.add_vline(x=exact, line={"color": COLORS["x0"], "width": 2})
+    figure.add_annotation(
+        x=exact, y=len(names) - 0.5, text="<b>log p(x<sub>0</sub>)</b>", showarrow=False,
+        xanchor="left", xshift=4, font={"color": COLORS["x0"], "size": 14},
+    )  # fmt: skip
+    quiet(figure, "nats", "mean ± one standard deviation")
+    figure.update_layout(margin={"l": 12, "r": 12, "t": 40, "b": 44}, height=300)
+    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=[CHAIN_NAMES[n] for n in names],
+                        showgrid=False, automargin=True, nticks=None)  # fmt: skip
+    return figure

@@ -1,0 +1,290 @@
+"""Three views beside the ledger: one term in three forms, the test set, the weights."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+
+from diffusion_core.ledger import (
+    Averages,
+    as_noise_weight,
+    bound_weight,
+    distances,
+)
+from diffusion_core.likelihood import FORMS, elbo_term
+from diffusion_core.parameterization import PARAMETERIZATIONS
+from diffusion_core.recipes import RECIPES
+from diffusion_core.training import WEIGHTINGS
+from pages.shared import chapter
+from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.ledger import (
+    Setting,
+    averages_of,
+    bits_per_dim,
+    model_of,
+    networks,
+    sha_of,
+    unit,
+)
+
+MOST_T = 1000
+FORM_NAMES = {"mean": "means, ‖μ̃ − μ̂‖²", "x0": "pictures, ‖x₀ − x̂₀‖²", "eps": "noises, ‖ε − ε̂‖²"}
+FORM_COLORS = {"mean": "q", "x0": "x0", "eps": "eps"}
+
+
+def wide_table(rows: list[str], key: str) -> None:
+    """A Markdown table that scrolls by itself on a narrow screen, so that the page need not."""
+    name = f"eb_table_{key}"
+    st.html(f"<style>.st-key-{name} table {{ display: block; overflow-x: auto; }}</style>")
+    with st.container(key=name):
+        chapter.prose("\n".join(rows))
+
+
+# --- three forms of one term ----------------------------------------------------------------------
+
+
+class Forms(NamedTuple):
+    """One term in three currencies at some steps, each [n] float64.
+
+    Attributes:
+        t: the steps.
+        nats: form -> the term.
+        distance: form -> its squared error.
+    """
+
+    t: np.ndarray
+    nats: dict[str, np.ndarray]
+    distance: dict[str, np.ndarray]
+
+    @property
+    def disagreement(self) -> float:
+        """Largest relative difference between two forms."""
+        table = np.stack(list(self.nats.values()))
+        return float(((table.max(0) - table.min(0)) / np.abs(table).max(0)).max())
+
+
+def three_forms(pixels: bytes, setting: Setting, steps: list[int]) -> Forms:
+    """Ask the network at some steps, and compute each term three times."""
+    model, t = model_of(setting), torch.tensor(steps)
+    x0 = unit(pixels).expand(len(t), -1, -1, -1)
+    generator = torch.Generator().manual_seed(setting.seed)
+    eps = torch.randn(x0.shape, generator=generator, dtype=torch.float64)
+    found = elbo_term(model.diffusion, model, x0, t, eps, clip_x0=setting.clip)
+    parts = model.diffusion, x0, found.x_t, t, found.prediction
+    return Forms(
+        t.numpy(),
+        {name: form(*parts).numpy() for name, form in FORMS.items()},
+        {name: value.numpy() for name, value in distances(*parts).items()},
+    )
+
+
+def last_step(setting: Setting) -> int:
+    """The last step at which noise says something about the picture."""
+    return setting.T - setting.zero_terminal
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def forms_over_time(pixels: bytes, setting: Setting, sha256: str) -> Forms:
+    """`three_forms` at about forty steps, evenly spread on a logarithmic axis."""
+    steps = np.unique(np.geomspace(2, last_step(setting), 40).round().astype(int))
+    return three_forms(pixels, setting, steps.tolist())
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def forms_at(pixels: bytes, setting: Setting, sha256: str, t: int) -> Forms:
+    """`three_forms` at one step."""
+    return three_forms(pixels, setting, [t])
+
+
+def forms_view(pixels: bytes, setting: Setting) -> None:
+    """Three distances, three weights, one product."""
+    sha, top = sha_of(setting.network), last_step(setting)
+    t = st.slider("Step t", 2, MOST_T, 100, key="eb_t", bind="query-params")
+    if top < 2:
+        st.info("With two steps and no signal left at the second, there is no ε form at any step.")
+        return
+    if t > top:
+        st.caption(f":material/build: t = {t} is beyond the last step: the page uses t = {top}.")
+        t = top
+    told, here = forms_over_time(pixels, setting, sha), forms_at(pixels, setting, sha, t)
+    rows = ["| error between | squared error | × weight | = nats |", "|---|---|---|---|"]
+    for key, name in FORM_NAMES.items():
+        distance, nats = float(here.distance[key][0]), float(here.nats[key][0])
+        rows.append(
+            f"| {name} | {distance:.6g} | {nats / distance:.6g} | **{nats:.12g}** |"
+            if distance
+            else f"| {name} | 0 | – | **0** |"
+        )
+    wide_table(rows, "forms")
+    left, right = st.columns(2, gap="large")
+    for place, what, values in (
+        (left, "squared error", told.distance),
+        (right, "its weight in the bound",
+         {name: told.nats[name] / told.distance[name] for name in FORMS}),
+    ):  # fmt: skip
+        lines = [
+            Line(name, told.t, values[key], FORM_COLORS[key], min(8, len(told.t) - 1), shift=14)
+            for key, name in (("mean", "means"), ("x0", "pictures"), ("eps", "noises"))
+        ]
+        figure = line_chart(
+            lines, x_title="step t", y_title=what, log_x=True, log_y=True, height=260
+        )
+        figure.update_yaxes(dtick=2)  # there are many decades
+        place.plotly_chart(
+            figure, key=f"eb_forms_{what[:3]}", config=CONFIG,
+            alt=f"{what} over t, measured on means, on pictures and on noises",
+        )  # fmt: skip
+    st.caption(
+        f"One prediction, at t = {t}, measured three ways. Over the {len(told.t)} steps of the "
+        f"charts the three products differ by {told.disagreement:.0e} of their size at most: "
+        "rounding in the sixteenth digit, and what the next operations make of it."
+    )
+
+
+# --- the test set ---------------------------------------------------------------------------------
+
+PUBLISHED = [
+    ("RealNVP (flow), as measured by FFJORD's authors", 1.06, "Grathwohl et al. 2019, table 2"),
+    ("Glow (flow), as measured by FFJORD's authors", 1.05, "Grathwohl et al. 2019, table 2"),
+    ("FFJORD (flow)", 0.99, "Grathwohl et al. 2019, table 2"),
+    ("Residual Flow", 0.970, "Chen et al. 2019, its results on MNIST"),
+]
+"""MNIST, 8 bit, bits/dim. Binary MNIST is another data set, and its figures are left out."""
+
+
+def measured() -> dict[str, Averages]:
+    """Every network whose bound was averaged over test digits, with the weights that ship."""
+    found = {name: averages_of(name, sha_of(name)) for name in networks()}
+    return {name: told for name, told in found.items() if told is not None}
+
+
+def test_set_view() -> None:
+    """Averages per network, and the share of the first ten steps."""
+    found = measured()
+    if not found:
+        st.info(
+            "No network has been measured on the test set yet. The command is "
+            "`python -m diffusion_core.ledger digits-eps --count 1000`.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    left, right = st.columns([3, 4], gap="large")
+    lines = []
+    for number, (name, told) in enumerate(found.items()):
+        t = np.unique(np.geomspace(1, told.T, 200).round().astype(int))
+        values = np.array([bits_per_dim(told.mean[k - 1]) for k in t])
+        lines.append(
+            Line(name, t, values, "bits", min(40 + 25 * number, len(t) - 1), shift=14,
+                 dash=("solid", "dash", "dot", "dashdot")[number % 4])
+        )  # fmt: skip
+    left.plotly_chart(
+        line_chart(lines, x_title="step t", y_title="bits/dim of a step, mean over test digits",
+                   log_x=True, log_y=True, height=300),
+        key="eb_test_chart", config=CONFIG,
+        alt="Mean cost of each step over the test digits, on two logarithmic axes",
+    )  # fmt: skip
+    rows = [
+        "| network | digits | L₀, nats | steps 2–10 | later steps | bits/dim |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, told in found.items():
+        parts = told.reconstruction, told.first, told.rest
+        cells = [f"{part.mean:.0f} ± {part.standard_error:.0f}" for part in parts]
+        total, error = (told.bits_per_dim(nats) for nats in told.total)
+        rows.append(
+            f"| {name} | {told.samples:,} | {' | '.join(cells)} | **{total:.3f}** ± {error:.3f} |"
+        )
+    with right:
+        wide_table(rows, "test")
+        name, told = next(iter(found.items()))
+        early = (told.reconstruction.mean + told.first.mean) / told.total.mean
+        chapter.prose(
+            f"The first ten of {told.T} steps, next to the picture, hold **{early:.0%}** of what "
+            f"a test digit costs {name}; the other {told.T - 10} share {told.rest.mean:.0f} nats. "
+            "What decides the likelihood is the last trace of noise, which the eye can't see."
+        )
+        most = max(a.prior.mean for a in found.values())
+        kinds = ", ".join(f"{n}: {a.variance}" for n, a in found.items())
+        st.caption(
+            f"± is one standard error over digits ({told.data}). One draw of noise per digit and "
+            f"step; predictions clipped; L_T is below {max(0.001, most):.3f} nats; decoder: "
+            f"{told.decoder.replace('_', ' ')}; variance of a step: {kinds}."
+        )
+    with st.expander("Beside published numbers"):
+        table = ["| model | bits/dim | from |", "|---|---|---|"]
+        table += [f"| {who} | {value:g} | {where} |" for who, value, where in PUBLISHED]
+        wide_table(table, "published")
+        st.caption(
+            "All for MNIST with 256 grey levels. Those models were trained for likelihood; the "
+            "networks here for a loss that hardly counts the steps where the bits are."
+        )
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def weights_of(name: str) -> dict[str, np.ndarray]:
+    """What a unit of squared error on the noise counts: in the bound, in L_simple, in training.
+
+    Each [T-1], for t = 2..T, relative to its value in the middle.
+    """
+    recipe = RECIPES[name]
+    diffusion = recipe.diffusion
+    table = diffusion.schedule.alpha_bar[2:]
+    a, sigma = table.sqrt(), (1 - table).sqrt()
+    trained = PARAMETERIZATIONS[recipe.parameterization]
+    weight = WEIGHTINGS[recipe.weighting](a, sigma, trained)
+    lines = {
+        "bound": bound_weight(diffusion),
+        "simple": torch.ones_like(a),
+        "trained": as_noise_weight(weight, trained, a, sigma),
+    }
+    middle = recipe.T // 2 - 2
+    return {key: (value / value[middle]).numpy() for key, value in lines.items()}
+
+
+def weights_view(name: str) -> None:
+    """The weight of a step in three losses."""
+    told, recipe = weights_of(name), RECIPES[name]
+    t = np.unique(np.geomspace(2, recipe.T, 160).round().astype(int))
+    at, count = t - 2, len(t)
+    lines = [
+        Line("the bound", t, told["bound"][at], "bits", count // 3, shift=14),
+        Line("L<sub>simple</sub>", t, told["simple"][at], "eps", count // 8, dash="dash"),
+        Line(f"{name} was trained on", t, told["trained"][at], "p", count // 2, anchor="right",
+             shift=-16, dash="dot", width=3),
+    ]  # fmt: skip
+    st.plotly_chart(
+        line_chart(lines, x_title="step t",
+                   y_title=f"weight of ‖ε − ε̂‖², relative to t = {recipe.T // 2}",
+                   log_x=True, log_y=True, height=320),
+        key="eb_weights", config=CONFIG,
+        alt="Weights of the squared error of the noise over t in the bound, in L_simple and in "
+        "the loss that the network was trained on",
+    )  # fmt: skip
+    rows = ["| network | predicts | weight of its squared error |", "|---|---|---|"]
+    for network in networks():
+        other = RECIPES[network]
+        stages = [other.weighting]
+        before = RECIPES.get(other.start_from)
+        while before is not None:
+            stages.insert(0, before.weighting)
+            before = RECIPES.get(before.start_from)
+        target = PARAMETERIZATIONS[other.parameterization].latex
+        rows.append(f"| {network} | ${target}$ | {', then '.join(map(weighting_name, stages))} |")
+    wide_table(rows, "weights")
+    st.caption(
+        f"The bound counts t = 2 {told['bound'][0]:,.0f} times as much as t = {recipe.T // 2}; "
+        "L_simple counts all steps alike. It gives up bits that nobody sees, for steps that decide "
+        "what the picture shows."
+    )
+
+
+def weighting_name(key: str) -> str:
+    """What a weighting is, in a few words."""
+    known = {"simple": "1 at every step (L_simple)", "v": "as if it predicted v: 1/ᾱ for ε"}
+    return known.get(key, key)

@@ -1,0 +1,130 @@
+"""What the page "x0 or eps?" says in words: its numbers, computed, and its confusions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+import torch
+
+from diffusion_core.conversion import (
+    clip_lens,
+    error_gains,
+    min_snr_weight,
+    rates_at,
+    steps_to_half,
+)
+from diffusion_core.parameterization import EPS
+from pages.shared.chapter import Confusion
+from pages.shared.target_charts import TARGETS, digits_process, rounding
+
+
+class Facts(NamedTuple):
+    """The numbers that the text names, all for the digits' schedule."""
+
+    gain_990: float
+    gap32: float
+    gap64: float
+    half_eps: int
+    half_min: int
+    crossing: int
+    worst: dict[str, float]
+
+
+@st.cache_data(show_spinner=False)
+def facts() -> Facts:
+    """Compute them, once."""
+    diffusion = digits_process()
+    t = torch.arange(1, diffusion.T + 1)
+    snr = diffusion.schedule.snr[1:]
+    generator = torch.Generator().manual_seed(0)
+    x0 = 2 * torch.rand(len(t), 64, generator=generator, dtype=torch.float64) - 1
+    eps = torch.randn(len(t), 64, generator=generator, dtype=torch.float64)
+    x_t = diffusion.q_sample(x0, t, eps)
+    gaps = []
+    for dtype in (torch.float32, torch.float64):
+        told = clip_lens(diffusion, x_t.to(dtype), eps.to(dtype), t, t - 1)
+        gaps.append(float((told.direct - told.through_x0).abs().max()))
+    return Facts(
+        float(error_gains(EPS, *rates_at(snr[989])).x0),
+        *gaps,
+        steps_to_half(EPS.loss_weight(*rates_at(snr))),
+        steps_to_half(min_snr_weight(snr, 5)),
+        int((snr >= 5).sum()),
+        {name: float(rounding(name, "float16", "x0")[0].max()) for name in TARGETS},
+    )
+
+
+def confusions(told: Facts) -> list[Confusion]:
+    """What people get wrong about targets, each with a setting that shows it."""
+    return [
+        Confusion(
+            "Why does code go ε̂ → x̂₀ → posterior, when ε̂ → μ is one line in the paper?",
+            "Both give the same mean. Over all steps of the digits' schedule they differ by at "
+            f"most {told.gap32:.0e} in float32 and {told.gap64:.0e} in float64: rounding. The "
+            "detour pays because x̂₀ appears on the way, and there it can be clipped to the range "
+            "of pixels. Then the two are no longer the same. It also needs one formula, the "
+            "posterior's, for every target and any s < t.",
+            {"xview": "clip", "xback": "one"},
+            "Without clipping the gap is a grain of rounding; with it, whole regions move. Near "
+            "t = 1000 they move far.",
+            asked_in="improved-diffusion #64, guided-diffusion #146, hojonathanho/diffusion #5, "
+            "denoising-diffusion-pytorch #47 and #135, latent-diffusion #67",
+        ),
+        Confusion(
+            "Why is x̂₀ clipped at all?",
+            "x̂₀ = (xₜ − σ ε̂)/a, and a is small when t is large. An error of ε̂ is multiplied by "
+            f"σ/a, which is {told.gain_990:.0f} at t = 990. A pixel can't be brighter than white, "
+            "so whatever lies outside is known to be wrong, and clipping throws that part of the "
+            "error away. Without it the first step alone can throw a run off for good.",
+            {"xview": "three", "xcompare": "clips"},
+            "The third run is not clipped. Its x̂₀ starts in the thousands and stays there; the "
+            "sheet ends black and white.",
+            asked_in="denoising-diffusion-pytorch #65",
+        ),
+        Confusion(
+            "Must ε̂ be recomputed after clipping?",
+            "A picture and a noise must add up to xₜ: xₜ = a x̂₀ + σ ε̂. Clip x̂₀ alone, and "
+            "something is left over, a·(x̂₀ − clip x̂₀). DDPM's step, written with the posterior, "
+            "never uses ε̂, so nothing can go wrong there. DDIM's uses both. improved-diffusion "
+            "recomputes ε̂; diffusers keeps the network's unless `use_clipped_model_output` is "
+            "set. With this network little is left over, and the two runs end nearly alike.",
+            {"xview": "three", "xcompare": "clips", "xsteps": 10},
+            "First and second run, digit by digit: small differences in the strokes. The curve "
+            "says how much of xₜ is left unexplained when ε̂ is kept.",
+            asked_in="improved-diffusion #110",
+        ),
+        Confusion(
+            "The loss on ε has no weights, so every step counts alike?",
+            "Every step's error *of ε̂* counts alike. Said of x̂₀ the same loss has the weight SNR, "
+            "since an error of x̂₀ is σ/a times that of ε̂. The loss on x₀ has the weight 1, the "
+            "loss on v 1 + SNR, the sum of both. On the digits' schedule, half of the ε-loss's "
+            f"weight lies on the first {told.half_eps} of 1000 steps, where hardly any noise is "
+            "left. (The weight, not the loss: x̂₀'s own errors are tiny there.) The digit "
+            "networks were trained with it first, and then with v's weights.",
+            {"xview": "weights"},
+            "Left: the orange line is the SNR. v follows x₀ on the left and ε on the right.",
+        ),
+        Confusion(
+            "What does Min-SNR change?",
+            "It takes ε's weight, SNR, and puts a lid of γ on it. So steps with little noise no "
+            f"longer drown out the rest: with γ = 5 the lid holds for the first {told.crossing} "
+            f"steps, and half of the weight lies on the first {told.half_min}. Below γ it is the "
+            "loss on ε. Whatever the network outputs, the weight on x̂₀ is the same; before the "
+            "loss on ε the factor reads min(SNR, γ)/SNR, before that on v min(SNR, γ)/(SNR + 1).",
+            {"xview": "weights", "xbase": "eps"},
+            "The broad line is Min-SNR's factor before the loss on ε: 1 until the lid, then it "
+            "falls as γ/SNR. Slide γ.",
+        ),
+        Confusion(
+            "If all targets can be converted, does it matter which one the network outputs?",
+            "Not for what can be said, but for how errors grow. Reading x̂₀ from ε divides by a, "
+            "reading ε̂ from x₀ divides by σ, and v divides by 1: the three determinants of the "
+            "same two equations. In float16 the rounding alone costs up to "
+            f"{told.worst['eps']:.1g} in x̂₀ when the answer is ε, and {told.worst['v']:.0e} when "
+            "it is v. Where no signal is left at all (a = 0), ε names no picture; x₀ and v do.",
+            {"xview": "round"},
+            "ε is bad on the left, where all is noise. Then read off ε̂: now x₀ is bad on the "
+            "right. v is neither.",
+        ),
+    ]

@@ -1,0 +1,229 @@
+"""The bench without a page: what runs, what is counted, what is told of a step."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.mistakes import wrong_index
+from diffusion_core.parameterization import PARAMETERIZATIONS, Prediction
+from diffusion_core.samplers import SAMPLERS, VARIANCES, Heun, Options, Step, sample
+from diffusion_core.schedules import SCHEDULES, evenly_spaced
+from diffusion_core.step_table import StepNumbers, euler_step, step_numbers
+from pages.shared import bench, bench_tables
+from pages.shared.bench import Rule, Start
+
+DIFFUSION = GaussianDiffusion(SCHEDULES["cosine"](50))
+
+
+class Stub(nn.Module):
+    """Output depends on picture, step and class; it notes the steps it was asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.3))
+        self.asked: list[int] = []
+
+    def forward(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        self.asked.append(int(t[0]))
+        shift = 0 if label is None else label.reshape(-1, 1, 1, 1) / 10
+        return self.weight * x_t + torch.sin(t / 7).reshape(-1, 1, 1, 1).to(x_t) * 0.1 + shift
+
+
+def stub(name: str = "eps", diffusion: GaussianDiffusion = DIFFUSION) -> NetworkDenoiser:
+    return NetworkDenoiser(Stub(), diffusion, PARAMETERIZATIONS[name])
+
+
+def shots(*rules: Rule, start: Start | None = None) -> list[list[bench.Shot]]:
+    return list(bench.run(stub(), start or Start("each", 5, 0, 4), rules))
+
+
+def test_a_rule_tells_the_sampler_only_what_differs() -> None:
+    assert Rule().options == {"sampler": "ddim", "eta": 0.0}
+    assert Rule(0.3, sampler="ddpm").options == {"sampler": "ddpm"}
+    assert Rule(0.3, "beta", 0.5, sampler="heun").options == {"sampler": "heun"}
+    assert Rule(1.0, "beta", 0.5, True, False, 0, "ddim", False).options == {
+        "sampler": "ddim", "eta": 1.0, "variance": "beta", "noise_scale": 0.5,
+        "noise_at_end": True, "clip_x0": False, "rederive_eps": False,
+    }  # fmt: skip
+
+
+def test_every_sampler_and_every_mistake_has_a_name_of_its_own() -> None:
+    rules = [Rule(sampler=name) for name in SAMPLERS]
+    rules += [Rule(1.0, variance) for variance in VARIANCES if variance != "posterior"]
+    rules += [Rule(0.5), Rule(1.0, noise_scale=0.0), Rule(noise_at_end=True), Rule(clip=False)]
+    rules += [Rule(fresh=1), Rule(rederive=False), Rule(early=True)]
+    assert len({rule.name for rule in rules}) == len(rules)
+    assert Rule(1.0).name == Rule(sampler="ddpm").name == "DDPM"  # one rule, two ways to it
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Rule(1.0), Rule(noise_at_end=True), Rule(clip=False), Rule(rederive=False),
+        Rule(early=True), Rule(sampler="heun"), Rule(sampler="dpmpp_2m"),
+    ],
+    ids=lambda rule: rule.name,
+)  # fmt: skip
+def test_two_runs_start_alike_and_each_switch_changes_the_second(other: Rule) -> None:
+    run = shots(Rule(), other)
+    assert np.array_equal(run[0][0].x_t, run[0][1].x_t)
+    one, two = run[-1][0].numbers, run[-1][1].numbers
+    assert one != two
+
+
+def test_ddpm_is_ddim_at_eta_1_in_every_pixel() -> None:
+    for one, other in shots(Rule(1.0), Rule(0.2, sampler="ddpm")):
+        assert np.array_equal(one.x_t, other.x_t)
+
+
+def test_each_row_is_run_by_its_own_network() -> None:
+    other = stub("v")
+    rules = [Rule(), Rule(network="other")]
+    for first, second in bench.run(stub(), Start("any", 3, 0, 4), rules, {"other": other}):
+        if first.numbers.t not in (50, 0):
+            assert not np.array_equal(first.x_t, second.x_t)
+
+
+def test_the_mean_and_the_fresh_noise_are_shown_for_one_run_only() -> None:
+    run = shots(Rule(1.0))
+    plain, more = (bench.draw(run, 0, [50, 40, 30, 20, 10, 0], ["a"], m) for m in (False, True))
+    assert [p.row for p in plain.panels] == [0, 0, 0]
+    assert [p.row for p in more.panels] == [0, 0, 0, 1, 1]
+    assert more.panels[4].frames[0].std() > 30  # noise
+    assert more.panels[4].frames[-1].std() < more.panels[4].frames[0].std()  # none at t = 0
+    two = bench.draw(shots(Rule(), Rule()), 0, [50, 40, 30, 20, 10, 0], ["a", "b"], True)
+    assert {p.row for p in two.panels} == {0, 1}
+    assert len(two.panels) == 4
+
+
+@pytest.mark.parametrize("name", ["eps", "x0", "v"])
+def test_the_wrong_index_asks_one_step_early_and_reads_the_answer_here(name: str) -> None:
+    right, x_t = stub(name), torch.randn(2, 1, 28, 28)
+    wrong = wrong_index(right)
+    t = torch.tensor([7, 7])
+    prediction = wrong(x_t, t)
+    assert right.module.asked == [6]
+    output = right.module(x_t, t - 1)
+    a, sigma = DIFFUSION.rates(t, x_t)
+    assert torch.equal(prediction.x0, right.parameterization.recover(output, x_t, a, sigma).x0)
+
+
+def walk(sampler: str, **options: object) -> list[Step]:
+    """A run in float64."""
+
+    def denoiser(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
+        a, sigma = DIFFUSION.rates(t, x_t)
+        x0 = torch.tanh(x_t * 1.3) * 1.2
+        return Prediction(x0, (x_t - a * x0) / sigma)
+
+    generator = torch.Generator().manual_seed(0)
+    x_T = torch.randn(3, 1, 4, 4, generator=generator, dtype=torch.float64)
+    times = evenly_spaced(40, 8)
+    return [*sample(DIFFUSION, denoiser, x_T, times, sampler=sampler, generator=generator,
+                    **options)]  # fmt: skip
+
+
+def numbers(steps: list[Step]) -> list[StepNumbers]:
+    pairs = itertools.pairwise([*(step.t for step in steps), None])
+    return [step_numbers(DIFFUSION, s, to) for s, (_, to) in zip(steps, pairs, strict=True)]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_numbers_of_a_step_are_those_of_its_tensors(sampler: str) -> None:
+    steps = walk(sampler)
+    for step, after, told in zip(steps, steps[1:], numbers(steps), strict=False):
+        assert told.t == step.t
+        assert told.mean == pytest.approx(step.x_t.numpy().mean())
+        assert told.std == pytest.approx(step.x_t.numpy().std(ddof=1))
+        assert (told.lowest, told.highest) == (step.x_t.min(), step.x_t.max())
+        raw = step.raw.x0.numpy()
+        assert told.outside == pytest.approx(np.mean(np.abs(raw) > 1))
+        assert (told.x0_lowest, told.x0_highest) == (raw.min(), raw.max())
+        moved = (after.x_t - step.posterior.mean).flatten(1).norm(dim=1).mean()
+        assert told.noise_norm == pytest.approx(float(moved), abs=1e-12)
+        assert told.mean_rms == pytest.approx(float((step.posterior.mean**2).mean() ** 0.5))
+        assert told.variance == pytest.approx(float(step.posterior.var.mean()))
+        euler = euler_step(DIFFUSION, step.x_t, step.prediction.eps, step.t, after.t)
+        assert told.off_euler == pytest.approx(float(((after.x_t - euler) ** 2).mean() ** 0.5))
+    assert any(told.outside for told in numbers(steps)[:-1])
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_ddim_without_noise_is_eulers_method_and_nothing_else_is(clip: bool) -> None:
+    def farthest(sampler: str, **options: object) -> float:
+        found = bench_tables.farthest_from_euler(numbers(walk(sampler, clip_x0=clip, **options)))
+        assert found is not None
+        return found
+
+    assert farthest("ddim") < 1e-12
+    assert farthest("ddim", eta=0.1) > 1e-3
+    assert all(farthest(name) > 1e-3 for name in SAMPLERS if name != "ddim")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [Rule(), Rule(clip=False), Rule(clip=False, rederive=False), Rule(early=True),
+     Rule(rederive=False), Rule(noise_at_end=True), Rule(0.5), Rule(1.0),
+     *(Rule(sampler=name) for name in SAMPLERS)],
+    ids=lambda rule: f"{rule.name} {rule.clip} {rule.rederive} {rule.sampler}",
+)  # fmt: skip
+def test_a_rule_knows_whether_it_is_eulers(rule: Rule) -> None:
+    found = bench_tables.farthest_from_euler([shot[0].numbers for shot in shots(rule)])
+    assert found is not None
+    assert (found < 1e-3) == rule.is_euler
+
+
+def test_only_a_wild_first_guess_gets_a_word() -> None:
+    times = [50, 40, 30, 20, 10, 0]
+    tame = [[shot[0]._replace(largest=1.5)] for shot in shots(Rule())]
+    wild = [[shot[0]._replace(largest=1e3)] for shot in shots(Rule())]
+    assert bench.draw(tame, 0, times, ["a"]).notes[0] == ""
+    assert bench.draw(wild, 0, times, ["a"]).notes == [bench.FIRST, "", "", "", "", bench.LAST]
+
+
+def test_with_eps_kept_the_step_jumps_by_what_was_clipped_away() -> None:
+    steps = walk("ddim", rederive_eps=False)
+    for step, after, told in zip(steps, steps[1:], numbers(steps), strict=False):
+        a_s = float(DIFFUSION.schedule.alpha_bar[after.t]) ** 0.5
+        clipped_away = (step.raw.x0 - step.raw.x0.clamp(-1, 1)).square().mean().sqrt()
+        assert told.off_euler == pytest.approx(a_s * float(clipped_away), abs=1e-12)
+
+
+def test_heun_does_not_average_slopes_over_a_step_from_next_to_no_signal() -> None:
+    """An error of 0.1 in eps at the far end must not be blown up by the length of the step."""
+    diffusion = GaussianDiffusion(SCHEDULES["cosine"](1000))
+
+    def look(x_t: Tensor, t: Tensor) -> Prediction:
+        a, sigma = diffusion.rates(t, x_t)
+        eps = x_t + 0.1 * (t < 1000).reshape(-1, 1)
+        return Prediction((x_t - sigma * eps) / a, eps)
+
+    x_T = torch.ones(1, 1, dtype=torch.float64)
+    t, s = torch.tensor([1000]), torch.tensor([900])
+    for sampler, worst in ((Heun(), 2.0), (Heun(farthest=math.inf), math.inf)):
+        rule = sampler.start(Options(diffusion, 0.0, "posterior"), look)
+        mean = rule(x_T, look(x_T, t), t, s).mean
+        assert float(mean.abs()) < worst
+    assert float(mean.abs()) > 10  # what the last one, without the limit, makes of it
+
+
+def test_figures_are_short_and_never_nan() -> None:
+    assert bench_tables.figure(None) == "–"
+    assert bench_tables.figure(-0.01234) == "−0.0123"
+    assert bench_tables.figure(0.0) == bench_tables.figure(-0.0) == "0"
+    assert bench_tables.figure(-3645.2) == "−3,645"
+    rows = numbers(walk("ddpm"))
+    for html in (bench_tables.all_steps(rows, "<b>"), bench_tables.one_step([rows[-1]], ["<b>"])):
+        assert "nan" not in html
+        assert "None" not in html
+        assert "<b>" not in html
+    assert bench_tables.all_steps(rows, "a").count("<tr>") == len(rows) + 1
+    assert bench_tables.farthest_from_euler([rows[-1]]) is None

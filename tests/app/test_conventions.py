@@ -1,0 +1,159 @@
+"""The conventions page as a script: every view, hostile links, and what a reader may paste."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from diffusion_core.convention_tables import GaussianState, gaussian_table
+from diffusion_core.published import published
+from pages.shared.schedule_desk import example, finding
+from pages.shared.translation import written
+from tests.app.test_pages import open_page
+
+VIEWS = {"gaussian": "Gaussian", "discrete": "Categories", "guidance": "Guidance"}
+
+
+def sent(at: AppTest) -> dict[str, Any]:
+    """What the table's component was given."""
+    (found,) = (
+        item.proto
+        for item in at.get("bidi_component")
+        if "translation" in item.proto.component_name
+    )
+    return json.loads(found.json)
+
+
+def findings(at: AppTest) -> str:
+    return "\n".join(item.proto.body for item in at.get("html") if "<ul class=" in item.proto.body)
+
+
+def test_the_table_shows_the_cells_and_carries_their_code() -> None:
+    at = open_page("conventions", ct="17", cxt="1.5", ceps="-2", cschedule="cosine", cT="100")
+    assert not at.exception
+    assert not at.toast
+    table = gaussian_table(GaussianState("cosine", 100, 17, 1.5, -2.0))
+    told = sent(at)
+    assert [row["name"] for row in told["rows"]] == list(table.rows)
+    for (key, column), shown in zip(table.columns.items(), told["columns"], strict=True):
+        for row, cell in enumerate(column.cells):
+            assert shown["cells"][row]["value"] == written(cell.value)
+            code = told["preamble"] + shown["cells"][row]["code"]
+            assert code == table.snippet(key, row)
+        assert told["preamble"] + shown["code"] == table.snippet(key)
+
+
+def test_every_view_offers_each_column_as_code() -> None:
+    at = open_page("conventions")
+    for view in VIEWS:
+        at.session_state["cview"] = view
+        at.run()
+        assert not at.exception
+        for option in at.selectbox(key=f"ccode_{view}").options[:2]:
+            at.selectbox(key=f"ccode_{view}").select(option).run()
+            names: dict[str, Any] = {}
+            exec(at.code[0].value, names)  # the test of what is shown, not of what was meant
+            assert len(names["results"]) == len(sent(at)["rows"])
+
+
+@pytest.mark.parametrize("T", [10, 100])
+def test_a_step_beyond_the_last_is_repaired_with_a_sentence(T: int) -> None:
+    at = open_page("conventions", ct="700", cT=str(T))
+    assert not at.exception
+    assert [c.value for c in at.caption if f"the table shows t = {T}" in c.value]
+    assert sent(at)["columns"][0]["cells"][0]["value"] == str(T)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"ct": "0"},
+        {"ct": "1001"},
+        {"cT": "7"},
+        {"cxt": "nan"},
+        {"ceps": "1e400"},
+        {"cschedule": "<script>alert(1)</script>"},
+        {"cview": "everything"},
+        {"cview": "[](javascript:1)" * 300},
+        {"nonsense": "1"},
+    ],
+)
+def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> None:
+    at = open_page("conventions", **query)
+    assert not at.exception
+    assert sent(at)["columns"][0]["cells"][0]["value"] == "300"
+    assert len(at.toast) == len(query)
+
+
+@pytest.mark.parametrize("query", [{"ci": "9"}, {"cj": "-1"}, {"cdt": "101"}])
+def test_states_that_do_not_exist(query: dict[str, str]) -> None:
+    at = open_page("conventions", cview="Categories", **query)
+    assert not at.exception
+    assert "Q̄ₜ[0, 3]" in str(sent(at)["columns"][0]["cells"])
+    assert len(at.toast) == 1
+
+
+def test_every_button_shows_its_setting() -> None:
+    at = open_page("conventions")
+    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    assert len(keys) == 9
+    for key in keys:
+        at.button(key=key).click().run()
+        assert not at.exception, key
+        assert at.session_state["_look_at"], key
+    assert "Stable Diffusion" in findings(at)
+    at.button(key="reset").click().run()
+    assert sent(at)["columns"][0]["cells"][0]["value"] == "300"
+
+
+def test_the_first_reading_is_alive_and_a_paste_is_answered() -> None:
+    at = open_page("conventions", cview="Your schedule")
+    assert "picked from the 1000" in findings(at)
+    assert at.get("download_button")
+    at.text_area(key="cpaste").set_value(example("cosine", 200)).run()
+    assert "Nichol &amp; Dhariwal" in findings(at)
+    assert "index i is our t = i + 1" in findings(at)
+    rows = next(item.proto.body for item in at.get("html") if "<tbody>" in item.proto.body)
+    assert rows.count("<tr>") == 5
+    assert "<td>199</td><td>200</td>" in rows
+    assert not at.exception
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "There is nothing in it"),
+        ("[0.1, NaN]", "index 1 is NaN"),
+        ("[0.1, '<img src=x onerror=alert(1)>']", "no number: “&#x27;&lt;img"),
+        (json.dumps([0.1] * 10_001), "10,000 are the most"),
+        (json.dumps(published("linear", 1000).alpha_bar[1:].flip(0).tolist()), "reverse order"),
+    ],
+    ids=range(5),
+)
+def test_a_wrong_paste_is_answered_in_a_sentence(text: str, said: str) -> None:
+    at = open_page("conventions", cview="Your schedule")
+    at.text_area(key="cpaste").set_value(text).run()
+    assert not at.exception
+    assert said in findings(at)
+    assert not at.get("download_button")
+
+
+def test_what_the_numbers_are_can_be_said() -> None:
+    at = open_page("conventions", cview="Your schedule", ckind="alphas_cumprod")
+    assert "must fall" in findings(at)
+    assert not at.exception
+
+
+def test_a_finding_holds_what_is_drawn() -> None:
+    found = finding(example("linear", picked=50), "auto")
+    assert not isinstance(found, str)
+    assert found.label == "with betas of their own"
+    assert found.alpha_bar.shape == found.other.shape == (51,)
+    assert found.other[-1] < 0.01 < found.alpha_bar[-1]
+    same = finding(example("scaled_linear"), "betas")
+    assert not isinstance(same, str)
+    assert abs(same.other - same.alpha_bar).max() < 1e-12

@@ -1,0 +1,235 @@
+"""The discrete posterior page as a script: every switch and setting, bad input, its claims."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from diffusion_core.vq_audit import SWITCHES
+from pages.shared.audit_table import Row, audit_table
+from pages.shared.kernels import NAMES
+from pages.shared.posterior_views import (
+    BELIEFS,
+    LEFT_OUT,
+    PROCESSES,
+    Setting,
+    audited,
+    errors_over_time,
+    factors,
+    shown_states,
+    table_of,
+)
+from tests.app.test_pages import open_page
+
+START = {"dview": "routine", "dskip": "nothing", "dx": 5, "dK": 6, "dt": 50, "dback": 1}
+
+
+def table(at: AppTest) -> str:
+    return next(h.proto.body for h in at.get("html") if "class='audit'" in h.proto.body)
+
+
+def verdict(at: AppTest) -> str:
+    return next(c.value for c in at.caption if "It sums to" in c.value)
+
+
+def repairs(at: AppTest) -> str:
+    return " ".join(c.value for c in at.caption if ":material/build:" in c.value)
+
+
+def test_every_switch_process_and_belief() -> None:
+    at = open_page("discrete_posterior")
+    assert not at.exception
+    assert len(at.title) == 1
+    assert "exact to rounding" in verdict(at)
+    for skip in SWITCHES:
+        at.session_state["dskip"] = skip
+        at.run()
+        assert not at.exception
+        assert ("off by" in verdict(at)) == (skip != "nothing")
+        assert table(at).count("left out") == len(LEFT_OUT.get(skip, ()))
+    at.session_state["dskip"] = "nothing"
+    for process in PROCESSES:
+        for belief in BELIEFS:
+            at.session_state["dproc"], at.session_state["dbelief"] = process, belief
+            assert not at.run().exception
+            assert "exact to rounding" in verdict(at), (process, belief)
+            assert "nan" not in table(at)
+
+
+def test_every_kernel_as_a_table() -> None:
+    at = open_page("discrete_posterior", dview="Bayes' rule as a table")
+    for kernel in NAMES:
+        at.session_state["dkernel"] = kernel
+        at.run()
+        assert not at.exception
+        assert "nan" not in table(at)
+
+
+EDGES: list[tuple[dict[str, Any], str]] = [
+    ({"dK": 2, "dx": 1}, ""),
+    ({"dK": 2, "dx": 0, "dproc": "symmetric"}, ""),
+    ({"dK": 64, "dx": 63}, ""),
+    ({"dK": 64, "dview": "bayes"}, "64 × 64 × 64 numbers are more"),
+    ({"dK": 2, "dview": "bayes", "dkernel": "absorbing"}, ""),
+    ({"dx": 60}, "xₜ = 60 is no state here: 5, [M], is used"),
+    ({"dx": 5, "dproc": "symmetric"}, "4, the last state, is used"),
+    ({"dT": 2}, "the page uses t = 2 and s = 1"),
+    ({"dt": 5, "dback": 9}, "the page uses t = 5 and s = 0"),
+    ({"dt": 100, "dback": 100}, ""),
+    ({"dview": "bayes", "dx": 63, "dx0": 63}, ""),
+]
+
+
+def test_the_edges_are_shown_and_said() -> None:
+    at = open_page("discrete_posterior")
+    defaults = dict(at.session_state["_page_defaults"])
+    for state, says in EDGES:
+        for key, value in (defaults | state).items():
+            at.session_state[key] = value
+        at.run()
+        assert not at.exception, state
+        assert says in repairs(at), state
+        assert bool(says) == bool(repairs(at)), state
+        assert "nan" not in table(at), state
+        if at.session_state["dview"] == "routine":
+            assert "exact to rounding" in verdict(at), state
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"dt": "0", "dK": "1", "dskip": "everything", "nonsense": "1"},
+        {"dx": "-1", "dK": "65", "dview": "<b>", "dback": "1e9"},
+    ],
+)
+def test_a_hostile_link_gets_defaults_and_sentences(query: dict[str, str]) -> None:
+    at = open_page("discrete_posterior", **query)
+    assert not at.exception
+    for key, value in START.items():
+        assert at.session_state[key] == value
+    assert len(at.toast) == len(query)
+    assert not at.run().toast
+
+
+def test_every_button_shows_what_it_promises() -> None:
+    at = open_page("discrete_posterior")
+    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    assert len(keys) == 12
+    said = {}
+    for key in keys:
+        at.button(key=key).click().run()
+        assert not at.exception, key
+        assert not repairs(at), key
+        assert at.session_state["_look_at"], key
+        if at.session_state["dview"] == "routine":
+            said[key] = verdict(at)
+    here = {key: re.search(r"off by \*\*([\d.e-]+)\*\* here", text) for key, text in said.items()}
+    damaged = {key: float(found[1]) for key, found in here.items() if found}
+    # The [MASK] replacement, then the same at a position that is no [MASK], then the others.
+    assert set(damaged) == {"why_2", "why_3", "why_4", "why_5"}
+    assert damaged["why_2"] > 0.5
+    assert damaged["why_3"] < 1e-12
+    assert damaged["why_4"] > 0.05
+    assert damaged["why_5"] > 0.05
+    assert "It sums to 1." in said["why_5"]
+    assert "exact to rounding" in said["try_0"]
+
+
+def test_the_claims_of_the_prose() -> None:
+    at = open_page("discrete_posterior")
+    text = " ".join(m.value for m in at.markdown)
+    found = re.findall(r"wrong by ([\d.]+) at a typical t \(the median\), at worst by (\d\.\d+)",
+                       text)  # fmt: skip
+    assert len(found) == 3
+    for name, (median, worst) in zip(list(SWITCHES)[1:4], found, strict=True):
+        told = errors_over_time(Setting(), name)["chosen"]
+        assert float(median) == pytest.approx(float(np.median(told)), abs=0.006)
+        assert float(worst) == pytest.approx(float(told.max()), abs=0.006)
+        assert float(median) > 0.5
+    exact = re.search(r"the largest error is (\S+) in float64 and (\S+) in float32", text)
+    assert exact
+    assert float(exact[1]) < 1e-13
+    assert 1e-8 < float(exact[2]) < 1e-5
+    assert "(the largest difference is 0)" in text
+    steps = re.search(r"column the result is off by ([\d.]+); done right, by (\S+)\.", text)
+    assert steps
+    assert float(steps[1]) > 0.005
+    assert float(steps[2]) < 1e-13
+    factors_left = re.search(r"survives (\d+) factors of 1e-8", text)
+    assert factors_left
+    n = int(factors_left[1])
+    tiny = torch.tensor(1e-8)
+    assert tiny.pow(n) > 0
+    assert tiny.pow(n + 1) == 0
+
+
+# --- what is computed -----------------------------------------------------------------------------
+
+
+def test_the_error_over_time_is_that_of_each_table() -> None:
+    for skip in ("nothing", "the normalisation"):
+        told = errors_over_time(Setting(), skip)
+        for t in (1, 7, 100):
+            *_, (name, _, _, error) = audited(Setting(t=t), skip)
+            assert name == "result"
+            assert told["chosen"][t - 1] == pytest.approx(error.max(), rel=1e-6, abs=1e-15)
+
+
+def test_float32_is_worse_than_float64_and_good_enough() -> None:
+    told = errors_over_time(Setting(precision="float32"), "nothing")
+    np.testing.assert_array_equal(told["chosen"], told["float32"])
+    assert (told["float32"] > 100 * told["float64"]).all()
+    assert told["float32"].max() < 1e-5
+
+
+def test_the_table_of_a_kernel_is_bayes() -> None:
+    for kernel in NAMES:
+        probs, names, gap = table_of(kernel, Setting(K=5, t=30))
+        assert gap < 1e-12
+        assert probs.shape == (5, 5, 5)
+        assert len(names) == 5
+        total = probs.sum(-1)
+        assert np.isclose(total[total > 0], 1).all()
+
+
+def test_absorbing_fills_one_row_where_nothing_is_masked() -> None:
+    probs, _, _ = table_of("absorbing", Setting(K=5, t=30))
+    filled = probs[2].sum(-1) > 0
+    assert filled.tolist() == [False, False, True, False, False]
+    masked = probs[4]
+    assert (masked[:4] > 0).sum() == 8  # x_0 itself, or [MASK]
+
+
+def test_bayes_rule_taken_apart() -> None:
+    prior, likelihood, product, posterior = factors("uniform", Setting(K=5, t=30), 2, 1)
+    np.testing.assert_allclose(product, prior * likelihood)
+    np.testing.assert_allclose(posterior, product / product.sum())
+    assert prior.sum() == pytest.approx(1)
+
+
+def test_too_many_states_leave_the_telling_ones() -> None:
+    result = np.zeros(20)
+    result[[3, 9]] = 0.6, 0.4
+    shown = shown_states(result, 7)
+    assert len(shown) == 8
+    assert {3, 7, 9, 19} <= set(shown.tolist())
+    assert (np.diff(shown) > 0).all()
+    assert shown_states(np.zeros(6), 0).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_table_marks_errors_that_are_no_rounding() -> None:
+    rows = [
+        Row("fine", np.array([0.5, np.nan]), np.array([0.5, 0.5]), 1e-16, 0.0),
+        Row("spoiled", np.array([86.0, 0.1]), np.array([0.9, 0.1]), 85.0, 85.0, "left out"),
+    ]
+    html = audit_table(rows, ["0", "<1>"], ours="ours & mine", exact="exact")
+    assert html.count("error wrong") == 2
+    assert "&lt;1&gt;" in html
+    assert "ours &amp; mine" in html
+    assert ">86<" in html
+    assert "·" in html

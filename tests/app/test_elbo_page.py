@@ -1,0 +1,331 @@
+"""The ELBO page as a script: every view and setting, links, and settings that have no bound."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from diffusion_core.chains import ESTIMATORS
+from diffusion_core.elbo import gaussian_elbo
+from diffusion_core.ledger import Averages, Figure, chapters, read_averages
+from diffusion_core.parameterization import PARAMETERIZATIONS
+from pages.shared import ledger as shared
+from pages.shared import load
+from pages.shared.ledger import (
+    DIMENSIONS,
+    Impossible,
+    Kept,
+    Line,
+    Setting,
+    bells,
+    bits_per_dim,
+    draw,
+    kept_ledger,
+    resolved,
+    sha_of,
+    ticks,
+    unit,
+)
+from pages.shared.ledger_estimators import decompositions, estimates, telescoping_residual
+from pages.shared.ledger_views import forms_at, forms_over_time, weights_of
+from tests.app.test_pages import open_page
+
+VIEWS = ("ledger", "forms", "test", "weights", "draws", "chain")
+START = {"eb_view": "ledger", "eb_T": 1000, "eb_seed": 0, "eb_net": "digits-eps", "eb_one": False}
+SHORT = Setting("digits-eps", 5, "posterior")
+
+
+@pytest.fixture
+def pixels() -> bytes:
+    return load.gallery_digit(3, 0).tobytes()
+
+
+def sent(at: AppTest) -> dict[str, Any]:
+    """The header of what the player was given."""
+    (found,) = (
+        item.proto for item in at.get("bidi_component") if "player" in item.proto.component_name
+    )
+    (length,) = struct.unpack_from("<I", found.bytes)
+    header: dict[str, Any] = json.loads(found.bytes[4 : 4 + length])
+    return header
+
+
+def repairs(at: AppTest) -> list[str]:
+    return [caption.value for caption in at.caption if "The page uses" in caption.value]
+
+
+def words(at: AppTest) -> str:
+    return " ".join([*(m.value for m in at.markdown), *(c.value for c in at.caption)])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_runs_and_shows_no_nan(view: str) -> None:
+    at = open_page("elbo")
+    at.session_state["eb_view"], at.session_state["eb_T"] = view, 10
+    at.run()
+    assert not at.exception
+    assert not at.error
+    assert not re.search(r"\b(nan|inf)\b", words(at))
+
+
+@pytest.mark.parametrize("T", [1, 2, 5, 100, 1000])
+def test_every_number_of_steps(T: int) -> None:
+    at = open_page("elbo")
+    for view in ("ledger", "forms"):
+        at.session_state["eb_view"], at.session_state["eb_T"] = view, T
+        at.run()
+        assert not at.exception
+        assert bool(repairs(at)) == (T == 1)
+        assert not re.search(r"\b(nan|inf)\b", words(at))
+    if T == 1:
+        assert "two steps" in repairs(at)[0]
+
+
+def test_the_first_bars_are_there_before_anybody_asks() -> None:
+    header = sent(open_page("elbo"))
+    assert (header["n"], header["total"]) == (4, len(chapters(1000)))
+    assert [panel["color"] for panel in header["panels"]] == ["xt", "x0", "bits"]
+    assert [curve["bars"] for curve in header["curves"]] == [True, False]
+    assert header["curves"][0]["log"]
+
+
+def test_zero_terminal_snr_is_explained_and_the_usual_schedule_used() -> None:
+    at = open_page("elbo", eb_zero="true", eb_T="10")
+    assert not at.exception
+    (sentence,) = repairs(at)
+    assert "L_T would then be exactly 0" in sentence
+    assert "'eps' does not determine x0" in sentence
+    assert sent(at)["total"] == 10
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"eb_T": "7"},
+        {"eb_T": "0"},
+        {"eb_T": "-1"},
+        {"eb_view": "everything"},
+        {"eb_net": "'; drop table"},
+        {"eb_seed": "1e99"},
+        {"eb_seed": "<script>alert(1)</script>"},
+        {"eb_row": "28", "eb_one": "maybe"},
+        {"eb_col": "nan"},
+        {"eb_var": "learned"},
+        {"nonsense": "1"},
+    ],
+)
+def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> None:
+    at = open_page("elbo", **query)
+    assert not at.exception
+    for key, value in START.items():
+        assert at.session_state[key] == value
+    assert len(at.toast) == len(query)
+    assert not at.run().toast
+
+
+def test_every_button_shows_its_setting() -> None:
+    at = open_page("elbo")
+    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    assert len(keys) == 11
+    for key in keys:
+        at.button(key=key).click().run()
+        assert not at.exception, key
+        assert at.session_state["_look_at"], key
+    at.button(key="why_1").click().run()
+    assert at.session_state["eb_view"] == "chain"
+    at.button(key="try_0").click().run()
+    assert (at.session_state["eb_view"], at.session_state["eb_T"]) == ("ledger", 2)
+
+
+# --- the ledger -----------------------------------------------------------------------------------
+
+
+def test_what_is_kept_adds_up_to_the_bound(pixels: bytes) -> None:
+    kept = kept_ledger(pixels, SHORT, sha_of("digits-eps"))
+    lines = list(kept)
+    assert kept.complete
+    model = shared.model_of(SHORT)
+    bound = gaussian_elbo(
+        model.diffusion, model, unit(pixels), clip_x0=True,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    assert kept.total == pytest.approx(float(bound.total), rel=1e-6)
+    assert bits_per_dim(kept.total) == pytest.approx(float(bound.bits_per_dim(DIMENSIONS)), 1e-6)
+    assert [line.last for line in lines] == [1, 2, 3, 4, 5]
+    frames = draw(lines[2:], 2, kept, None)
+    so_far = sum(line.nats for line in lines[:3])
+    assert frames.captions[0].startswith("t = 3 · L₂ = ")
+    np.testing.assert_allclose(frames.curves[1].values[0], bits_per_dim(so_far))
+    np.testing.assert_allclose(frames.curves[1].values[-1], bits_per_dim(kept.total - kept.prior))
+
+
+def test_the_page_prints_the_sum_once_it_is_complete(pixels: bytes) -> None:
+    at = open_page("elbo", eb_T="5", eb_seed="3")
+    assert "So far" in words(at)
+    setting = resolved(Setting("digits-eps", 5, "trained", seed=3))
+    kept = kept_ledger(pixels, setting, sha_of("digits-eps"))
+    list(kept)
+    at.run()
+    assert f"Together **{kept.total:,.1f} nats = {bits_per_dim(kept.total):.3f}" in words(at)
+
+
+def test_a_ledger_that_died_goes_on_where_it_was() -> None:
+    made = []
+
+    def line(index: int) -> Line:
+        flat = np.zeros((28, 28), np.uint8)
+        return Line(index, index, float(index), 0.0, flat, flat, flat, flat, flat)
+
+    def make() -> Iterator[Line]:
+        made.append(1)
+        for index in range(4):
+            if index == 2 and len(made) == 1:
+                raise RuntimeError("once")
+            yield line(index)
+
+    kept = Kept(make, chapters(4), 0.5)
+    with pytest.raises(RuntimeError):
+        list(kept)
+    assert [x.first for x in kept.lines] == [0, 1]
+    assert [x.first for x in kept] == [0, 1, 2, 3]
+    assert kept.total == 0.5 + 6
+    assert len(made) == 2
+    list(kept)
+    assert len(made) == 2  # nothing is computed twice
+
+
+def test_the_bells_are_where_the_two_means_are_apart(pixels: bytes) -> None:
+    flat = np.zeros((28, 28), np.float32)
+    gap, share = flat.copy(), flat.astype(np.uint8)
+    gap[5, 6], gap[7, 8], share[7, 8] = 2.0, 40.0, 255
+    line = Line(2, 2, 1.0, 1.0, share, share, share, gap, flat + 1)
+    x = np.linspace(-5, 5, shared.BELL_BINS)
+    assert abs(x[bells(line, (5, 6)).argmax()] - 2) < 0.2
+    assert abs(x[bells(line, (0, 0)).argmax()]) < 0.2
+    assert bells(line, None).argmax() == shared.BELL_BINS - 1  # the costliest one, beyond the axis
+
+
+def test_ticks_stand_at_their_frames() -> None:
+    parts = chapters(1000)
+    assert [text for _, text in ticks(parts)] == ["1", "10", "100", "1000"]
+    assert [index for index, _ in ticks(parts)][::3] == [0, len(parts) - 1]
+    assert ticks(chapters(2)) == [(0, "1"), (1, "2")]
+
+
+def test_another_sort_of_network_needs_no_repair(
+    pixels: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read as a v network, the same weights have an answer without any signal; as eps, none."""
+    denoiser, card = load.network("digits-eps")
+    zero = SHORT._replace(zero_terminal=True)
+    with pytest.raises(Impossible, match="no signal is left"):
+        kept_ledger(pixels, zero, "as eps")
+    other = replace(denoiser, parameterization=PARAMETERIZATIONS["v"])
+    monkeypatch.setattr(shared.load, "network", lambda name: (other, card))
+    kept = kept_ledger(pixels, zero, "as v")
+    list(kept)
+    assert kept.prior == 0
+    assert math.isfinite(kept.total)
+
+
+def test_a_picture_far_from_digits_is_told_so(
+    pixels: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Averages are made up so that this digit lies far from them, or in their midst."""
+    kept = kept_ledger(pixels, SHORT, sha_of("digits-eps"))
+    list(kept)
+    shipped = read_averages("digits-eps")
+    assert shipped is not None
+    for mean, far in ((kept.total / 2, True), (kept.total, False)):
+        told = replace(
+            shipped, T=5, total=Figure(mean, 1.0), deviation=mean / 20, mean=[1.0] * 5,
+            square=[1.0] * 5, standard_error=[1.0] * 5,
+        )  # fmt: skip
+        monkeypatch.setattr(shared, "averages_of", lambda name, sha256, told=told: told)
+        at = open_page("elbo", eb_T="5")
+        assert f"Test digits cost {bits_per_dim(mean):.2f} bits/dim" in words(at)
+        assert ("far outside" in words(at)) == far
+
+
+# --- the other views ------------------------------------------------------------------------------
+
+
+def test_three_forms_agree_to_rounding(pixels: bytes) -> None:
+    told = forms_over_time(pixels, SHORT._replace(T=1000), sha_of("digits-eps"))
+    assert told.t[0] == 2
+    assert told.t[-1] == 1000
+    assert told.disagreement < 1e-8
+    one = forms_at(pixels, SHORT._replace(T=1000), sha_of("digits-eps"), 100)
+    assert one.disagreement < 1e-12
+    assert set(one.distance) == {"mean", "x0", "eps"}
+
+
+def test_weights_are_relative_to_the_middle() -> None:
+    told = weights_of("digits-eps")
+    for values in told.values():
+        assert values[500 - 2] == pytest.approx(1)
+        assert np.isfinite(values).all()
+    assert told["bound"][0] > 100  # "steep", says the page
+    assert (told["simple"] == 1).all()
+
+
+def test_draws_are_right_on_average_and_importance_scatters_less(pixels: bytes) -> None:
+    setting = SHORT._replace(T=1000)
+    told = estimates(pixels, setting, sha_of("digits-eps"))
+    assert "uniform" in told
+    if read_averages("digits-eps") is not None:
+        few = told["importance"].std() / len(told["importance"]) ** 0.5
+        assert few < 0.2 * told["uniform"].std() / len(told["uniform"]) ** 0.5
+
+
+def test_the_numbers_of_the_decompositions() -> None:
+    told = decompositions("rough", 4, 0.7)
+    assert list(told) == list(ESTIMATORS)
+    bounds = [told[name][0] for name in told if name != "consistency_as_written"]
+    assert max(bounds) - min(bounds) < 1e-12
+    assert told["denoising_analytic_kl"][0] == pytest.approx(-0.890, abs=5e-4)
+    assert told["consistency_as_written"][0] == pytest.approx(-1.978, abs=5e-4)
+    _, ratios, own_ratios = told["denoising_log_ratios"]
+    _, exact, own_exact = told["denoising_analytic_kl"]
+    assert ratios < exact  # on one path
+    assert own_ratios > own_exact  # with a path per term
+    assert telescoping_residual() < 1e-13
+
+
+def test_the_exact_chain_has_no_gap_in_any_setting() -> None:
+    at = open_page("elbo")
+    at.session_state["eb_view"], at.session_state["eb_model"] = "chain", "exact"
+    for T in (4, 20):
+        for x0 in (-2.0, 0.0, 2.0):
+            at.session_state["eb_chain_T"], at.session_state["eb_x0"] = T, x0
+            at.run()
+            assert not at.exception
+            found = re.search(r"log p\(x₀\) = \*\*(-?[\d.]+)\*\* nats.*?at (-?[\d.]+):", words(at))
+            assert found
+            assert float(found[1]) == pytest.approx(float(found[2]), abs=1.1e-3)
+
+
+def test_without_averages_the_views_say_how_to_make_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(name: str) -> Averages | None:
+        return None
+
+    monkeypatch.setattr(shared, "read_averages", nothing)
+    at = open_page("elbo")
+    at.session_state["eb_view"] = "test"
+    at.run()
+    assert not at.exception
+    assert "python -m diffusion_core.ledger" in at.info[0].value
+
+
+def test_averages_of_other_weights_are_not_shown() -> None:
+    assert shared.averages_of("digits-eps", "another") is None

@@ -1,0 +1,308 @@
+"""The formula detective as a script: every case, every verdict, links, and what readers type."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from diffusion_core.checkpoints import CheckpointError
+from pages.shared import case_runs, cases_terms, load
+from pages.shared.case_figures import case_chart
+from pages.shared.case_types import RIGHT, Case, Knob
+from pages.shared.cases import CASES, knob_key, page_defaults
+from pages.shared.explain import explanation
+from tests.app.test_pages import open_page
+
+NAMES = list(CASES)
+LIVE = [name for name, case in CASES.items() if case.live]
+PAGE = "formula_detective"
+
+
+def verdict(at: AppTest, name: str, choice: str) -> AppTest:
+    key = f"verdict_{knob_key(CASES[name], '')}"
+    at.button_group(key=key).set_value(choice).run()
+    assert not at.exception
+    return at
+
+
+def texts(at: AppTest) -> str:
+    return "\n".join(m.value for m in at.markdown)
+
+
+# --- the cases themselves -------------------------------------------------------------------------
+
+
+def test_every_wrong_formula_of_the_plan_is_a_case_and_some_are_right() -> None:
+    right = {name for name, case in CASES.items() if case.is_right}
+    assert right == {
+        "Mean through the noise", "KL from two SNRs", "Telescoping product", "Two steps in one",
+    }  # fmt: skip
+    assert len(NAMES) - len(right) == 14
+    assert LIVE == ["Posterior mean", "KL of two noises"]
+    assert len(set(page_defaults())) == 1 + sum(len(case.knobs) for case in CASES.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_figure_agrees_with_what_was_measured(name: str) -> None:
+    """The circles were found without a formula: the right line runs through them."""
+    case = CASES[name]
+    found = case.experiment(**case.defaults)
+    assert found.dots is not None
+    x, y = found.dots
+    seen = np.isfinite(y)
+    on_log = found.log_y
+    line = np.interp(x, found.x, np.log(found.right) if on_log else found.right)
+    gap = np.abs((np.log(y) if on_log else y) - line)[seen]
+    scale = 1 if on_log else np.abs(found.right).max()
+    assert gap.max() < 0.03 * scale
+    if found.measured is not None:
+        assert found.measured == pytest.approx(found.value[1], rel=0.02, abs=1e-9)
+    assert found.telling.endswith((".", ". "))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_printed_line_is_wrong_exactly_where_the_verdict_says_so(name: str) -> None:
+    case = CASES[name]
+    found = case.experiment(**case.defaults)
+    gap = np.abs(found.printed - found.right)
+    if case.is_right:
+        assert gap.max() < 1e-9 * max(1, np.abs(found.right).max())
+        assert case.correct
+    else:
+        assert gap.max() > 0.05 * min(1, np.abs(found.right).max())
+        assert case.correct != case.printed
+
+
+def corners(knob: Knob) -> tuple[float | str, ...]:
+    return knob.options or (knob.lo, knob.hi)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_ends_of_every_control(name: str) -> None:
+    case = CASES[name]
+    for knob in case.knobs:
+        for value in corners(knob):
+            found = case.experiment(**(case.defaults | {knob.name: value}))
+            assert np.isfinite(found.value).all(), (knob.name, value)
+            assert np.isfinite(found.right).all()
+            assert "nan" not in found.telling.split()
+            case_chart(found, judged=True)
+
+
+def test_each_case_has_controls_that_its_experiment_takes_and_code_with_a_formula() -> None:
+    for case in CASES.values():
+        assert set(inspect.signature(case.experiment).parameters) == set(case.defaults)
+        assert case.source.where
+        for item in case.functions:
+            told = explanation(item)
+            assert told.formulas, told.name
+            assert told.source, told.name
+
+
+def test_a_case_is_checked_when_it_is_made() -> None:
+    case = CASES["Marginal"]
+    kept = {f: getattr(case, f) for f in case.__dataclass_fields__ if f != "defaults"}
+    with pytest.raises(ValueError, match="verdicts"):
+        Case(**kept | {"answer": "Nobody"})
+    with pytest.raises(ValueError, match="3 at most"):
+        Case(**kept | {"knobs": case.knobs * 2})
+
+
+def test_the_chart_hides_the_truth_until_the_verdict() -> None:
+    found = cases_terms.posterior_mean(10, 1.0, 0.8)
+    hidden = case_chart(found, judged=False)
+    assert {line.name for line in hidden.data} == {"as printed"}
+    for line in hidden.data:
+        assert not np.isin(np.round(found.right, 12), np.round(line.y, 12)).any()
+    shown = {line.name for line in case_chart(found, judged=True).data}
+    assert shown == {"as printed", "right", "measured"}
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def test_nothing_is_given_away_before_the_verdict() -> None:
+    at = open_page(PAGE)
+    case = CASES[NAMES[0]]
+    before = texts(at)
+    assert case.printed in before
+    assert case.correct not in before
+    assert not any(text in before for text in case.options.values())
+    assert not at.code
+    assert not any(item.value == "The evidence" for item in at.subheader)
+    assert "As printed, mean of xₜ₋₁: **0.5349**" in before
+
+
+def test_every_case_to_its_verdict() -> None:
+    at = open_page(PAGE)
+    for name, case in CASES.items():
+        at.session_state["case"] = name
+        at.run()
+        assert case.printed in texts(at)
+        assert not at.code
+        if case.live:
+            continue
+        verdict(at, name, case.answer)
+        after = texts(at)
+        assert "**Yes.**" in after
+        assert case.options[case.answer] in after
+        assert case.consequence in after
+        assert case.is_right or case.correct in after
+        assert len(at.code) == len(case.functions)
+        assert "nan" not in after
+
+
+@pytest.mark.parametrize("name", [NAMES[1], NAMES[-1]])
+def test_a_case_is_a_link(name: str) -> None:
+    at = open_page(PAGE, case=name)
+    assert at.session_state["case"] == name
+    assert not at.toast
+    assert CASES[name].printed in texts(at)
+
+
+def test_the_score_counts_first_verdicts_only() -> None:
+    at = open_page(PAGE, case="Marginal")
+    assert "18 cases" in texts(at)
+    verdict(at, "Marginal", RIGHT)
+    assert "**Not quite.**" in texts(at)
+    assert "Judged 1 of 18, **0 rightly**." in texts(at)
+    verdict(at, "Marginal", CASES["Marginal"].answer)
+    assert "**Yes.**" in texts(at)
+    assert "Judged 1 of 18, **0 rightly**." in texts(at)
+    at.button(key="detective_next").click().run()
+    assert at.session_state["case"] == "Telescoping product"
+    verdict(at, "Telescoping product", RIGHT)
+    assert "Judged 2 of 18, **1 rightly**." in texts(at)
+    at.session_state["case"] = "Marginal"
+    at.run()
+    assert CASES["Marginal"].correct in texts(at)
+    assert any(item.value == "The evidence" for item in at.subheader)  # it stays judged
+    at.button(key="detective_forget").click().run()
+    assert not at.exception
+    assert "18 cases" in texts(at)
+    assert not any(item.value == "The evidence" for item in at.subheader)
+
+
+def test_next_goes_round_and_skips_what_was_judged() -> None:
+    at = open_page(PAGE, case=NAMES[-2])
+    at.session_state["_detective_verdicts"] = {NAMES[-1]: RIGHT, NAMES[0]: RIGHT}
+    at.button(key="detective_next").click().run()
+    assert at.session_state["case"] == NAMES[1]
+
+
+def test_a_judged_live_case_samples_the_network_twice() -> None:
+    at = open_page(PAGE)
+    verdict(at, "Posterior mean", RIGHT)
+    assert any("player" in item.proto.component_name for item in at.get("bidi_component"))
+    assert "See it happen" in texts(at)
+
+
+def test_both_misprints_ruin_the_digits_and_the_right_mean_draws_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the player shows, from the shipped network; four digits do."""
+    monkeypatch.setattr(case_runs, "COUNT", 4)
+    denoiser, _ = load.network("digits-eps")
+    for mean in ("minus", "alpha"):
+        *_, last = case_runs.run(denoiser, mean)
+        good, bad = (shot.x_t.astype(float) for shot in last)
+        extreme = [float(((x < 16) | (x > 239)).mean()) for x in (good, bad)]
+        assert extreme[0] > 0.8  # black paper, white strokes
+        edges = [float(np.abs(np.diff(x, axis=1)).mean()) for x in (good, bad)]
+        if mean == "minus":
+            assert extreme[1] < 0.15  # all grey
+            assert float(bad.std()) < 0.5 * float(good.std())
+        else:
+            assert edges[1] > 2 * edges[0]  # speckles instead of strokes
+
+
+def test_without_the_network_the_case_is_still_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise CheckpointError("The network is not here.")
+
+    at = open_page(PAGE)
+    load.network.clear()
+    monkeypatch.setattr(load, "load", missing)
+    verdict(at, "Posterior mean", RIGHT)
+    assert any("The network is not here." in info.value for info in at.info)
+    assert any(item.value == "Sources" for item in at.subheader)
+    load.network.clear()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"case": "Nonsense"},
+        {"case": "<script>alert(1)</script>"},
+        {"case": "x" * 5000},
+        {knob_key(CASES[NAMES[0]], "t"): "nan"},
+        {knob_key(CASES[NAMES[0]], "t"): "0"},
+        {knob_key(CASES[NAMES[0]], "x0"): "1e400"},
+        {knob_key(CASES[NAMES[0]], "xt"): "[](javascript:1)"},
+        {"dtarget": "everything"},
+        {"nonsense": "1"},
+    ],
+)
+def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> None:
+    at = open_page(PAGE, **query)
+    assert not at.exception
+    assert at.session_state["case"] == NAMES[0]
+    assert "As printed, mean of xₜ₋₁: **0.5349**" in texts(at)
+    assert len(at.toast) == 1
+
+
+READERS = {
+    "(xₜ − σ·ε)/a": "Right",
+    "x_0": "Right",
+    "2*x_0": "it is the truth times 2, everywhere",
+    "(x_t + sigma*eps)/a": "apart",
+    "sqrt(x_0)": "no finite value",
+    "__import__('os').system('true')": "can't be read",
+    "**bold**[x](javascript:1)": "can't be read",
+    "9**9**9": "exponent",
+    "": "Type a formula",
+    "gamma": "is not one of the names",
+    "x" * 3000: "is not one of the names",  # cut to 200 on its way
+    "(" * 3000: "no complete formula",
+}
+
+
+def test_a_readers_formula() -> None:
+    at = open_page(PAGE)
+    for typed, says in READERS.items():
+        at.text_input(key="dformula").set_value(typed).run()
+        assert not at.exception
+        (answer,) = (box.value for box in (*at.success, *at.warning))
+        assert says in answer.replace("\\", ""), typed
+
+
+def test_a_formula_in_the_link_is_judged_as_typed() -> None:
+    at = open_page(PAGE, dformula="a²/σ²", dtarget="SNR(t)")
+    assert not at.toast
+    assert "Right" in at.success[0].value
+
+
+def test_the_counterexample_shows_inputs_yours_and_the_truth() -> None:
+    at = open_page(PAGE)
+    found = re.search(r"yours says \*\*(-?[\d.]+)\*\*, the truth is \*\*(-?[\d.]+)\*\*", texts(at))
+    assert found
+    row = texts(at)[found.end() :].split("\n")[4].strip("| ")
+    a, sigma, x_t, eps = (float(cell) for cell in row.split(" | "))
+    assert (x_t - eps) / a == pytest.approx(float(found[1]), abs=2e-3)
+    assert (x_t - sigma * eps) / a == pytest.approx(float(found[2]), abs=2e-3)
+
+
+def test_every_why_and_try_shows_its_setting() -> None:
+    at = open_page(PAGE)
+    keys = [b.key for b in at.button if re.match(r"(why|try)_\d+$", b.key or "")]
+    assert len(keys) == 7
+    for key in keys:
+        at.button(key=key).click().run()
+        assert not at.exception, key
+        assert at.session_state["_look_at"], key
+    assert "it is the truth times 2" in at.warning[0].value
+    assert "1.0204 at most" in texts(at)

@@ -1,0 +1,103 @@
+"""The ELBO page in a real browser: bars come as they are computed, and wait when nobody looks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import show_me
+
+NewPage = Callable[..., Page]
+Check = Callable[[Page], None]
+Shot = Callable[[Page, str], Path]
+
+FIRST_MS = 120_000  # the first visitor waits for torch and the network, on a busy machine long
+VIEWS = ("Ledger", "Three forms", "Test set", "Weights", "Estimator", "Two decompositions")
+
+
+@pytest.fixture
+def url(browser: object, server: Any) -> str:
+    return f"{server.url}/elbo"
+
+
+def player(page: Page) -> Locator:
+    return page.locator(".player")
+
+
+def have(page: Page) -> int:
+    return int(player(page).get_attribute("data-have") or 0)
+
+
+def opened(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(player(page)).to_have_attribute("data-have", re.compile(r"^[1-9]"), timeout=FIRST_MS)
+
+
+def caption(page: Page) -> str:
+    return page.locator(".player .now").inner_text()
+
+
+def bars(page: Page) -> int:
+    """How many bars the first chart draws."""
+    path = page.locator(".player path.curve-all").first.get_attribute("d") or ""
+    return path.count("M")
+
+
+def test_the_ledger_is_computed_and_added_up(page: Page, url: str, assert_clean: Check) -> None:
+    opened(page, f"{url}?eb_T=50")
+    expect(player(page)).to_have_attribute("data-have", "50", timeout=FIRST_MS)
+    expect(page.get_by_text(re.compile(r"Together [\d,.]+ nats = [\d.]+ bits/dim"))).to_be_visible()
+    assert bars(page) == 50
+    player(page).get_by_role("slider").press("Home")
+    assert caption(page).startswith("t = 1 · L₀ = ")
+    page.keyboard.press("ArrowRight")
+    assert caption(page).startswith("t = 2 · L₁ = ")
+    assert "NaN" not in page.locator("body").inner_text()
+    assert_clean(page)
+
+
+def test_a_paused_ledger_computes_no_more_than_lies_ahead(page: Page, url: str) -> None:
+    opened(page, f"{url}?eb_T=100&eb_seed=17")
+    player(page).get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(1500)  # what was asked for before the pause may still come
+    stopped = have(page)
+    page.wait_for_timeout(1500)
+    assert have(page) == stopped
+    shown = int(player(page).get_attribute("data-frame") or 0)
+    assert stopped <= shown + 1 + 12 + 8
+
+
+def test_why_shows_the_decompositions(page: Page, url: str, assert_clean: Check) -> None:
+    opened(page, f"{url}?eb_T=5")
+    box = page.get_by_text("Is the consistency form as usually printed the same bound?")
+    box.scroll_into_view_if_needed()
+    box.click()
+    detail = page.locator('[data-testid="stExpander"]').filter(has=box)
+    shown = page.get_by_text("consistency, KL as often written")
+    show_me(detail, lambda: shown.count() > 0)
+    expect(page.get_by_text("−1.978").or_(page.get_by_text("-1.978")).first).to_be_visible()
+    assert_clean(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_fits_a_telephone(
+    new_page: NewPage, url: str, assert_clean: Check, shot: Shot, scheme: str
+) -> None:
+    page = new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    opened(page, f"{url}?eb_T=5")
+    for view in VIEWS:
+        page.get_by_role("radio", name=view, exact=True).or_(
+            page.get_by_role("button", name=view, exact=True)
+        ).first.click()
+        expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+        marker = page.locator(".player") if view == "Ledger" else page.locator("main table, table")
+        expect(marker.first if view != "Estimator" else page.get_by_text("After ")).to_be_visible(
+            timeout=FIRST_MS
+        )
+        assert_clean(page)
+    shot(page, f"elbo_{scheme}")
