@@ -147,14 +147,15 @@ def _digits(target: str) -> Recipe:
 
 
 _IDDPM = replace(
-    _BASE,
+    _digits("v"),
     name="digits-iddpm",
     network_args={"out_channels": 2},
-    start_from="digits-eps",
+    start_from="digits-v",
     steps=3000,
+    learning_rate=4e-4,
     seed=4,
 )
-"""Learns its variance, too, with the hybrid loss; the mean goes on from digits-eps."""
+"""Learns its variance, too, with the hybrid loss; the mean goes on from digits-v."""
 
 
 def _pixels(name: str, kernel: str, K: int, betas: str, mask: bool, T: int = 1000) -> Recipe:

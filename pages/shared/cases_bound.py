@@ -404,7 +404,7 @@ CASES = (
         "The other way to sort the bound: each $x_t$ is looked at from both sides. It is said to "
         "be the same number.",
         rf"\begin{{aligned}} & E_{{{Q}}}\left[\log {P}({X0}|x_1)\right] - \text{{prior}} \\ "
-        rf"& - \sum_{{t=1}}^{{T-1}} E_{{{Q}(x_{{t\pm1}}|x_0)}}\,D_{{KL}}\left("
+        rf"& - \sum_{{t=1}}^{{T-1}} E_{{{Q}(x_{{t-1}},x_{{t+1}}|x_0)}} \\ & \qquad D_{{KL}}\left("
         rf"{Q}(x_t|x_{{t-1}})\,\Vert\,{P}(x_t|x_{{t+1}})\right) \end{{aligned}}",
         {
             RIGHT: "The KL draws its own xₜ from q(xₜ|xₜ₋₁), as if xₜ₊₁ had not come out of it.",

@@ -22,7 +22,7 @@ from zlib import crc32
 
 import streamlit as st
 
-from pages.shared import glossary
+from pages.shared import glossary, lesson
 from pages.shared.state import (
     apply_state,
     looking,
@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 _CSS = Path(__file__).with_name("chapter.css")
+_PRINT = Path(__file__).with_name("print.css")
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ def header(title: str, *, defaults: Mapping[str, object] | None = None) -> None:
     remember_link()
     remember_defaults(defaults or {})
     st.html(_CSS)
+    st.html(_PRINT)
+    lesson.bar(title, presenting=presenting())
     with st.container(
         key="chapter_header",
         horizontal=True,
@@ -121,7 +124,7 @@ def header(title: str, *, defaults: Mapping[str, object] | None = None) -> None:
     ):
         st.title(title, anchor=False, width="content")
         with st.container(horizontal=True, gap="small", width="content", key="chapter_tools"):
-            toolbar()
+            toolbar(title)
 
 
 def question(text: str, options: Mapping[str, str], *, answer: str, key: str = "") -> None:

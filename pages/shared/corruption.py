@@ -215,9 +215,7 @@ def cleaned(text: str) -> tuple[str, tuple[str, ...]]:
     if not text.strip():
         return SENTENCE, ("There is no text; the sentence to begin with is used.",)
     if len(text) > MOST_LETTERS:
-        notes.append(
-            f"The text has {len(text):,} characters; the first {MOST_LETTERS:,} are used."
-        )
+        notes.append(f"The text has {len(text):,} characters; the first {MOST_LETTERS:,} are used.")
         text = text[:MOST_LETTERS]
     low = text.lower()
     out = "".join(c if c in LETTERS else " " for c in low)
@@ -252,5 +250,3 @@ def corrupted_text(
         letters = "".join("▒" if k == diffusion.mask else LETTERS[k] for k in x_t)
         out.append((name, t, float(information[t]) / whole if whole else 0.0, letters))
     return out
-
-

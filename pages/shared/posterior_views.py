@@ -89,9 +89,7 @@ def settings_behind_more(view: str) -> Setting:
             "Process", list(PROCESSES), key="dproc", bind="query-params",
             format_func=PROCESSES.get, disabled=not routine,
         )  # fmt: skip
-        K = one.number_input(
-            "States K, [MASK] included", 2, 64, 6, key="dK", bind="query-params"
-        )
+        K = one.number_input("States K, [MASK] included", 2, 64, 6, key="dK", bind="query-params")
         T = two.select_slider(
             "Number of steps T", [2, 10, 25, 50, 100], value=100, key="dT", bind="query-params"
         )
@@ -153,9 +151,7 @@ def errors_over_time(setting: Setting, skip: str) -> dict[str, np.ndarray]:
 
     def worst(dtype: torch.dtype, leave_out: str) -> np.ndarray:
         belief = setting.belief(dtype).expand(*x_t.shape, -1)
-        told = audit(
-            diffusion, x_t, belief, t, t - setting.back, leave_out=leave_out, exact=exact
-        )
+        told = audit(diffusion, x_t, belief, t, t - setting.back, leave_out=leave_out, exact=exact)
         return told[-1].error.amax(1).numpy()
 
     return {

@@ -28,6 +28,7 @@ class Facts(NamedTuple):
         sure: the exact belief in the likeliest x_0 in the default's row.
         twice: what is left of it where softmax is taken twice.
         prior: (what Bayes' rule asks for, what the product puts in) for the default's cell.
+        averages: mean error of the product, t = 2 to s = 1 and t = 5 to s = 1, exact belief.
     """
 
     mixture: float
@@ -44,6 +45,7 @@ class Facts(NamedTuple):
     sure: float
     twice: float
     prior: tuple[float, float]
+    averages: tuple[float, float]
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -82,4 +84,5 @@ def measured() -> tuple:
         float(first.beliefs[3, likeliest]),
         float(again.beliefs[3, likeliest]),
         (float(first.true_prior[3]), float(first.prior[3, 3])),
+        (first.averages["product"], Seen(*seen(tuple(Choice()), 5, 1)).averages["product"]),
     )

@@ -49,9 +49,7 @@ def more(belief_name: str, kernel: str) -> Choice:
             "Row to look at: xₜ", 0, 5, 3, key="rurow", bind="query-params",
             help="Or click a row of a matrix. The last state is [MASK], where there is one.",
         )  # fmt: skip
-        T = two.select_slider(
-            "Number of steps T", COUNTS, value=6, key="ruT", bind="query-params"
-        )
+        T = two.select_slider("Number of steps T", COUNTS, value=6, key="ruT", bind="query-params")
         schedule = three.selectbox(
             "Chance β of a jump, per step", kernels.SCHEDULES, key="rusched", bind="query-params",
             disabled=kernel == "mask_and_replace",
@@ -243,8 +241,7 @@ def whole_chain(choice: Choice, made: World, most: int) -> None:
     st.caption(
         f"Both chains start at the true q(x{_low(T)}) and are followed exactly, without samples: "
         f"what goes wrong is the rule's doing, or the denoiser's. With one step x₀ is off by "
-        f"{few}"
-        + (f"; with {T} steps by {many}." if T > 1 else ".")
+        f"{few}" + (f"; with {T} steps by {many}." if T > 1 else ".")
     )
 
 

@@ -29,7 +29,7 @@ _DEFAULTS = "_page_defaults"
 _JUMPS = "_page_jumps"
 _LINK = "_link_opened"
 _LOOK = "_look_at"
-_OWN = {"present"}  # parameters that are no control's
+_OWN = {"present", "lesson", "stop"}  # parameters that are no control's
 _MOST_SENTENCES = 5
 _ENDLESS = re.compile(r"\s*[+-]?(\d{16}|inf|.*e\+?\d{3})", re.IGNORECASE)
 

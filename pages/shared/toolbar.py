@@ -1,4 +1,4 @@
-"""The three tools of every page: copy link, reset, presentation mode."""
+"""The tools of every page: copy link, reset, presentation mode, lesson."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.shared import lesson
 from pages.shared.state import has_defaults, jumps, reset_state
 
 _PRESENT = "present"
@@ -21,8 +22,12 @@ _copy_link = st.components.v2.component(
 )
 
 
-def toolbar() -> None:
-    """Draw the tools in the current container; `chapter.header` calls this."""
+def toolbar(title: str = "") -> None:
+    """Draw the tools in the current container; `chapter.header` calls this.
+
+    Args:
+        title: the page's title.
+    """
     _copy_link(key="copy_link", data={"jumps": jumps()}, width="content")
     if has_defaults():
         st.button(
@@ -33,6 +38,7 @@ def toolbar() -> None:
             on_click=reset_state,
             help="Put every control of this page back to where it started",
         )
+    lesson.editor(title)
     on = presenting()
     st.button(
         "Leave presentation" if on else "Present",
@@ -41,9 +47,9 @@ def toolbar() -> None:
         icon=":material/close_fullscreen:" if on else ":material/slideshow:",
         on_click=_present,
         args=(not on,),
-        help="Back to the sidebar and the usual size"
+        help="Back to the sidebar and the usual size; the key p does the same"
         if on
-        else "Large type, no sidebar: for a projector",
+        else "Large type, no sidebar, for a projector; the key p does the same",
     )
     if on:
         st.html(f"<style>{(_HERE / 'present.css').read_text(encoding='utf-8')}</style>")

@@ -12,6 +12,7 @@ from pages.shared import load
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.stem for path in ROOT.glob("pages/[!s]*/*.py"))
+WITHOUT_EXPERIMENTS = {"start", "model_cards", "notation", "formula_detective"}
 SLOW = 60
 
 
@@ -60,11 +61,14 @@ def test_each_experiment_sets_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not at.exception
 
 
-@pytest.mark.parametrize("name", ["forward_process", "reverse_sampling"])
+@pytest.mark.parametrize("name", PAGES)
 def test_every_why_and_try_shows_its_setting_and_says_what_to_look_at(name: str) -> None:
     at = open_page(name)
     keys = [b.key for b in at.button if re.match(r"(why|try)_\d+$", b.key or "")]
-    assert len(keys) >= 6
+    if not keys:
+        assert name in WITHOUT_EXPERIMENTS
+        return
+    assert len(keys) >= 5
     for key in keys:
         at.button(key=key).click().run()
         assert not at.exception, key

@@ -122,9 +122,7 @@ def test_data_that_are_none_get_a_sentence_and_a_default() -> None:
         assert "nan" not in captions(at).replace(note, "")
 
 
-@pytest.mark.parametrize(
-    "text", ["0.5 0.5", "0 1 0 0", "0,0,1", "1 1e-300", "0.2 0.2 0.2 0.2 0.2"]
-)
+@pytest.mark.parametrize("text", ["0.5 0.5", "0 1 0 0", "0,0,1", "1 1e-300", "0.2 0.2 0.2 0.2 0.2"])
 def test_two_states_and_zeros_are_fine(text: str) -> None:
     for kernel in KERNELS:
         for name in BELIEFS:
@@ -235,6 +233,9 @@ def test_what_the_prose_says_of_the_rules() -> None:
     assert told.blind_mixture > 0.1
     assert told.sure > told.twice + 0.1
     assert told.prior[1] > 10 * told.prior[0]
+    assert told.averages[1] > 2 * told.averages[0]
+    twice = Seen(*seen(tuple(Choice(belief="twice")), 2, 1)).errors["mixture"]
+    assert (np.abs(twice).max(1) > 0.1).all()  # "off in every row"
 
 
 def test_every_step_more_harms_the_product_and_none_the_mixture() -> None:
@@ -285,9 +286,7 @@ def test_bars_that_were_pulled_are_taken() -> None:
 def test_a_cell_says_its_error_where_it_can_be_read() -> None:
     p = np.array([[0.9, 0.1], [0.5, 0.5]])
     error = np.array([[0.2, -0.2], [np.nan, np.nan]])
-    figure = kernel_figure(
-        p, error, ["0", "1"], title="A", about="b", color="p", row=0, t=2, s=1
-    )
+    figure = kernel_figure(p, error, ["0", "1"], title="A", about="b", color="p", row=0, t=2, s=1)
     texts = written(figure)
     assert sorted(texts) == sorted(["0.900", "0.100", "<b>+0.20</b>", "<b>−0.20</b>", "–", "–"])
     quiet = kernel_figure(

@@ -145,9 +145,7 @@ def test_the_product_of_a_blind_belief_is_the_true_kernel(world: DiscreteDiffusi
     steps = [(t, s) for t, s in PAIRS if s]
     for rule, good in (("product", True), ("mixture", False)):
         found = reverse_matrices(world, made(world, "blind"), steps, rule=rule)
-        gaps = [
-            rule_error(world, DATA, *step, m)[0] for step, m in zip(steps, found, strict=True)
-        ]
+        gaps = [rule_error(world, DATA, *step, m)[0] for step, m in zip(steps, found, strict=True)]
         worst = max(float(gap.nan_to_num().abs().max()) for gap in gaps)
         assert (worst < 1e-14) == (good or world is WORLDS["absorbing"])
 

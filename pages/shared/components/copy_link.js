@@ -1,5 +1,6 @@
 // Copies the address bar; where the browser forbids that (plain http on another host), it shows
-// the address selected instead. It also brings the exhibit into view when the page asks for it.
+// the address selected instead. It also brings the exhibit into view when the page asks for it,
+// turns presentation mode on and off by a key, and lets the keyboard into what scrolls sideways.
 export default function ({ data, parentElement }) {
   const button = parentElement.querySelector("button");
   const label = button.querySelector("span");
@@ -35,4 +36,36 @@ export default function ({ data, parentElement }) {
       ?.scrollTo({ top: 0, behavior: still ? "auto" : "smooth" });
   }
   parentElement.jumps = jumps;
+
+  // Once per tab: this runs again on every page and whenever its data changes.
+  if (window.pageKeys) return;
+  window.pageKeys = true;
+  document.addEventListener("keydown", present);
+  const watcher = new MutationObserver(openScrollers);
+  watcher.observe(document.body, { childList: true, subtree: true });
+  window.addEventListener("resize", openScrollers);
+  openScrollers();
+}
+
+function present(event) {
+  const at = event.composedPath()[0];
+  const writes = at.isContentEditable
+    || at.matches?.("textarea, select, input:not([type=range], [type=radio], [type=checkbox])");
+  if (event.key !== "p" || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!writes) document.querySelector(".st-key-toggle_present button")?.click();
+}
+
+// Streamlit draws these, so their tabindex can't be written where they are made.
+const SCROLLERS = ".stMarkdown .katex-display, .stCode pre, .scroll";
+let waiting = 0;
+
+function openScrollers() {
+  clearTimeout(waiting);
+  waiting = setTimeout(() => {
+    for (const box of document.querySelectorAll(SCROLLERS)) {
+      const wide = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+      if (wide) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  }, 200);
 }
