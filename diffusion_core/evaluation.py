@@ -272,7 +272,7 @@ def denoiser_metrics(
 
     yield from measure(count, "ddim", 25)
     yield from measure(quick, "ddim", 25, scale=1.5)
-    for sampler, steps in (("ddim", 10), ("ddim", 50), ("ddpm", 50), ("dpmpp_2m", 25)):
+    for sampler, steps in (("ddim", 10), ("ddim", 50), ("ddpm", 100), ("dpmpp_2m", 25)):
         yield from measure(quick, sampler, steps)
 
 

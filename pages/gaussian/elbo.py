@@ -215,7 +215,7 @@ def sums(setting: Setting, kept: Kept, T: int) -> None:
         "L₀": lines[0].nats if lines else 0.0,
         f"steps 2–{min(FIRST_STEPS, T)}": first,
         **({"all later steps": rest} if T > FIRST_STEPS else {}),
-        "L_T": kept.prior,
+        "$L_T$": kept.prior,
     }
     cells = [f"{name} **{nats:.4g}**" for name, nats in parts.items()]
     total = kept.total
