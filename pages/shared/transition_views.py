@@ -204,8 +204,8 @@ def in_words(told: Seen, row: int, column: int, t: int) -> str:
     return (
         f":blue[**Row {names[row]}**] of Q̄: after {t} steps it is {parts}; the row sums to "
         f"{told.marginal[row].sum():.6g}. **Column {names[column]}**: how likely each start is to "
-        f"be found there; a column need not sum to 1, this one sums to {total:.3g}. Click a cell to "
-        "follow another state."
+        f"be found there; a column need not sum to 1, this one sums to {total:.3g}. Click a cell "
+        "to follow another state."
     )
 
 
