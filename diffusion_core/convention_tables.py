@@ -75,7 +75,7 @@ class Table:
 
 GAUSSIAN_ROWS = (
     "The step",
-    "How noisy it is",
+    "Noise level",
     "The picture",
     "Network is told",
     "Network answers",
@@ -154,6 +154,8 @@ def _posterior_variance(state: GaussianState) -> float:
     return float(diffusion.posterior_coefficients(t, t - 1, like)[2])
 
 
+CLEANER, NOISIER = "↑\u00a0cleaner", "↑\u00a0noisier"
+"""What a larger number means, in the row of noise levels."""
 _BETA_TILDE = "beta[t] * (1 - alpha_bar[t - 1]) / (1 - alpha_bar[t])"
 _SIGMAS = "sigma = [math.sqrt((1 - a) / a) for a in alpha_bar]"
 _GAMMAS = "gamma = [math.inf] + [math.log1p(-a) - math.log(a) for a in alpha_bar[1:]]"
@@ -163,7 +165,7 @@ def _ddpm(n: _Numbers) -> tuple[Cell, ...]:
     s = n.state
     return (
         Cell("t", s.t, "result = t"),
-        Cell("ᾱₜ", n.alpha_bar, "result = alpha_bar[t]"),
+        Cell(f"ᾱₜ {CLEANER}", n.alpha_bar, "result = alpha_bar[t]"),
         Cell("xₜ", s.x_t, "result = x_t"),
         Cell("t", s.t, "result = t"),
         Cell("ε_θ", s.eps, "result = eps"),
@@ -177,7 +179,7 @@ def _improved(n: _Numbers) -> tuple[Cell, ...]:
     i = s.t - 1
     return (
         Cell("t", i, "result = t - 1"),
-        Cell(f"alphas_cumprod[{i}]", n.alpha_bar,
+        Cell(f"alphas_cumprod[{i}] {CLEANER}", n.alpha_bar,
              "alphas_cumprod = alpha_bar[1:]\nresult = alphas_cumprod[t - 1]"),
         Cell("xₜ", s.x_t, "result = x_t"),
         Cell("t · 1000/T", i * 1000 / s.T, "result = (t - 1) * 1000 / T"),
@@ -197,7 +199,7 @@ def _diffusers(n: _Numbers) -> tuple[Cell, ...]:
     i = s.t - 1
     return (
         Cell("timestep", i, "timestep = t - 1\nresult = timestep"),
-        Cell(f"alphas_cumprod[{i}]", n.alpha_bar,
+        Cell(f"alphas_cumprod[{i}] {CLEANER}", n.alpha_bar,
              "alphas_cumprod = schedule.alpha_bar[1:]\nresult = float(alphas_cumprod[t - 1])"),
         Cell("sample", s.x_t, "sample = x_t\nresult = sample"),
         Cell("timestep", i, "result = t - 1"),
@@ -218,7 +220,7 @@ def _edm(n: _Numbers) -> tuple[Cell, ...]:
     x0 = c.predicted_x0(s.x_t, s.eps, n.alpha_bar)
     return (
         Cell("σ itself", sigma, f"{_SIGMAS}\nresult = sigma[t]"),
-        Cell("σ", sigma, "result = math.sqrt(schedule.snr[t].item() ** -1)"),
+        Cell(f"σ {NOISIER}", sigma, "result = math.sqrt(schedule.snr[t].item() ** -1)"),
         Cell("x = xₜ/√ᾱₜ", picture, "result = x_t / math.sqrt(alpha_bar[t])"),
         Cell("c_noise = ¼ ln σ", c.edm_preconditioning(sigma).c_noise,
              f"{_SIGMAS}\nresult = math.log(sigma[t]) / 4"),
@@ -245,7 +247,7 @@ def _vdm(n: _Numbers) -> tuple[Cell, ...]:
     guard = "result = None if t == 1 else "
     return (
         Cell("time u", c.vdm_time(s.t, s.T), "result = (t - 1) / (T - 1)"),
-        Cell("γ", gamma, "result = -float(schedule.log_snr[t])"),
+        Cell(f"γ {NOISIER}", gamma, "result = -float(schedule.log_snr[t])"),
         Cell("z", s.x_t, "result = x_t"),
         Cell("γ", gamma, f"{_GAMMAS}\nresult = gamma[t]"),
         Cell("ε̂_θ", s.eps, "result = eps"),
@@ -262,7 +264,7 @@ def _sde(n: _Numbers) -> tuple[Cell, ...]:
     s = n.state
     return (
         Cell("time t/T", s.t / s.T, "result = t / T"),
-        Cell("std of x given x₀", math.sqrt(1 - n.alpha_bar),
+        Cell(f"std of x given x₀ {NOISIER}", math.sqrt(1 - n.alpha_bar),
              "result = math.sqrt(1 - alpha_bar[t])"),
         Cell("x(t)", s.x_t, "result = x_t"),
         Cell("time t/T", s.t / s.T, "result = t / T"),
@@ -467,8 +469,8 @@ def guidance_table(state: GuidanceState) -> Table:
                         "w", "1 + w", "-w"),
         "imagen": ("w", "Imagen: w, but 1 + w", "w ε(class) + (1−w) ε(no class)", 1.0,
                    "1 + w", "imagen_w", "1 - imagen_w"),
-        "glide": ("s", "GLIDE, diffusers, here: s", "ε(no class) + s (ε(class) − ε(no class))",
-                  1.0, "1 + w", "s", "1 - s"),
+        "glide": ("s", "GLIDE: s; diffusers, here: scale",
+                  "ε(no class) + s (ε(class) − ε(no class))", 1.0, "1 + w", "s", "1 - s"),
         "luo": ("γ", "Luo: γ", "γ ∇log p(x|y) + (1−γ) ∇log p(x)", 1.0,
                 "1 + w", "gamma", "1 - gamma"),
     }  # fmt: skip

@@ -47,6 +47,7 @@ NETWORKS = tuple(SHIPPED) or (NETWORK,)
 DEFAULT = NETWORKS.index(NETWORK) if NETWORK in NETWORKS else 0
 WITH_VARIANCE = tuple(name for name in SHIPPED if predicts_variance(read_card(name).fields))
 SHOWN_VARIANCES = tuple(name for name in VARIANCES if name != "learned" or WITH_VARIANCE)
+DIAL = "DDIM to DDPM, by η"
 NUMBERS = ("hidden", "this step", "all steps")
 DEFAULTS: dict[str, object] = {
     "class": "each",
@@ -70,15 +71,17 @@ def sampler_menu(label: str, suffix: str) -> str:
     """The menu of samplers, in the literature's names."""
     return st.selectbox(
         label, SAMPLERS, index=list(SAMPLERS).index("ddim"), key=f"sampler{suffix}",
-        bind="query-params", format_func=lambda name: bench.Rule(sampler=name).name,
+        bind="query-params",
+        format_func=lambda name: DIAL if name == "ddim" else bench.Rule(sampler=name).name,
     )  # fmt: skip
 
 
 def eta_slider(label: str, suffix: str, value: float, sampler: str) -> float:
-    """The dial from DDIM to DDPM."""
+    """The dial from DDIM to DDPM; the other samplers have none."""
+    if sampler != "ddim":
+        return value
     return st.slider(
-        label, 0.0, 1.0, value, 0.1, key=f"eta{suffix}", bind="query-params",
-        disabled=sampler != "ddim",
+        label, 0.0, 1.0, value, 0.1, key=f"eta{suffix}", bind="query-params"
     )  # fmt: skip
 
 
@@ -225,7 +228,8 @@ def exhibit() -> None:
                 beside=len(rules) > 1,
                 report_frame=numbers == "this step",
                 ends=("noise", "picture"),
-                row_labels=names if len(names) > 1 else (),
+                row_labels=names if len(names) > 1 else [made_by(rules[0])],
+                charts_last=True,
                 label="Sampling, from noise to picture",
             )
             st.caption(about(cards, networks, rules, start.steps))
@@ -235,6 +239,12 @@ def exhibit() -> None:
             start, rules, [card.name for card in cards],
             [card.fields["sha256"] for card in cards],
         ))  # fmt: skip
+
+
+def made_by(rule: bench.Rule) -> str:
+    """What stands over the pictures of a single run: which sampler the dial has made."""
+    dialled = rule.sampler == "ddim" and rule.eta in (0, 1)  # in between, the name is η's value
+    return f"{rule.name} (η = {rule.eta:g})" if dialled else rule.name
 
 
 def titles(rules: list[bench.Rule]) -> list[str]:

@@ -169,8 +169,8 @@ def exhibit() -> None:
 def steps_control() -> int:
     """In how many steps the way is walked."""
     return st.select_slider(
-        "Steps in all, T", STEPS, value=3, key="wT", bind="query-params", width=240,
-        help="The same process, walked in T equal steps: one step goes back by 1000/T.",
+        "Jumps from noise to picture, T", STEPS, value=3, key="wT", bind="query-params", width=240,
+        help="The same walk of 1000 steps, made in T equal jumps: one goes back by 1000/T.",
     )  # fmt: skip
 
 
@@ -229,7 +229,7 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
                 Line("to the nearest Gaussian", steps, told["true"], "q", 5, "right", -16),
                 Line("to p<sub>θ</sub>", steps, told["model"], "p", 4, "left", 16),
             ],
-            x_title="steps in all, T",
+            x_title="jumps from noise to picture, T",
             y_title=f"KL from the true step, nats, at t = {scene.t}, x<sub>t</sub> = {scene.x_t:g}",
             log_x=True,
             log_y=True,
@@ -261,24 +261,29 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
         )  # fmt: skip
     gap = answer(schedule, tuple(scene))["true"].nats
     st.caption(
-        f"One step from t = {scene.t} to s = {earlier(scene.t, scene.T)}: {in_words(gap)} "
-        "Steps that end at s = 0 end on the data, where no Gaussian is near; the charts leave "
-        "them out."
+        f"One jump from t = {scene.t} to s = {earlier(scene.t, scene.T)}, the step after it: "
+        f"{in_words(gap)} Jumps that end at s = 0 end on the data, where no Gaussian is near; the "
+        "charts leave them out.",
+        help=odds(gap),
     )
 
 
 def in_words(nats: float) -> str:
-    """A divergence as the number of draws that it takes to notice it."""
-    draws = draws_to_tell(nats)
+    """How far from a Gaussian a divergence is."""
     if not math.isfinite(nats):
         return "the true step ends on the data points themselves, infinitely far from a Gaussian."
     if nats < SMALLEST:
         return "the true step is Gaussian, as far as numbers can tell."
+    return f"{nats:.2g} nats from its nearest Gaussian, where 0 is exactly Gaussian."
+
+
+def odds(nats: float) -> str | None:
+    """A divergence as the number of draws that it takes to notice it, None where none does."""
+    draws = draws_to_tell(nats)
+    if not math.isfinite(nats) or nats < SMALLEST:
+        return None
     count = f"{math.ceil(draws):,}" if draws < 1e6 else f"{draws:.0e}"
-    return (
-        f"{nats:.2g} nats from its nearest Gaussian. To be 20 to 1 sure that it is none takes "
-        f"about {count} draws."
-    )
+    return f"To be 20 to 1 sure that the true step is no Gaussian takes about {count} draws."
 
 
 def on_digits(known: str, T: int) -> None:

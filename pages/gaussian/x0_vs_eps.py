@@ -157,10 +157,12 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
     network, pixels, about, seed = more(digit, list(cards))
     told = five(network, cards[network].fields["sha256"], pixels.tobytes(), seed)
     noise = {"lo": -bench.NOISE_RANGE, "hi": bench.NOISE_RANGE}
-    chart, gain = "error of each reading (rms, log)", "error of x̂₀ ÷ error of ε̂ (log)"
+    chart = "error against the true picture, noise, v (rms, log)"
+    gain = "error of x̂₀ ÷ error of ε̂ (log)"
     with stage:
         player(
             [
+                Panel("true $x_0$", f"{about}, as it was before noise", told["true"], "x0"),
                 Panel("$x_t$", f"{about} with the noise of t steps", told["x_t"]),
                 Panel("$\\hat x_0$", "the clean picture read from the answer", told["x0"], "x0"),
                 Panel("$\\hat\\epsilon$", "the noise read from the answer", told["eps"], "eps",
@@ -173,12 +175,12 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
                 Curve("x̂₀", told["wrong_x0"], "x0", chart, 0.003, 300, digits=3, log=True),
                 Curve("ε̂", told["wrong_eps"], "eps", chart, 0.003, 300, digits=3, log=True),
                 Curve("v̂", told["wrong_v"], "xt", chart, 0.003, 300, digits=3, log=True),
-                Curve("σ/a", told["rule"], "xt", gain, 0.005, 3e4, log=True, ghost=True),
+                Curve("predicted σ/a", told["rule"], "xt", gain, 0.005, 3e4, digits=3, log=True),
                 Curve("measured", told["gain"], "bits", gain, 0.005, 3e4, digits=3, line=1,
                       log=True),
             ],
             key="x_readings",
-            scale=4,
+            scale=3,  # seven in one row
             total=len(exhibits.SHOWN),
             captions=[
                 f"t = {t} · signal-to-noise ratio {snr:.2g}"
@@ -192,9 +194,11 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
             label="Five readings of one network, over the steps t",
         )  # fmt: skip
         st.caption(
+            "Score: −ε̂/σ, the direction in which xₜ becomes more likely. Mean μ: where the picture "
+            "one step back lies on average, before its fresh noise. "
             f"Network {network}, asked once per t about one picture under one noise, not told the "
             "digit. Noise, v and score are drawn from −3 (black) to 3 (white), the rest from −1 to "
-            "1. The mean is that of one step back."
+            "1."
         )
 
 
@@ -399,10 +403,10 @@ def page() -> None:
     told = facts()
     chapter.header("x₀ or ε?", defaults=DEFAULTS)
     chapter.prose(
-        "A network looks at xₜ = a x₀ + σ ε, a blend of picture and noise. It may be trained to "
-        "name the picture, the noise, or "
+        "A network looks at xₜ = a x₀ + σ ε: a is the picture’s share, σ the noise’s. It may be "
+        "trained to name the picture, the noise, or "
         + term("v", "a·ε − σ·x₀, the direction in which the blend turns as noise is added")
-        + ". One of them and xₜ give all the others: two equations, two unknowns."
+        + ". One of them and xₜ give all the others."
     )
     chapter.question(
         "At t = 990 a network names the noise with an error of 0.01. How far off is the picture "

@@ -91,10 +91,10 @@ def exhibit() -> None:
     more = st.expander("More: exact numbers, and a column as code")
     # The controls first, wherever they stand: a link sets them when they are drawn.
     draw = {"gaussian": gaussian, "discrete": discrete, "guidance": guidance}[view]
-    table, sentence = draw(top, more)
+    table, about = draw(top, more)
     with stage:
-        if sentence:
-            st.caption(f":material/build: {sentence}")
+        if about:
+            st.caption(about)
         translation(table, key=f"translation_{view}", concepts=CONCEPTS[view], label=LABELS[view])
     with more:
         column = st.selectbox(
@@ -105,7 +105,7 @@ def exhibit() -> None:
 
 
 def gaussian(top: DeltaGenerator, more: DeltaGenerator) -> tuple[Table, str]:
-    """The Gaussian table, and a sentence where the step had to be another one."""
+    """The Gaussian table, and what it is about."""
     options = {"bind": "query-params"}
     schedule = top.selectbox(
         "Noise schedule", list(SCHEDULES), key="cschedule", width=150, **options
@@ -115,8 +115,13 @@ def gaussian(top: DeltaGenerator, more: DeltaGenerator) -> tuple[Table, str]:
     x_t = boxes[0].number_input("xₜ, the noisy pixel", -5.0, 5.0, -0.4, 0.05, key="cxt", **options)
     eps = boxes[1].number_input("ε̂, predicted", -5.0, 5.0, 0.6, 0.05, key="ceps", **options)
     T = boxes[2].select_slider("Number of steps T", [10, 100, 1000], 1000, key="cT", **options)
-    sentence = f"t = {t} is beyond the last step: the table shows t = {T}." if t > T else ""
-    return gaussian_of(schedule, T, min(t, T), x_t, eps), sentence
+    about = (
+        f"One pixel, $x_t = {x_t:g}$, and the network's answer, $\\hat\\epsilon = {eps:g}$: both "
+        "can be changed under “More”. diffusers is shown with v-prediction."
+    )
+    if t > T:
+        about += f" :material/build: t = {t} is beyond the last step: the table shows t = {T}."
+    return gaussian_of(schedule, T, min(t, T), x_t, eps), about
 
 
 def discrete(top: DeltaGenerator, more: DeltaGenerator) -> tuple[Table, str]:
@@ -135,7 +140,8 @@ def guidance(top: DeltaGenerator, more: DeltaGenerator) -> tuple[Table, str]:
     boxes = more.columns(3)
     known = boxes[0].number_input("ε with class", -5.0, 5.0, 0.7, 0.05, key="cwith", **options)
     anyone = boxes[1].number_input("ε without", -5.0, 5.0, 0.2, 0.05, key="cwithout", **options)
-    return guidance_table(GuidanceState(w, known, anyone)), ""
+    about = f"One pixel: the network answers ε = {known:g} with the class, {anyone:g} without it."
+    return guidance_table(GuidanceState(w, known, anyone)), about.replace("-", "−")
 
 
 class Facts(NamedTuple):
@@ -244,7 +250,7 @@ def confusions(told: Facts) -> list[Confusion]:
             + term("variance preserving")
             + ".",
             {},
-            look="The row “How noisy it is”: EDM's σ and the standard deviation of score-SDE.",
+            look="The row “Noise level”: EDM's σ and the standard deviation of score-SDE.",
         ),
         Confusion(
             "Is α the product or a single step?",

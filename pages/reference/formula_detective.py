@@ -23,10 +23,12 @@ from pages.shared.player import follow, session_runs
 
 FIRST = next(iter(CASES))
 TARGET = "x₀ from ε"
-FORMULA = "(x_t - eps)/a"
+FORMULA = "x_t - sigma*eps"
+"""An example, wrong on purpose, and by no slip that a case is about."""
 DEFAULTS = page_defaults() | {"dtarget": TARGET, "dformula": FORMULA}
 COLORED = {"x_0": textcolor("x0", "x_0"), "eps": textcolor("eps", r"\epsilon")}
 _RECORD = "_detective_verdicts"
+_TOLD = "_detective_told"
 
 
 def record() -> dict[str, str]:
@@ -81,6 +83,8 @@ def score() -> str:
 @st.fragment
 def exhibit() -> None:
     """One case: formula, verdict, experiment, and after the verdict all the rest."""
+    if st.session_state.get(_TOLD) != list(record()):
+        st.rerun()  # the experiments below the exhibit say more of a case that was judged
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         name = st.selectbox(
             "Case", list(CASES), key="case", bind="query-params", width=260,
@@ -125,7 +129,7 @@ def ask(case: Case) -> None:
         )  # fmt: skip
     guess = guess or record().get(case.name)
     if guess is None:
-        st.caption("Move the controls: can the printed formula be right?")
+        prose(f"**What must hold.** {case.hint}")
         return
     prose(f"**{'Yes.' if guess == case.answer else 'Not quite.'}** {case.options[guess]}")
     if case.is_right:
@@ -251,16 +255,21 @@ def own_formula() -> None:
         return
     known = expressions.TARGETS[target]
     answer = expressions.compare(expression, target)
+    example = (typed, target) == (FORMULA, TARGET)
+    if example:
+        prose("**An example, wrong on purpose.** Type your own formula over it.")
     shown, verdict = st.columns([5, 6], gap="large")
     with shown:
         st.markdown(f"$$\n{known.latex} \\overset{{?}}{{=}} "
                     f"{expressions.to_latex(expression, COLORED)}\n$$")  # fmt: skip
         st.caption("This is how it was read.")
     with verdict:
-        say(answer, expression, target)
+        say(answer, expression, target, example=example)
 
 
-def say(answer: Verdict, expression: expressions.Expression, target: str) -> None:
+def say(
+    answer: Verdict, expression: expressions.Expression, target: str, *, example: bool
+) -> None:
     """The verdict on a reader's formula, with the worst counterexample."""
     known = expressions.TARGETS[target]
     truth = expressions.parse(known.formula)
@@ -277,14 +286,18 @@ def say(answer: Verdict, expression: expressions.Expression, target: str) -> Non
             f"On {answer.undefined:.0%} of the settings it has no finite value: it divides by 0 or "
             "takes the root or logarithm of a negative number."
         )
+    elif example:
+        st.info(f"The example and the truth are up to {answer.worst:.4g} apart.")
     else:
         st.warning(f"Wrong: the two are up to {answer.worst:.4g} apart.")
     used = [n for n in expressions.NAMES if n in expression.names | truth.names]
     cells = " | ".join(f"{answer.at[n]:.4g}" for n in used)
     heads = " | ".join(expressions.NAMES[n] for n in used)
+    whose = "the example" if example else "yours"
     yours = f"{answer.yours:.4g}" if np.isfinite(answer.yours) else "no number"
     prose(
-        f"The worst setting: yours says **{yours}**, the truth is **{answer.truth:.4g}**.\n\n"
+        f"The worst setting: {whose} says **{yours}**, the truth is "
+        f"**{answer.truth:.4g}**.\n\n"
         f"| {heads} |\n|{'---|' * len(used)}\n| {cells} |"
     )
     with st.expander("Show the right formula"):
@@ -347,13 +360,19 @@ def experiments() -> list[Experiment]:
         Experiment(
             "Posterior mean at t = 1, x₀ = 1",
             "as printed −1, rightly 1: an error of exactly 2, the largest that a pixel between −1 "
-            "and 1 can have.",
+            "and 1 can have."
+            if mean.name in record()
+            else "a place where the answer is known without a formula. Read the number, then "
+            "judge: this line tells the rest.",
             {"case": mean.name, knob_key(mean, "t"): 1, knob_key(mean, "x0"): 1.0},
         ),
         Experiment(
             "KL of two noises, a thousand steps",
-            f"once you have judged, the lines lie on each other: the error is a factor of "
-            f"{largest:.4f} at most. It takes few steps to see it.",
+            f"the lines lie on each other: the error is a factor of {largest:.4f} at most. It "
+            "takes few steps to see it."
+            if kl.name in record()
+            else "judge the case first, with twenty steps. Then this line tells what a thousand "
+            "show.",
             {"case": kl.name, knob_key(kl, "T"): "1000"},
         ),
         Experiment(
@@ -366,6 +385,7 @@ def experiments() -> list[Experiment]:
 
 def page() -> None:
     """Lay out the page."""
+    st.session_state[_TOLD] = list(record())
     chapter.header("Formula detective", defaults=DEFAULTS)
     chapter.prose(
         "Public notes print some of these formulas wrong. Say which, before any proof is shown."

@@ -14,8 +14,8 @@ from pages.shared.glossary import Entry, Symbol
 from pages.shared.palette import COLORS, textcolor
 
 CONCEPTS = {
-    "x0": "the clean picture",
-    "eps": "noise",
+    "x0": "the clean picture, and its prediction",
+    "eps": "noise, its prediction, the score",
     "q": "the true process",
     "p": "the model",
     "bits": "bits and losses",
@@ -29,6 +29,7 @@ STYLE = """<style>
 .symbols td:first-child { white-space: nowrap; font-size: 1.125rem; }
 .symbols td:nth-child(3), .symbols td:nth-child(4) { font-variant-numeric: tabular-nums; }
 .symbols small { opacity: .75; }
+.symbols th small { display: block; font-weight: 400; }
 .entries { columns: 2; column-gap: 3rem; max-width: none; }
 .entries > div { break-inside: avoid; margin-bottom: .9rem; }
 .entries p { margin: 0; max-width: none; }
@@ -39,8 +40,9 @@ STYLE = """<style>
   margin-right: .4rem; }
 @media (max-width: 640px) {
   .entries { columns: 1; }
-  .symbols table, .symbols tbody, .symbols tr, .symbols td { display: block; }
-  .symbols thead { display: none; }
+  .symbols table, .symbols thead, .symbols tbody, .symbols tr, .symbols td { display: block; }
+  .symbols th { display: none; }
+  .symbols th:nth-child(3) { display: block; border: 0; padding: 0; }
   .symbols td { border: 0; padding: 0; }
   .symbols td:empty { display: none; }
   .symbols tr { border-bottom: 1px solid var(--line); padding: .6rem 0; }
@@ -63,7 +65,8 @@ def links(pages: Sequence[str]) -> str:
 
 def symbol_table(symbols: Sequence[Symbol]) -> str:
     """Rows of a Markdown table: letter, meaning, shape, range, where to see it."""
-    lines = ["| Symbol | Meaning | Shape, in code | Range | Pages |", "|---|---|---|---|---|"]
+    shapes = "Shape, in code <small>B pictures, each of shape D; tables for steps 0 … T</small>"
+    lines = [f"| Symbol | Meaning | {shapes} | Range | Pages |", "|---|---|---|---|---|"]
     for symbol in symbols:
         tex = textcolor(symbol.concept, symbol.tex) if symbol.concept else symbol.tex
         tex = tex.replace("|", r"\vert ").replace(r"\\vert ", r"\Vert ")  # a bar ends the cell
@@ -100,7 +103,8 @@ def entry_html(entry: Entry, found: bool) -> str:
 @st.fragment
 def exhibit() -> None:
     """A search over both tables."""
-    wanted = st.text_input(
+    top = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    wanted = top.text_input(
         "Find a symbol or a term", key="find", bind="query-params", type="search",
         max_chars=glossary.MOST_CHARACTERS, placeholder="posterior, sigma, KL, alpha bar …",
         width=420, live=True,
@@ -115,6 +119,8 @@ def exhibit() -> None:
         return
     parts = [show_symbols, show_terms] if symbols and not names_a_term(wanted) else [
         show_terms, show_symbols]  # fmt: skip
+    if symbols and entries:
+        top.markdown(":gray[Go to] [Symbols](#symbols) | [Terms](#terms)", width="content")
     for part in parts:
         part(wanted, symbols, entries)
 
@@ -150,8 +156,8 @@ def page() -> None:
     chapter.header("Notation and glossary", defaults=DEFAULTS)
     st.html(STYLE)
     chapter.prose(
-        "One letter, one meaning, one colour: in formulas, in charts and beside controls. Arrays "
-        "have B pictures of shape D; steps run from 0, the clean picture, to T."
+        "One letter, one meaning, one colour: in formulas, in charts and beside controls. A hat "
+        "marks a prediction. Steps run from 0, the clean picture, to T."
     )
     chapter.question(
         "You read “σ = 3” in a paper. Can it be the σ of this app?",

@@ -96,6 +96,7 @@ class Case:
         knobs: at most three.
         experiment: the knobs' values by name -> what was found.
         functions: the printed and the right formula as code, in this order.
+        hint: what must hold, as a question: a limit, a sum, a sign. Doesn't name the answer.
         live: key in `diffusion_core.misprints.MEANS` to sample digits with; "" for none.
         about_live: what the two sheets of digits show.
         asked_in: a public thread about it.
@@ -113,6 +114,7 @@ class Case:
     knobs: tuple[Knob, ...]
     experiment: Callable[..., Evidence]
     functions: tuple[object, ...]
+    hint: str
     live: str = ""
     about_live: str = ""
     asked_in: str = ""

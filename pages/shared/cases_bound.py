@@ -266,6 +266,8 @@ CASES = (
         ),
         reconstruction,
         (bounds.bound_with_swapped_reconstruction, bounds.bound),
+        hint="The x₀ here are standard normal: at x₀ = 2, log p(x₀) is −2.92, and a lower bound "
+        "must not lie above that. Does it?",
     ),
     Case(
         "Likelihood",
@@ -293,6 +295,8 @@ CASES = (
         ),
         what_likelihood_is,
         (bounds.likelihood_as_posterior, bounds.likelihood),
+        hint="Maximum likelihood asks the data alone, so another prior must change nothing. Does "
+        "the curve stay?",
     ),
     Case(
         "Jensen's inequality",
@@ -319,6 +323,8 @@ CASES = (
         ),
         jensen,
         (bounds.jensen_gap,),
+        hint="X is 2 − d or 2 + d, each half the time. Work out both sides for one f after "
+        "another: the left must not be the smaller. Is it?",
     ),
     Case(
         "Marginal",
@@ -342,6 +348,7 @@ CASES = (
         ),
         without_integral,
         (bounds.marginal_without_integral, bounds.marginal),
+        hint="A density must have area 1. Has this one?",
     ),
     Case(
         "Signs in the bound",
@@ -370,6 +377,8 @@ CASES = (
         ),
         flipped_signs,
         (bounds.bound_with_flipped_entropies, bounds.bound_from_entropies),
+        hint="Here log p(x) is −1.52, and a lower bound must not lie above that for any q. Does "
+        "it?",
     ),
     Case(
         "Telescoping product",
@@ -398,6 +407,7 @@ CASES = (
         ),
         product,
         (bounds.telescope,),
+        hint="Write it out for T = 3: the two fractions must make the single one. Do they?",
     ),
     Case(
         "Consistency form",
@@ -429,5 +439,7 @@ CASES = (
         ),
         consistency,
         (chains.consistency_as_written, chains.consistency_log_ratios),
+        hint="In a path neighbours depend on each other, so each average must run over whole "
+        "paths. Does it?",
     ),
 )  # fmt: skip

@@ -224,6 +224,7 @@ CASES = (
         (Knob("t", "Step t", 3, 1, T, 1),),
         small_alphas,
         (misprints.signal_if_alpha_is_small, NoiseSchedule.beta),
+        hint="After one step nearly all of the picture must be left. Is it?",
     ),
     Case(
         "Two steps in one",
@@ -250,6 +251,7 @@ CASES = (
         ),
         two_steps,
         (misprints.two_steps_spread, GaussianDiffusion.q_step),
+        hint="Variances of independent noises add. Do the two on top add up to the one below?",
     ),
     Case(
         "Jump to step t",
@@ -270,6 +272,7 @@ CASES = (
         (Knob("t", "Step t", 30, 1, T, 1), Knob("v", "Variance of the data", 1.0, 0.0, 2.0, 0.1)),
         jump,
         (misprints.jump_without_sigma, GaussianDiffusion.q_sample),
+        hint="Data of variance 1 must keep variance 1 at every step. Do they?",
     ),
     Case(
         "Signal to noise",
@@ -293,6 +296,7 @@ CASES = (
         (Knob("t", "Step t", 100, 1, T, 1), Knob("x0", "Clean pixel x₀", 0.3, -1.0, 1.0, 0.05)),
         signal_to_noise,
         (misprints.snr_of_one_picture, NoiseSchedule.snr),
+        hint="What belongs to a step must be the same for every pixel. Is it?",
     ),
     Case(
         "Tweedie's formula",
@@ -317,6 +321,8 @@ CASES = (
         (Knob("t", "Step t", 300, 1, T, 1), Knob("xt", "Noisy pixel xₜ", 0.6, -3.0, 3.0, 0.1)),
         tweedie,
         (misprints.most_likely_x0, misprints.tweedie_x0),
+        hint="The data are −1 and +1, and the score knows: the estimate must stay between them. "
+        "Does it?",
     ),
     Case(
         "Score and noise",
@@ -341,5 +347,7 @@ CASES = (
         (Knob("t", "Step t", 300, 10, T, 1), Knob("eps", "Noise ε", -1.5, -3.0, 3.0, 0.1)),
         score,
         (misprints.score_from_own_noise, misprints.marginal_score),
+        hint="The data are −1 and +1, equally often. Half-way, at xₜ = 0, the density has no "
+        "slope: the score must be 0. Is it?",
     ),
 )  # fmt: skip

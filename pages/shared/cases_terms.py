@@ -186,6 +186,7 @@ CASES = (
         (STEP, CLEAN, NOISY),
         posterior_mean,
         (misprints.posterior_mean_with_minus, GaussianDiffusion.q_posterior),
+        hint="At t = 1 the step back must land on the clean pixel x₀, which was given. Does it?",
         live="minus",
         about_live="Same network, same starting noise, same fresh noise; the only difference is "
         "the sign before x̂₀.",
@@ -216,6 +217,8 @@ CASES = (
         (LATER_STEP, ERROR),
         kl_of_pictures,
         (misprints.kl_from_x0_with_one_minus, misprints.kl_from_x0),
+        hint="At t = 2 hardly any noise is left, so an error of 0.5 must cost far more than a "
+        "nat there. Does it?",
     ),
     Case(
         "KL of two noises",
@@ -246,6 +249,8 @@ CASES = (
         ),
         kl_of_noises,
         (misprints.kl_from_eps_with_alpha_squared, misprints.kl_from_eps),
+        hint="It must be the distance between the two means that ε and ε̂ lead to, times itself, "
+        "over 2β̃ₜ. Is it?",
         live="alpha",
         about_live="Sampled with the mean that the printed term belongs to: ε̂ divided by α instead "
         "of √α. Each step takes away too much noise, and the next ones answer that with more.",
@@ -273,6 +278,7 @@ CASES = (
         (STEP, CLEAN, NOISE),
         mean_through_noise,
         (misprints.mean_from_eps, GaussianDiffusion.q_posterior),
+        hint="At t = 1 the step back must land on the clean pixel x₀, whatever ε was. Does it?",
         asked_in="guided-diffusion #146: why the mean looks different in the code",
     ),
     Case(
@@ -299,5 +305,7 @@ CASES = (
         (LATER_STEP, ERROR),
         kl_from_snrs,
         (misprints.kl_from_snr, misprints.kl_from_x0),
+        hint="A perfect x̂₀ must cost nothing, and no error less than nothing. Does that hold at "
+        "every t?",
     ),
 )  # fmt: skip

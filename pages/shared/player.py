@@ -190,6 +190,7 @@ def player(
     notes: Sequence[str] = (),
     ticks: Sequence[tuple[int, str]] = (),
     beside: bool = False,
+    charts_last: bool = False,
 ) -> PlayerEvent:
     """Show frames with one timeline control.
 
@@ -220,6 +221,8 @@ def player(
         notes: One per frame sent, a sentence under the caption, "" for nothing; or none at all.
         ticks: Frames marked on the time axis, and what is written there, e.g. (50, "500").
         beside: Whether the rows stand beside each other where the player is 900 px wide or more.
+        charts_last: Whether the curves follow the controls, so that pictures and timeline share a
+            screen.
 
     Returns:
         The frame it rests on, and the request that this script run answers.
@@ -248,6 +251,7 @@ def player(
         "notes": list(notes),
         "ticks": [[index, text] for index, text in ticks],
         "beside": beside,
+        "charts_last": charts_last,
         "colors": COLORS,
     }
     if run is None:

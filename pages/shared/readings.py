@@ -78,7 +78,7 @@ def read(denoiser: NetworkDenoiser, told: Answers) -> dict[str, np.ndarray]:
     errors = {f"wrong_{name}": rms(error).numpy() for name, error in wrong.items()}
     noise = bench.NOISE_RANGE
     frames = {
-        "x_t": told.x_t, "x0": said.x0, "mean": said.mean,
+        "true": told.x0, "x_t": told.x_t, "x0": said.x0, "mean": said.mean,
         "eps": said.eps / noise, "v": said.v / noise, "score": said.score / noise,
     }  # fmt: skip
     return {

@@ -60,6 +60,26 @@ def test_every_view_offers_each_column_as_code() -> None:
             assert len(names["results"]) == len(sent(at)["rows"])
 
 
+def test_the_numbers_come_from_a_sentence_above_the_table() -> None:
+    at = open_page("conventions", cxt="1.5", ceps="-2")
+    (about,) = (c.value for c in at.caption if "v-prediction" in c.value)
+    assert "x_t = 1.5$" in about
+    assert r"\hat\epsilon = -2$" in about
+    at.session_state["cview"] = "guidance"
+    at.run()
+    assert any("ε = 0.7 with the class, 0.2 without" in c.value for c in at.caption)
+
+
+def test_each_noise_level_says_which_way_it_grows() -> None:
+    early, late = (
+        gaussian_table(GaussianState("linear", 1000, t, -0.4, 0.6)) for t in (100, 200)
+    )
+    row = early.rows.index("Noise level")
+    for key, column in early.columns.items():
+        grows = late.columns[key].cells[row].value > column.cells[row].value
+        assert column.cells[row].symbol.endswith("↑\u00a0noisier" if grows else "↑\u00a0cleaner")
+
+
 @pytest.mark.parametrize("T", [10, 100])
 def test_a_step_beyond_the_last_is_repaired_with_a_sentence(T: int) -> None:
     at = open_page("conventions", ct="700", cT=str(T))

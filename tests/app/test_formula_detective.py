@@ -103,6 +103,73 @@ def test_each_case_has_controls_that_its_experiment_takes_and_code_with_a_formul
             assert told.source, told.name
 
 
+def words_of(answer: str) -> set[str]:
+    """Of a verdict: its plain words, and what it names in symbols."""
+    symbols = re.sub(r"^the |[a-z]{2,}|[“”]", " ", answer.casefold()).strip()
+    names = {symbols} if len(symbols) > 2 else set()
+    return names | set(re.findall(r"[a-z]{4,}", answer.casefold()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_case_says_what_must_hold_and_not_what_is_wrong(name: str) -> None:
+    case = CASES[name]
+    hint = case.hint.casefold()
+    assert 30 < len(hint) < 160
+    assert hint.endswith("?")
+    assert not any(re.search(rf"(?<!\w){re.escape(w)}", hint) for w in words_of(case.answer))
+    assert not re.search(r"\b(right|wrong|true|false|missing|misprint)", hint)
+
+
+def at_step(name: str, pick: str, **setting: float) -> float:
+    """One line of a case's chart where the hint looks."""
+    found = CASES[name].experiment(**(CASES[name].defaults | setting))
+    return found.value[0 if pick == "printed" else 1]
+
+
+def curve_of(name: str, pick: str, **setting: float) -> np.ndarray:
+    return getattr(CASES[name].experiment(**(CASES[name].defaults | setting)), pick)
+
+
+CRITERIA = {
+    "Posterior mean": lambda p: abs(at_step("Posterior mean", p, t=1, x0=0.7) - 0.7) < 1e-9,
+    "Mean through the noise": lambda p: (
+        abs(at_step("Mean through the noise", p, t=1, x0=0.7, eps=-1.3) - 0.7) < 1e-9
+    ),
+    "KL of two pictures": lambda p: at_step("KL of two pictures", p, t=2, err=0.5) > 100,
+    "KL from two SNRs": lambda p: curve_of("KL from two SNRs", p).min() >= 0,
+    "The small number": lambda p: at_step("The small number", p, t=1) > 0.99,
+    "Jump to step t": lambda p: np.allclose(curve_of("Jump to step t", p, v=1.0), 1),
+    "Signal to noise": lambda p: np.isclose(
+        *(at_step("Signal to noise", p, x0=x) for x in (0.3, 0.9))
+    ),
+    "Tweedie's formula": lambda p: abs(curve_of("Tweedie's formula", p)).max() <= 1,
+    "Score and noise": lambda p: abs(np.interp(
+        0, np.linspace(-3, 3, 121), curve_of("Score and noise", p))) < 1e-9,
+    "Reconstruction term": lambda p: at_step("Reconstruction term", p, x0=2.0) <= -2.918,
+    "Likelihood": lambda p: np.allclose(
+        *(curve_of("Likelihood", p, a=a) for a in (1, 9))
+    ),
+    "Jensen's inequality": lambda p: (
+        curve_of("Jensen's inequality", "right", f="x²").min() >= 0 if p == "printed" else True
+    ),
+    "Marginal": lambda p: abs(at_step("Marginal", p) - 1) < 1e-3,
+    "Signs in the bound": lambda p: curve_of("Signs in the bound", p).max() <= -1.515,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(CRITERIA))
+def test_what_must_hold_tells_a_misprint_from_the_right_formula(name: str) -> None:
+    assert CRITERIA[name]("right")
+    assert CRITERIA[name]("printed") == CASES[name].is_right
+
+
+def test_the_numbers_in_the_hints() -> None:
+    log_p = -0.5 * np.log(2 * np.pi) - 0.5 * 2**2
+    assert f"{log_p:.2f}".replace("-", "−") in CASES["Reconstruction term"].hint
+    both = CASES["Signs in the bound"].experiment(m=1.0, s=1.0).value
+    assert f"{sum(both) / 2:.2f}".replace("-", "−") in CASES["Signs in the bound"].hint
+
+
 def test_a_case_is_checked_when_it_is_made() -> None:
     case = CASES["Marginal"]
     kept = {f: getattr(case, f) for f in case.__dataclass_fields__ if f != "defaults"}
@@ -135,6 +202,12 @@ def test_nothing_is_given_away_before_the_verdict() -> None:
     assert not at.code
     assert not any(item.value == "The evidence" for item in at.subheader)
     assert "As printed, mean of xₜ₋₁: **0.5349**" in before
+    assert case.hint in before
+    assert "error of exactly 2" not in before
+    verdict(at, NAMES[0], RIGHT)
+    assert case.hint not in texts(at)
+    assert "error of exactly 2" in texts(at)
+    assert "1.0204" not in texts(at)  # of a case that is still open
 
 
 def test_every_case_to_its_verdict() -> None:
@@ -280,6 +353,16 @@ def test_a_readers_formula() -> None:
         assert says in answer.replace("\\", ""), typed
 
 
+def test_the_first_formula_is_an_example_and_no_fault_of_the_reader() -> None:
+    at = open_page(PAGE)
+    assert not at.warning
+    assert "**An example, wrong on purpose.**" in texts(at)
+    assert "apart" in at.info[0].value
+    at.text_input(key="dformula").set_value("x_t").run()
+    assert "An example" not in texts(at)
+    assert "Wrong" in at.warning[0].value
+
+
 def test_a_formula_in_the_link_is_judged_as_typed() -> None:
     at = open_page(PAGE, dformula="a²/σ²", dtarget="SNR(t)")
     assert not at.toast
@@ -288,11 +371,12 @@ def test_a_formula_in_the_link_is_judged_as_typed() -> None:
 
 def test_the_counterexample_shows_inputs_yours_and_the_truth() -> None:
     at = open_page(PAGE)
-    found = re.search(r"yours says \*\*(-?[\d.]+)\*\*, the truth is \*\*(-?[\d.]+)\*\*", texts(at))
+    number = r"\*\*(-?[\d.]+)\*\*"
+    found = re.search(rf"example says {number}, the truth is {number}", texts(at))
     assert found
     row = texts(at)[found.end() :].split("\n")[4].strip("| ")
     a, sigma, x_t, eps = (float(cell) for cell in row.split(" | "))
-    assert (x_t - eps) / a == pytest.approx(float(found[1]), abs=2e-3)
+    assert x_t - sigma * eps == pytest.approx(float(found[1]), abs=2e-3)
     assert (x_t - sigma * eps) / a == pytest.approx(float(found[2]), abs=2e-3)
 
 
@@ -305,4 +389,8 @@ def test_every_why_and_try_shows_its_setting() -> None:
         assert not at.exception, key
         assert at.session_state["_look_at"], key
     assert "it is the truth times 2" in at.warning[0].value
+    assert "1.0204" not in texts(at)
+    at.session_state["case"] = "KL of two noises"
+    at.session_state["_detective_verdicts"] = {"KL of two noises": RIGHT}
+    at.run()
     assert "1.0204 at most" in texts(at)

@@ -12,8 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 import diffusion_core
 from pages.shared import chapter, glossary
+from pages.shared.cases_common import EPS_HAT, X0_HAT
 from pages.shared.glossary import SYMBOLS, TERMS, Entry, Use
-from pages.shared.palette import COLORS
+from pages.shared.palette import COLORS, textcolor
 from tests.app.test_pages import ROOT, open_page
 
 USES = glossary.uses()
@@ -123,6 +124,32 @@ def test_a_symbol_is_complete(symbol: glossary.Symbol) -> None:
     assert symbol.meaning.endswith(".")
     assert symbol.range
     assert symbol.concept is None or symbol.concept in COLORS
+
+
+def test_a_letter_has_the_colour_that_the_pages_give_it() -> None:
+    concepts = {symbol.plain: symbol.concept for symbol in SYMBOLS}
+    assert concepts["x0"] == concepts["x0 hat"] == "x0"
+    assert concepts["epsilon"] == concepts["eps hat"] == concepts["score"] == "eps"
+    assert X0_HAT == textcolor(concepts["x0 hat"], r"\hat x_0")  # of the formula detective
+    assert EPS_HAT == textcolor(concepts["eps hat"], r"\hat\epsilon")
+
+
+def test_s_is_a_step_and_no_guidance_scale() -> None:
+    told = [f"{symbol.name} {symbol.meaning}" for symbol in SYMBOLS if symbol.plain == "w"]
+    told.append(glossary.gist_of("guidance scale"))
+    for text in told:
+        assert "scale" in text
+        assert not re.search(r"\bs\b", text)
+
+
+def test_array_shapes_are_explained_in_their_column_and_both_tables_can_be_jumped_to() -> None:
+    at = open_page("notation")
+    first = at.markdown[0].value
+    assert "pictures of shape" not in first
+    assert any("B pictures, each of shape D" in m.value for m in at.markdown)
+    jump = next(m.value for m in at.markdown if "(#symbols)" in m.value)
+    assert "(#terms)" in jump
+    assert not any("(#terms)" in m.value for m in open_page("notation", find="xyzzy").markdown)
 
 
 def test_the_names_in_code_are_in_the_code() -> None:

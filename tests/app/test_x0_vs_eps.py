@@ -118,7 +118,7 @@ def test_settings(view: str, settings: dict[str, object]) -> None:
 def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> None:
     at = open_page("x0_vs_eps", **query)
     assert not at.exception
-    assert len(sent(at)["panels"]) == 6
+    assert len(sent(at)["panels"]) == 7
     assert len(at.toast) == 1
     assert not at.run().toast
 

@@ -47,6 +47,15 @@ def test_one_key_turns_presentation_on_and_off(page: Page, url: str, assert_clea
     expect(sidebar(page)).to_be_visible()
 
 
+def test_a_link_opens_in_presentation_mode(page: Page, url: str) -> None:
+    opened(page, f"{url}/posterior?pt=77&present=1")
+    drawn(page)
+    expect(sidebar(page)).to_be_hidden()
+    page.get_by_role("button", name="Leave presentation").click()
+    expect(sidebar(page)).to_be_visible()
+    expect(page).to_have_url(re.compile(r"posterior\?pt=77$"))
+
+
 def test_a_p_that_is_typed_is_a_letter(page: Page, url: str) -> None:
     opened(page, f"{url}/posterior")
     drawn(page)
@@ -58,40 +67,6 @@ def test_a_p_that_is_typed_is_a_letter(page: Page, url: str) -> None:
     # A slider takes no letters: the key works there.
     page.get_by_role("slider").first.press("p")
     expect(page).to_have_url(re.compile("present=1"))
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p or "start")
-def test_every_page_can_be_projected(
-    new_page: NewPage, url: str, assert_clean: Check, shot: Shot, path: str, scheme: str
-) -> None:
-    """By link: large type, no sidebar, no sideways scroll, text at a contrast of 15:1."""
-    page = new_page(viewport={"width": 1280, "height": 720}, color_scheme=scheme)
-    opened(page, f"{url}/{path}?present=1")
-    drawn(page)
-    expect(sidebar(page)).to_be_hidden()
-    expect(page.get_by_role("button", name="Leave presentation")).to_be_visible()
-    ink, paper = page.evaluate(
-        """() => [document.querySelector('h1'), document.querySelector('.stApp')].map(
-          (e, i) => getComputedStyle(e)[i ? "backgroundColor" : "color"])"""
-    )
-    black, white = "rgb(0, 0, 0)", "rgb(255, 255, 255)"
-    assert (ink, paper) == ((black, white) if scheme == "light" else (white, black))
-    assert_clean(page)
-    shot(page, f"present-{path or 'start'}-{scheme}")
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p or "start")
-def test_every_page_has_its_tools(page: Page, url: str, path: str) -> None:
-    opened(page, f"{url}/{path}")
-    drawn(page)
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy link").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == page.url
-    expect(page.get_by_role("button", name="Lesson")).to_be_visible()
-    if path not in ("", "model_cards"):  # these have no controls
-        expect(page.get_by_role("button", name="Reset")).to_be_visible()
 
 
 # A lesson as a link.
@@ -204,21 +179,61 @@ _ON_PAPER = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p or "start")
-def test_a_page_on_paper(new_page: NewPage, url: str, shot: Shot, path: str, scheme: str) -> None:
-    page = new_page(color_scheme=scheme, reduced_motion="reduce")
-    opened(page, f"{url}/{path}")
-    drawn(page)
-    page.emulate_media(media="print")
-    page.wait_for_timeout(300)  # colours fade
-    faults = page.evaluate(_ON_PAPER)
-    assert not faults, "\n".join(faults)
-
-
 def test_all_of_a_page_is_printed(page: Page, url: str) -> None:
     """The window shows a fourth of this page, paper all of it, on several sheets."""
     opened(page, f"{url}/posterior")
     drawn(page)
     sheets = len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
     assert 3 <= sheets <= 12
+
+
+# Every page, in one visit.
+
+
+def check_tools(page: Page, path: str) -> None:
+    """The link can be copied, the controls reset."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    expect(page.get_by_role("button", name="Lesson", exact=True)).to_be_visible()
+    if path not in ("", "model_cards"):  # these have no controls
+        expect(page.get_by_role("button", name="Reset", exact=True)).to_be_visible()
+
+
+def check_paper(page: Page) -> None:
+    """A clean sheet: see _ON_PAPER."""
+    page.emulate_media(media="print")
+    page.wait_for_timeout(400)  # colours fade
+    faults = page.evaluate(_ON_PAPER)
+    page.emulate_media(media="screen")
+    assert not faults, "\n".join(faults)
+
+
+def check_projected(page: Page, scheme: str) -> None:
+    """Large type, no sidebar, black on white or white on black."""
+    page.get_by_role("heading", level=1).press("p")
+    expect(sidebar(page)).to_be_hidden()
+    drawn(page)
+    ink, paper = page.evaluate(
+        """() => [["h1", "color"], [".stApp", "backgroundColor"]].map(
+          ([what, which]) => getComputedStyle(document.querySelector(what))[which])"""
+    )
+    black, white = "rgb(0, 0, 0)", "rgb(255, 255, 255)"
+    assert (ink, paper) == ((black, white) if scheme == "light" else (white, black))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p or "start")
+def test_every_page_is_fit_for_a_class(
+    new_page: NewPage, url: str, assert_clean: Check, shot: Shot, path: str, scheme: str
+) -> None:
+    viewport = {"width": 1280, "height": 720}
+    page = new_page(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
+    opened(page, f"{url}/{path}")
+    drawn(page)
+    check_tools(page, path)
+    check_paper(page)
+    check_projected(page, scheme)
+    assert_clean(page)
+    shot(page, f"present-{path or 'start'}-{scheme}")

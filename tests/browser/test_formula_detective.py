@@ -61,6 +61,7 @@ def test_a_verdict_runs_the_network_with_both_formulas(
     judge(page, "Posterior mean")
     expect(page.get_by_text("Judged 1 of 18")).to_be_visible()
     expect(page.get_by_text("It should read")).to_be_visible()
+    expect(page.get_by_text("an error of exactly 2")).to_be_visible()
     expect(player(page)).to_have_attribute("data-have", "21", timeout=60_000)
     expect(player(page).locator("canvas").first).to_be_visible()
     assert_clean(page)
@@ -83,7 +84,7 @@ def test_another_case_by_link_has_its_own_controls(
 
 def test_a_formula_that_is_typed_is_answered(page: Page, url: str, assert_clean: Check) -> None:
     opened(page, url)
-    expect(page.get_by_text("Wrong: the two are up to")).to_be_visible()
+    expect(page.get_by_text("An example, wrong on purpose")).to_be_visible()
     field = page.get_by_role("textbox", name="Formula")
     field.fill("(xₜ − σ·ε)/a")
     field.press("Enter")

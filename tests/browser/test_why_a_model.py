@@ -102,7 +102,7 @@ def test_longer_steps_stop_being_gaussian_under_the_finger(page: Page, url: str)
     """T from 1000 to 2 by the keyboard: the number rises at every stop, humps appear."""
     opened(page, f"{url}?wT=1000")
     assert humps(curve(page)) == 1
-    handle(page, "steps in all").focus()
+    handle(page, "jumps from noise").focus()
     gaps = [float(drawn(page)["j"])]
     for _ in range(10):
         before = drawn(page)["steps"]
@@ -115,7 +115,7 @@ def test_longer_steps_stop_being_gaussian_under_the_finger(page: Page, url: str)
     assert humps(curve(page)) == 3
     expect(axis(page)).to_have_attribute("data-answered", "true")
     expect(page).to_have_url(re.compile("wT=2(&|$)"))
-    expect(handle(page, "steps in all")).to_be_focused()  # the answer left the keyboard there
+    expect(handle(page, "jumps from noise")).to_be_focused()  # the answer left the keyboard there
 
 
 @pytest.mark.parametrize(

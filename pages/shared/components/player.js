@@ -728,6 +728,7 @@ class Player {
     const columns = this.batch.beside && width >= BESIDE ? this.rows.length : 1;
     const room = Math.floor((width - (columns - 1) * GAP_ROWS) / columns);
     this.el.stage.classList.toggle("beside", columns > 1);
+    this.root.classList.toggle("charts-last", Boolean(this.batch.charts_last));
     this.rows.forEach((row) => {
       row.block.style.maxWidth = columns > 1 ? `${room}px` : "";
       this.fitRow(row, room, narrow, columns > 1 ? 1 : this.rows.length);

@@ -106,7 +106,7 @@ class Axis {
     this.lanes = { points: find(".lane.points"), x_t: find(".lane.xt"), t: find(".lane.t"), T: find(".lane.steps") };
     this.handles = { x_t: find(".handle.xt"), t: find(".handle.t"), T: find(".handle.steps") };
     this.dots = [];
-    this.el = { verdict: find(".verdict"), gap: find(".gap b"), said: find(".said"), between: find(".between"), stops: find(".stops"), add: find(".add"), drop: find(".drop") };
+    this.el = { verdict: find(".verdict"), odds: find(".odds"), ends: this.root.querySelectorAll(".lane.steps .end"), gap: find(".gap b"), said: find(".said"), between: find(".between"), stops: find(".stops"), add: find(".add"), drop: find(".drop") };
     this.at = null;
     this.sent = 0;
     this.life = 0;
@@ -127,6 +127,7 @@ class Axis {
     Object.entries(header.colors).forEach(([name, hex]) => this.root.style.setProperty(`--c-${name}`, hex));
     this.root.setAttribute("aria-label", header.label);
     if (this.el.stops.children.length !== header.steps.length) {
+      [header.steps[0], header.steps[header.steps.length - 1]].forEach((T, i) => (this.el.ends[i].textContent = T));
       this.el.stops.replaceChildren(...header.steps.map((_, i) => {
         const mark = document.createElement("i");
         mark.style.left = `${(100 * i) / (header.steps.length - 1)}%`;
@@ -492,7 +493,7 @@ class Axis {
       handle.setAttribute("aria-valuetext", text);
       const tag = handle.lastElementChild;
       tag.innerHTML = label; // of our own making: numbers only
-      tag.classList.toggle("left", share > 0.8);
+      tag.classList.toggle("left", share > (key === "T" ? 0.5 : 0.8));
     };
     const { limit, steps } = this.data;
     this.dots.forEach((dot, i) => {
@@ -504,7 +505,7 @@ class Axis {
     });
     set(this.handles.x_t, "x_t", fixed(at.x_t, 2), `<i>x<sub>t</sub></i> = ${fixed(at.x_t, 2)}`, -limit, limit, at.x_t);
     set(this.handles.t, "t", `${at.t}, back to ${p.s}`, `<i>t</i> = ${at.t}, back to <i>s</i> = ${p.s}`, 1, this.whole, at.t);
-    set(this.handles.T, "T", `${at.T} steps`, `<i>T</i> = ${at.T.toLocaleString("en")}`, 0, steps.length - 1, steps.indexOf(at.T));
+    set(this.handles.T, "T", `${at.T} jumps`, `<i>T</i> = ${at.T.toLocaleString("en")} <span class="whole">jumps from noise to picture</span>`, 0, steps.length - 1, steps.indexOf(at.T));
     this.el.between.style.left = `${(100 * p.s) / this.whole}%`;
     this.el.between.style.width = `${(100 * (at.t - p.s)) / this.whole}%`;
     this.el.add.setAttribute("aria-disabled", at.points.length >= this.data.most);
@@ -533,19 +534,22 @@ class Axis {
     cells(this.rows.matched, [...both("true"), nats(real(told.true.nats))]);
     cells(this.rows.model, [...both("model"), nats(real(told.model.nats))]);
     cells(this.rows.known, [...both("known"), nats(real(told.known.nats))]);
-    const text = verdict(real(told.true.nats), at);
+    const [text, odds] = verdict(real(told.true.nats), at);
     if (this.el.verdict.textContent !== text) this.el.verdict.textContent = text;
+    this.el.odds.hidden = !odds;
+    this.el.odds.lastElementChild.textContent = odds;
     this.el.gap.textContent = nats(real(told.true.nats));
   }
 }
 
+// What stands under the number, and the longer word that unfolds.
 // Wald's count, as draws_to_tell in true_reverse.py: each draw adds j nats to the odds, on average.
 function verdict(j, at) {
-  if (at.points.length === 1) return "With a single data point the true step is exactly Gaussian.";
-  if (j === Infinity) return "The step ends at x₀ itself, which is one of the data points: spikes, as far from a Gaussian as can be.";
-  if (j < NOTHING) return "Nobody could tell the true step from a Gaussian.";
+  if (at.points.length === 1) return ["With a single data point the true step is exactly Gaussian.", ""];
+  if (j === Infinity) return ["The step ends at x₀ itself, which is one of the data points: spikes, as far from a Gaussian as can be.", ""];
+  if (j < NOTHING) return ["0 is exactly Gaussian. Nobody could tell this step from one.", ""];
   const draws = Math.max(1, Math.log(20) / j);
-  return `To be 20 to 1 sure that the true step is no Gaussian takes about ${many(draws)} ${draws > 1 ? "draws" : "draw"} from it.`;
+  return ["0 is exactly Gaussian.", `To be 20 to 1 sure that the true step is no Gaussian takes about ${many(draws)} ${draws > 1 ? "draws" : "draw"} from it.`];
 }
 
 export default function ({ data, parentElement, setStateValue }) {
