@@ -380,7 +380,7 @@ def confusions(told: Facts) -> list[Confusion]:
             + term("memorising", "giving back the data instead of new things like them")
             + ".",
             {"wview": "digits", "wknown": "new", "wT": 50},
-            "Stop near t = 200: the exact guess has become a digit of the data. The digit hidden "
+            "Stop near t = 170: the exact guess has become a digit of the data. The digit hidden "
             "in xₜ is another one.",
         ),
         Confusion(

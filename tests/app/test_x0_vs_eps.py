@@ -285,7 +285,7 @@ def test_what_the_text_says_about_clipping_holds_for_the_shipped_network() -> No
     final = raw[-1].x0
     assert np.isin(final, (0, 255)).mean() > 0.95  # "the sheet ends black and white"
     told = exhibits.lens(shipped, exhibits.ask(shipped, picture(), 0), "one")
-    assert told["moved_most"][-1] > 1  # "near t = 1000 they move far"
+    assert told["moved_most"][-1] > 0.5  # "near t = 1000 they move far": a quarter of the range
     assert np.nanmax(told["gap32"]) < 1e-3
 
 
