@@ -20,7 +20,6 @@ How `bind="query-params"` behaves (Streamlit 1.67, tried in Chromium):
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import streamlit as st
@@ -31,7 +30,6 @@ _LINK = "_link_opened"
 _LOOK = "_look_at"
 _OWN = {"present", "lesson", "stop"}  # parameters that are no control's
 _MOST_SENTENCES = 5
-_ENDLESS = re.compile(r"\s*[+-]?(\d{16}|inf|.*e\+?\d{3})", re.IGNORECASE)
 
 
 def remember_defaults(defaults: Mapping[str, object]) -> None:
@@ -52,11 +50,19 @@ def remember_link() -> None:
         st.session_state[_LINK] = asked = st.query_params.to_dict()
         # A number input fails on a number that is no finite float. Controls read the address as it
         # was when the run began, so another run is needed.
-        endless = [key for key, value in asked.items() if _ENDLESS.match(value)]
+        endless = [key for key, value in asked.items() if _is_endless(value)]
         for key in endless:
             del st.query_params[key]
         if endless:
             st.rerun()
+
+
+def _is_endless(value: str) -> bool:
+    """Whether it is written as a number, but as none that a control could hold."""
+    try:
+        return not abs(float(value)) < 1e15
+    except ValueError:
+        return False
 
 
 def unheeded_link() -> list[str]:
