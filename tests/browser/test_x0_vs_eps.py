@@ -41,7 +41,7 @@ def test_it_is_alive_before_any_click_and_scrubs_without_the_server(
     player = page.locator(".player")
     expect(player.get_by_text("t = 600 · signal-to-noise ratio 0.52")).to_be_visible()
     canvases = player.locator("canvas")
-    expect(canvases).to_have_count(6)
+    expect(canvases).to_have_count(7)
     lowest = canvases.last.bounding_box()
     assert lowest
     assert lowest["y"] + lowest["height"] < 720  # the exhibit is on the first screen
