@@ -158,26 +158,6 @@ _IDDPM = replace(
 """Learns its variance, too, with the hybrid loss; the mean goes on from digits-v."""
 
 
-def _pixels(name: str, kernel: str, K: int, betas: str, mask: bool, T: int = 1000) -> Recipe:
-    """Recipes on pixels as categories, which differ in the kernel alone."""
-    states = K + mask
-    return Recipe(
-        name=name,
-        task="denoise_categories",
-        network="categorical_unet",
-        network_args={"K": states, "mask": mask, "keep": mask},
-        T=T,
-        kernel=kernel,
-        kernel_args={"K": states, "betas": betas},
-        label_dropout=0.1,
-        steps=4000,
-        batch=64,
-        learning_rate=1e-3,
-        warmup=300,
-        seed=5,
-    )
-
-
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -188,8 +168,19 @@ RECIPES: dict[str, Recipe] = {
         _digits("v"),
         _IDDPM,
         # Unconditional, so that its bound stands beside those of other models of plain MNIST.
-        replace(
-            _pixels("binary-absorbing", "absorbing", 2, "1/(T-t+1)", mask=True), label_dropout=1.0
+        Recipe(
+            name="binary-absorbing",
+            task="denoise_categories",
+            network="categorical_unet",
+            network_args={"K": 3, "mask": True, "keep": True},
+            T=1000,
+            kernel="absorbing",
+            kernel_args={"K": 3, "betas": "1/(T-t+1)"},
+            label_dropout=1.0,
+            steps=4000,
+            batch=64,
+            warmup=300,
+            seed=5,
         ),
         Recipe(
             name="classifier",
