@@ -60,7 +60,7 @@ def remember_link() -> None:
 def _is_endless(value: str) -> bool:
     """Whether it is written as a number, but as none that a control could hold."""
     try:
-        return not abs(float(value)) < 1e15
+        return abs(float(value)) >= 1e15  # "nan" a control refuses itself
     except ValueError:
         return False
 
