@@ -158,6 +158,33 @@ _IDDPM = replace(
 """Learns its variance, too, with the hybrid loss; the mean goes on from digits-v."""
 
 
+GRAY_LEVELS = 8
+
+
+def _gray(kernel: str, **arguments: Any) -> Recipe:
+    """Recipes that differ in the kernel alone, each with the betas that D3PM chose for it.
+
+    The absorbing state is a gray level, as D3PM has it for images, so that the network is the same.
+    """
+    return Recipe(
+        name=f"gray-{kernel}",
+        task="denoise_categories",
+        network="categorical_unet",
+        network_args={"K": GRAY_LEVELS},
+        T=1000,
+        kernel=kernel,
+        kernel_args={"K": GRAY_LEVELS, **arguments},
+        start_from=_BASE.name,
+        label_dropout=0.1,
+        steps=2000,
+        batch=64,
+        learning_rate=8e-4,
+        warmup=200,
+        ema_decay=0.998,
+        seed=6,
+    )
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -176,12 +203,17 @@ RECIPES: dict[str, Recipe] = {
             T=1000,
             kernel="absorbing",
             kernel_args={"K": 3, "betas": "1/(T-t+1)"},
+            start_from=_BASE.name,
             label_dropout=1.0,
-            steps=4000,
+            steps=7000,
             batch=64,
+            learning_rate=8e-4,
             warmup=300,
             seed=5,
         ),
+        _gray("uniform", betas="cosine"),
+        _gray("absorbing", betas="1/(T-t+1)", state=GRAY_LEVELS // 2),
+        _gray("gaussian", betas="2 x linear"),
         Recipe(
             name="classifier",
             task="classify",

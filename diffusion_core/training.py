@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import operator
 import os
 import sys
 import time
@@ -346,14 +347,23 @@ class TrainingState:
 
 
 def begin_with(module: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy weights into a network of the same shape, or of one with more outputs.
+    """Copy weights into a network that has them all, perhaps inside a `body` and with more channels.
 
-    Rows that the weights do not have stay as they are: a network that learns its variance, too,
-    begins with the picture of one that did not.
+    Outputs that the weights do not have stay as they are: a network that learns its variance, too,
+    begins with the picture of one that did not. Inputs that they do not have begin unheard.
+
+    Raises:
+        ValueError: when a weight has no place in the network.
     """
+    own = module.state_dict()
     with torch.no_grad():
-        for key, value in module.state_dict().items():
-            value[: len(weights[key])].copy_(weights[key])
+        for key, weight in weights.items():
+            value = own.get(key, own.get(f"body.{key}"))
+            if value is None or any(map(operator.lt, value.shape, weight.shape)):
+                raise ValueError(f"the network has no place for {key!r} of {tuple(weight.shape)}")
+            if weight.ndim > 1:
+                value[: len(weight), weight.shape[1] :] = 0
+            value[tuple(map(slice, weight.shape))] = weight
 
 
 def averaged_weights(run: Path) -> dict[str, Tensor]:
