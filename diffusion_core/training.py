@@ -165,6 +165,25 @@ def denoising_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
     return hybrid_loss(recipe.diffusion, x0, x_t, t, prediction, error).mean()
 
 
+def variational_inputs(recipe: Recipe, batch: Batch) -> Drawn:
+    """A picture, a time, noise at that time and at time 0, and the class: all that a bound needs.
+
+    The times share one shift and are spread evenly over 0..1 (Kingma et al. 2021, appendix I.1).
+    """
+    x0, label, generator = batch
+    B = len(x0)
+    shift = torch.rand((), generator=generator, dtype=torch.float64)
+    t = (torch.arange(B, dtype=torch.float64) / B + shift) % 1
+    eps, first = torch.randn(2, *x0.shape, generator=generator)
+    hidden = torch.rand(B, generator=generator) < recipe.label_dropout
+    return Drawn((x0, t, eps, first, label.masked_fill(hidden, UNCONDITIONAL)), ())
+
+
+def variational_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
+    """The bound in bits per dimension, a scalar: what the three terms of [B, 3] nats come to."""
+    return output.sum(1).mean() / (drawn.inputs[0][0].numel() * math.log(2))
+
+
 def categorical_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
     """The bound's term times T, plus a little cross entropy, in nats per pixel, a scalar."""
     (x_t, t, _), (x0,) = drawn
@@ -184,6 +203,7 @@ TASKS: dict[
     tuple[Callable[[Recipe, Batch], Drawn], Callable[[Recipe, Tensor, Drawn], Tensor]],
 ] = {
     "denoise": (denoising_inputs, denoising_loss),
+    "variational": (variational_inputs, variational_loss),
     "denoise_categories": (categorical_inputs, categorical_loss),
     "classify": (classifying_inputs, cross_entropy),
 }
@@ -347,7 +367,7 @@ class TrainingState:
 
 
 def begin_with(module: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy weights into a network that has them all, perhaps inside a `body` and with more channels.
+    """Copy weights into a network that has them all, perhaps in a `body`, with more channels.
 
     Outputs that the weights do not have stay as they are: a network that learns its variance, too,
     begins with the picture of one that did not. Inputs that they do not have begin unheard.
