@@ -16,8 +16,11 @@ from torch import nn
 
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.discrete_sampling import NetworkDiscreteDenoiser
+from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES
+from diffusion_core.vdm_elbo import gamma_schedule
+from diffusion_core.vdm_network import AtSteps, VariationalUNet
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
@@ -74,10 +77,40 @@ def load(name: str, device: str = "auto", root: Path = PRETRAINED) -> tuple[Netw
         CheckpointError: when the network is missing, or its file is not the one on its card, or it
             is no network of that kind.
     """
+    recipe = RECIPES.get(name)
+    if recipe and recipe.task == "variational":
+        model, card = load_variational(name, device, root)
+        return at_steps(model, recipe.T), card
     module, card = _load_in_fastest_dtype(name, "denoise", device, root)
     recipe = RECIPES[name]
     parameterization = PARAMETERIZATIONS[recipe.parameterization]
     return NetworkDenoiser(module, recipe.diffusion, parameterization), card
+
+
+def load_variational(
+    name: str, device: str = "auto", root: Path = PRETRAINED
+) -> tuple[VariationalUNet, Card]:
+    """A shipped variational model: its `gamma` and `predict` go into `vdm_elbo`; else as `load`.
+
+    Raises:
+        CheckpointError: as `load`.
+    """
+    module, card = load_module(name, device, root)
+    if not isinstance(module, VariationalUNet):
+        raise CheckpointError(f"The network {name!r} has no schedule of its own.")
+    # The schedule and the pixels stay in float32: its ends are where a rounded digit would show.
+    module.body.to(fastest_dtype(pick_device(device)))
+    return module, card
+
+
+def at_steps(model: VariationalUNet, T: int) -> NetworkDenoiser:
+    """A variational model cut into T steps, as a denoiser: what the samplers and the ledger take.
+
+    Step 1 is its z_0, and step T its z_1; see `gamma_schedule`.
+    """
+    diffusion = GaussianDiffusion(gamma_schedule(model.gamma, T - 1))
+    log_snr = diffusion.schedule.log_snr
+    return NetworkDenoiser(AtSteps(model, log_snr), diffusion, PARAMETERIZATIONS["eps"])
 
 
 def load_discrete(

@@ -477,7 +477,8 @@ def read_averages(name: str, root: Path = PRETRAINED) -> Averages | None:
 def main(arguments: list[str] | None = None) -> None:
     """Command line: measure a shipped network on the first N digits of the MNIST test set."""
     parser = argparse.ArgumentParser(prog="python -m diffusion_core.ledger")
-    denoisers = sorted(name for name, recipe in RECIPES.items() if recipe.task == "denoise")
+    measurable = ("denoise", "variational")
+    denoisers = sorted(name for name, recipe in RECIPES.items() if recipe.task in measurable)
     parser.add_argument("name", choices=denoisers)
     parser.add_argument("--count", type=int, default=10_000, help="test digits, 2 to 10,000")
     parser.add_argument("--batch", type=int, default=256, help="pictures per network call")

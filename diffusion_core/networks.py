@@ -125,12 +125,12 @@ class UNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
-        """Step [B] int64 and class [B] int64 (or None) -> [B, E].
+        """Step [B] and class [B] int64 (or None) -> [B, E].
 
         Sinusoids of t at geometrically spaced frequencies (Vaswani et al. 2017, section 3.5).
         """
         if label is None:
-            label = torch.full_like(t, UNCONDITIONAL)
+            label = torch.full_like(t, UNCONDITIONAL, dtype=torch.int64)
         spacing = torch.arange(self.frequencies, device=t.device) / self.frequencies
         angles = t[:, None] * torch.exp(-math.log(10_000) * spacing)
         waves = torch.cat([angles.cos(), angles.sin()], dim=1).to(self.label.weight.dtype)

@@ -74,7 +74,7 @@ def unheeded_link() -> list[str]:
     asked, defaults = st.session_state.get(_LINK, {}), st.session_state.get(_DEFAULTS, {})
     st.session_state[_LINK] = {}
     sentences = []
-    for key, value in list(asked.items())[:_MOST_SENTENCES]:
+    for key, value in asked.items():
         shown = f"“{key}={value}”" if len(value) <= 40 else f"“{key}={value[:40]}…”"
         if key in defaults:
             used = st.session_state.get(key, defaults[key])
@@ -84,6 +84,9 @@ def unheeded_link() -> list[str]:
                 )
         elif key not in _OWN:
             sentences.append(f"The link asks for {shown}, which this page does not know.")
+    more = len(sentences) - _MOST_SENTENCES
+    if more > 0:
+        sentences[_MOST_SENTENCES:] = [f"Of what the link asks for, {more} more can't be followed."]
     return sentences
 
 
