@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -363,3 +363,11 @@ def averages_of(name: str, sha256: str) -> Averages | None:
 def sha_of(name: str) -> str:
     """The weights' sha256 as the card has it."""
     return str(read_card(name).fields.get("sha256", ""))
+
+
+def metrics_of(name: str) -> list[dict[str, Any]]:
+    """What was measured of a network, as its card has it; nothing where there is no card."""
+    try:
+        return list(read_card(name).fields.get("metrics", []))
+    except CheckpointError:
+        return []

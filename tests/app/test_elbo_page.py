@@ -31,13 +31,14 @@ from pages.shared.ledger import (
     bits_per_dim,
     draw,
     kept_ledger,
+    networks,
     resolved,
     sha_of,
     ticks,
     unit,
 )
 from pages.shared.ledger_estimators import decompositions, estimates, telescoping_residual
-from pages.shared.ledger_views import forms_at, forms_over_time, weights_of
+from pages.shared.ledger_views import bits_on_cards, forms_at, forms_over_time, weights_of
 from tests.app.test_pages import open_page
 
 VIEWS = ("ledger", "forms", "test", "weights", "draws", "chain")
@@ -325,6 +326,20 @@ def test_without_averages_the_views_say_how_to_make_them(monkeypatch: pytest.Mon
     at.run()
     assert not at.exception
     assert "python -m diffusion_core.ledger" in at.info[0].value
+
+
+def test_the_whole_test_set_is_told_from_the_cards() -> None:
+    at = open_page("elbo")
+    at.session_state["eb_view"] = "test"
+    at.run()
+    assert not at.exception
+    told = bits_on_cards()
+    assert set(networks()) <= set(told)
+    assert not any(name.startswith(("binary", "gray", "vq")) for name in told)
+    values = [float(text.split()[0]) for text in told.values()]
+    assert values == sorted(values)
+    for name, text in told.items():
+        assert f"| **{name}** | {text} | its card |" in words(at)
 
 
 def test_averages_of_other_weights_are_not_shown() -> None:

@@ -1,12 +1,20 @@
 """What the reverse-sampling page says about the shipped network, measured on it."""
 
+import json
+import math
+
 import pytest
 import torch
 
-from diffusion_core.checkpoints import load
+from diffusion_core.bits import BITS
+from diffusion_core.checkpoints import PRETRAINED, load
 from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.ledger import read_averages
+from diffusion_core.recipes import RECIPES
 from diffusion_core.samplers import Step, sample
 from diffusion_core.schedules import evenly_spaced
+
+NAMES = sorted(path.parent.name for path in PRETRAINED.glob("*/card.json"))
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +71,30 @@ def test_noise_at_the_last_step_is_grain(network: NetworkDenoiser) -> None:
 def test_the_first_guess_is_wild_and_the_second_less(network: NetworkDenoiser) -> None:
     first, second = (float(s.raw.x0.abs().max()) for s in run(network, 50)[:2] if s.raw)
     assert first > 100 > second
+
+
+# --- the bound on all test digits -----------------------------------------------------------------
+
+
+def bits_of(name: str) -> tuple[float, float]:
+    """Bits per dimension on the card, and their standard error."""
+    metrics = json.loads((PRETRAINED / name / "card.json").read_text())["metrics"]
+    (told,) = (m for m in metrics if m["name"] == BITS)
+    assert told["samples"] == 10_000
+    return told["value"], told["standard_error"]
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if RECIPES[n].task == "denoise"])
+def test_the_guess_from_a_few_terms_is_the_sum_of_all_on_fewer_digits(name: str) -> None:
+    averages = read_averages(name)
+    assert averages is not None
+    whole, its_error = (averages.bits_per_dim(nats) for nats in averages.total)
+    value, error = bits_of(name)
+    assert abs(value - whole) < 4 * math.hypot(error, its_error)
+
+
+def test_learning_the_variance_and_learning_for_the_likelihood_pay() -> None:
+    plain, hybrid, likelihood = (bits_of(f"digits-{name}") for name in ("eps", "iddpm", "vdm"))
+    for (worse, one), (better, other) in ((plain, hybrid), (hybrid, likelihood)):
+        assert worse - better > 4 * math.hypot(one, other)
+    assert likelihood[0] < 1.6
