@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 import torch
 
+from diffusion_core.bits import BOUNDS
 from diffusion_core.checkpoints import CheckpointError, read_card
 from diffusion_core.datasets import to_uint8
 from diffusion_core.elbo import prior_kl
@@ -341,7 +342,7 @@ def networks() -> list[str]:
     """The shipped denoisers of digits that can be loaded, digits-eps first."""
     found = []
     for name, recipe in RECIPES.items():
-        if recipe.task != "denoise" or recipe.network != "unet":
+        if recipe.task not in BOUNDS:
             continue
         try:
             read_card(name)

@@ -9,6 +9,7 @@ import streamlit as st
 import torch
 
 from diffusion_core.bits import BITS, BOUNDS
+from diffusion_core.evaluation import history
 from diffusion_core.ledger import (
     Averages,
     as_noise_weight,
@@ -19,7 +20,7 @@ from diffusion_core.likelihood import FORMS, elbo_term
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES
 from diffusion_core.training import WEIGHTINGS
-from pages.shared import chapter
+from pages.shared import chapter, load
 from pages.shared.figures import CONFIG, Line, line_chart
 from pages.shared.ledger import (
     Setting,
@@ -250,17 +251,16 @@ def weights_of(name: str) -> dict[str, np.ndarray]:
 
     Each [T-1], for t = 2..T, relative to its value in the middle.
     """
-    recipe = RECIPES[name]
-    diffusion = recipe.diffusion
+    recipe, diffusion = RECIPES[name], load.network(name)[0].diffusion
     table = diffusion.schedule.alpha_bar[2:]
     a, sigma = table.sqrt(), (1 - table).sqrt()
     trained = PARAMETERIZATIONS[recipe.parameterization]
-    weight = WEIGHTINGS[recipe.weighting](a, sigma, trained)
-    lines = {
-        "bound": bound_weight(diffusion),
-        "simple": torch.ones_like(a),
-        "trained": as_noise_weight(weight, trained, a, sigma),
-    }
+    bound = bound_weight(diffusion)
+    if recipe.task == "variational":
+        weight = bound
+    else:
+        weight = as_noise_weight(WEIGHTINGS[recipe.weighting](a, sigma, trained), trained, a, sigma)
+    lines = {"bound": bound, "simple": torch.ones_like(a), "trained": weight}
     middle = recipe.T // 2 - 2
     return {key: (value / value[middle]).numpy() for key, value in lines.items()}
 
@@ -287,11 +287,8 @@ def weights_view(name: str) -> None:
     rows = ["| network | predicts | weight of its squared error |", "|---|---|---|"]
     for network in networks():
         other = RECIPES[network]
-        stages = [other.weighting]
-        before = RECIPES.get(other.start_from)
-        while before is not None:
-            stages.insert(0, before.weighting)
-            before = RECIPES.get(before.start_from)
+        stages = [before["weighting"] for before in history(other)]
+        stages.append("bound" if other.task == "variational" else other.weighting)
         target = PARAMETERIZATIONS[other.parameterization].latex
         rows.append(f"| {network} | ${target}$ | {', then '.join(map(weighting_name, stages))} |")
     wide_table(rows, "weights")
@@ -304,5 +301,6 @@ def weights_view(name: str) -> None:
 
 def weighting_name(key: str) -> str:
     """What a weighting is, in a few words."""
-    known = {"simple": "1 at every step (L_simple)", "v": "as if it predicted v: 1/ᾱ for ε"}
+    known = {"simple": "1 at every step (L_simple)", "v": "as if it predicted v: 1/ᾱ for ε",
+             "bound": "the bound's own"}  # fmt: skip
     return known.get(key, key)
