@@ -20,11 +20,13 @@ if st.runtime.exists():
                 st.Page("pages/gaussian/x0_vs_eps.py", title="x₀ or ε?"),
                 st.Page("pages/gaussian/reverse_sampling.py", title="Reverse sampling"),
                 st.Page("pages/gaussian/elbo.py", title="ELBO"),
+                st.Page("pages/gaussian/learned_schedule.py", title="Learned schedule"),
             ],
             "Discrete diffusion": [
                 st.Page("pages/discrete/transition_matrices.py", title="Transition matrices"),
                 st.Page("pages/discrete/discrete_posterior.py", title="Discrete posterior"),
                 st.Page("pages/discrete/reverse_rules.py", title="Two reverse rules"),
+                st.Page("pages/discrete/discrete_sampling.py", title="Discrete sampling"),
             ],
             "Reference": [
                 st.Page("pages/reference/conventions.py", title="Conventions"),

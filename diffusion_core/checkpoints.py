@@ -117,13 +117,15 @@ def load_discrete(
     name: str, device: str = "auto", root: Path = PRETRAINED
 ) -> tuple[NetworkDiscreteDenoiser, Card]:
     """A shipped denoiser of categories, ready to sample from; otherwise as `load`."""
-    module, card = _load_in_fastest_dtype(name, "denoise_categories", device, root)
+    module, card = _load_in_fastest_dtype(name, "denoise_categories denoise_tokens", device, root)
     return NetworkDiscreteDenoiser(module, RECIPES[name].discrete_diffusion), card
 
 
-def _load_in_fastest_dtype(name: str, task: str, device: str, root: Path) -> tuple[nn.Module, Card]:
+def _load_in_fastest_dtype(
+    name: str, tasks: str, device: str, root: Path
+) -> tuple[nn.Module, Card]:
     module, card = load_module(name, device, root)
-    if RECIPES[name].task != task:
+    if RECIPES[name].task not in tasks.split():
         raise CheckpointError(f"The network {name!r} is for another task: {RECIPES[name].task}.")
     return module.to(fastest_dtype(pick_device(device))), card
 

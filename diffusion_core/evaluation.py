@@ -9,10 +9,11 @@ import argparse
 import math
 import platform
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -25,6 +26,7 @@ from diffusion_core.checkpoints import (
     load,
     load_discrete,
     load_module,
+    read_card,
     save_network,
 )
 from diffusion_core.datasets import (
@@ -42,12 +44,14 @@ from diffusion_core.discrete_elbo import estimate_discrete_elbo
 from diffusion_core.discrete_sampling import DiscreteDenoiser, sample_discrete
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.guidance import guided
+from diffusion_core.judging import frechet_distance, judge, metric, moments
 from diffusion_core.networks import Classifier
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES, Recipe
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.training import CHECKPOINT, RUNS, averaged_weights
+from diffusion_core.vq_evaluation import autoencoder_metrics, token_metrics
 
 MNIST = {
     "name": "MNIST training set, 60,000 digits (LeCun, Cortes and Burges)",
@@ -78,6 +82,22 @@ ABOUT: dict[str, tuple[str, list[str]]] = {
             "Its digits have as many gray levels as it has states.",
         ],
     ),
+    "denoise_tokens": (
+        "Digit denoiser on tokens",
+        [
+            "It knows the 7 by 7 tokens that the shipped `vqvae` makes of handwritten digits, and "
+            "is of no use with another codebook.",
+            "Some of its digits are broken or of the wrong class; the table says how often, judged "
+            "by a classifier that errs, too.",
+        ],
+    ),
+    "autoencode": (
+        "VQ-VAE: digits as tokens, and back",
+        [
+            "It knows handwritten digits of 28 by 28 pixels, centred as in MNIST; nothing else.",
+            "Its pictures are a little smoother than those that went in.",
+        ],
+    ),
     "classify": (
         "Digit classifier, the judge",
         [
@@ -89,33 +109,8 @@ ABOUT: dict[str, tuple[str, list[str]]] = {
 }
 
 
-class Moments(NamedTuple):
-    """Mean [F] and covariance [F, F] of a set of feature vectors, float64."""
-
-    mean: Tensor
-    covariance: Tensor
-
-
-def moments(features: Tensor) -> Moments:
-    """Mean and covariance (divided by N - 1) of features [N, F]."""
-    features = features.double()
-    return Moments(features.mean(0), features.T.cov())
-
-
-def frechet_distance(p: Moments, q: Moments) -> float:
-    r"""Distance between two clouds of features, each taken for a Gaussian.
-
-    $$d^2 = \lVert\mu_1-\mu_2\rVert^2
-    + \operatorname{tr}\left(C_1 + C_2 - 2\,(C_1^{1/2} C_2\, C_1^{1/2})^{1/2}\right)$$
-
-    Source: Heusel et al. 2017, eq. 6. Its size depends on the features, so read it beside the
-    distance between two real sets of the same size.
-    """
-    values, vectors = torch.linalg.eigh(p.covariance)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ q.covariance @ root).clamp(min=0).sqrt().sum()
-    gap = (p.mean - q.mean).square().sum()
-    return float(gap + p.covariance.trace() + q.covariance.trace() - 2 * cross)
+NEEDS: dict[str, tuple[str, ...]] = defaultdict(tuple, denoise_tokens=("vqvae",))
+"""Networks that one of a task is of no use without; their weights' SHA-256 stands on its card."""
 
 
 def sample_digits(
@@ -160,21 +155,6 @@ def sample_many(
     return torch.cat(parts)
 
 
-class Judged(NamedTuple):
-    """What the classifier makes of a set of pictures: features [N, F] and predicted class [N]."""
-
-    features: Tensor
-    predicted: Tensor
-
-
-@torch.inference_mode()
-def judge(classifier: Classifier, images: Tensor, batch: int = 500) -> Judged:
-    """Features and classes of uint8 images [N, 28, 28]."""
-    parts = torch.split(images, batch)
-    features = torch.cat([classifier.features(to_unit(part)) for part in parts])
-    return Judged(features, classifier.head(features).argmax(1))
-
-
 def sample_sheet(recipe: Recipe, module: nn.Module, path: Path, rows: int = 4) -> None:
     """Write a PNG of `rows` digits of each class, 25 DDIM steps, for a look during training."""
     denoiser = NetworkDenoiser(module, recipe.diffusion, PARAMETERIZATIONS[recipe.parameterization])
@@ -208,6 +188,7 @@ def publish(recipe: Recipe, run: Path, root: Path = PRETRAINED) -> None:
         if not torch.cuda.is_available()
         else torch.cuda.get_device_name(),
         "history": history(recipe),
+        "needs": {name: read_card(name, root).fields["sha256"] for name in NEEDS[recipe.task]},
         "metrics": [],
         "limits": ABOUT[recipe.task][1],
     }
@@ -228,7 +209,7 @@ def classifier_metrics(recipe: Recipe) -> Iterator[dict[str, Any]]:
     assert isinstance(module, Classifier)
     test = load_mnist("test")
     right = judge(module, test.images).predicted == test.labels
-    yield _metric("test accuracy", float(right.double().mean()), len(right), "MNIST test set")
+    yield metric("test accuracy", float(right.double().mean()), len(right), "MNIST test set")
 
 
 def denoiser_metrics(
@@ -265,15 +246,15 @@ def denoiser_metrics(
         setting += f", guidance {scale:g}" if scale != 1 else ""
         right = float((seen.predicted == label).double().mean())
         distance = frechet_distance(moments(seen.features), test)
-        yield _metric("recognised as its class", right, n, setting)
-        yield _metric("Fréchet distance", distance, n, setting, reference=f"floor {floor:.3f}")
+        yield metric("recognised as its class", right, n, setting)
+        yield metric("Fréchet distance", distance, n, setting, reference=f"floor {floor:.3f}")
         by_class = [
             float((seen.predicted[label == k] == k).double().mean()) for k in range(CLASSES)
         ]
         worst = min(range(CLASSES), key=by_class.__getitem__)
         count_of = int((label == worst).sum())
         if n == count:
-            yield _metric(
+            yield metric(
                 "recognised, hardest class",
                 by_class[worst],
                 n,
@@ -349,11 +330,11 @@ def categorical_metrics(
     )
     error = float(nats.std()) / len(nats) ** 0.5
     setting = f"{draws} random steps per digit of the MNIST test set, seed {seed}"
-    yield _metric(
+    yield metric(
         "bound, nats per digit", float(nats.mean()), len(nats), setting, standard_error=error
     )
     bits = 28 * 28 * math.log(2)
-    yield _metric(
+    yield metric(
         "bound, bits per dimension", float(nats.mean()) / bits, len(nats), setting,
         standard_error=error / bits,
     )  # fmt: skip
@@ -371,14 +352,14 @@ def categorical_metrics(
     setting = f"{steps} steps, seed {seed}"
     if not blind:
         right = float((seen.predicted == label).double().mean())
-        yield _metric("recognised as its class", right, count, setting)
+        yield metric("recognised as its class", right, count, setting)
     coarse = to_states(to_unit(real.images[:count]), levels, generator)
     reference = moments(judge(module, states_to_bytes(x0, levels)).features)
     floor = frechet_distance(
         moments(judge(module, states_to_bytes(coarse, levels)).features), reference
     )
     distance = frechet_distance(moments(seen.features), reference)
-    yield _metric("Fréchet distance", distance, count, setting, reference=f"floor {floor:.3f}")
+    yield metric("Fréchet distance", distance, count, setting, reference=f"floor {floor:.3f}")
 
 
 def variational_metrics(
@@ -391,14 +372,12 @@ def variational_metrics(
 
 METRICS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "classify": classifier_metrics,
+    "autoencode": autoencoder_metrics,
+    "denoise_tokens": token_metrics,
     "denoise": denoiser_metrics,
     "variational": variational_metrics,
     "denoise_categories": categorical_metrics,
 }
-
-
-def _metric(name: str, value: float, samples: int, setting: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "value": value, "samples": samples, "setting": setting} | more
 
 
 def evaluate(recipe: Recipe, root: Path = PRETRAINED, **counts: int) -> dict[str, Any]:
@@ -411,9 +390,9 @@ def evaluate(recipe: Recipe, root: Path = PRETRAINED, **counts: int) -> dict[str
     """
     module, card = load_module(recipe.name)
     metrics = []
-    for metric in METRICS[recipe.task](recipe, **counts):
-        print(f"{metric['name']}: {metric['value']:.4f}  ({metric})", flush=True)
-        metrics.append(metric)
+    for figure in METRICS[recipe.task](recipe, **counts):
+        print(f"{figure['name']}: {figure['value']:.4f}  ({figure})", flush=True)
+        metrics.append(figure)
     fields = card.fields | {"metrics": metrics}
     if recipe.task in ("denoise", "variational"):
         denoiser, _ = load(recipe.name)

@@ -31,8 +31,8 @@ from diffusion_core.checkpoints import (
 )
 from diffusion_core.datasets import load_mnist, to_uint8
 from diffusion_core.denoisers import Denoiser
-from diffusion_core.evaluation import Moments, frechet_distance, judge, moments
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.judging import Moments, frechet_distance, judge, moments
 from diffusion_core.networks import Classifier
 from diffusion_core.parameterization import Prediction
 from diffusion_core.recipes import RECIPES

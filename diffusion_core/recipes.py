@@ -13,9 +13,16 @@ from diffusion_core.discrete_betas import DISCRETE_BETAS
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.networks import NETWORKS
 from diffusion_core.schedules import SCHEDULES
+from diffusion_core.token_networks import TokenTransformer
 from diffusion_core.vdm_network import VariationalUNet
+from diffusion_core.vqvae import VQVAE
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {**NETWORKS, "variational_unet": VariationalUNet}
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    **NETWORKS,
+    "variational_unet": VariationalUNet,
+    "vqvae": VQVAE,
+    "token_transformer": TokenTransformer,
+}
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,42 @@ def _gray(kernel: str, **arguments: Any) -> Recipe:
     )
 
 
+CODES = 128
+
+_VQVAE = Recipe(
+    name="vqvae",
+    task="autoencode",
+    network="vqvae",
+    network_args={"codes": CODES},
+    steps=1600,
+    batch=64,
+    learning_rate=2e-3,
+    warmup=100,
+    seed=8,
+)
+
+_TOKENS = Recipe(
+    name="vq-mask-and-replace",
+    task="denoise_tokens",
+    network="token_transformer",
+    network_args={"K": CODES + 1},
+    T=100,
+    kernel="mask_and_replace",
+    kernel_args={"K": CODES + 1, "T": 100, "masked": [0.000009, 0.9]},
+    label_dropout=0.1,
+    steps=5000,
+    batch=64,
+    learning_rate=2e-3,
+    warmup=200,
+    ema_decay=0.9985,
+    seed=9,
+)
+"""Denoises what `vqvae` makes of digits, so that one has to be there first.
+
+The end points are those of Gu et al. 2022 (implementation details): at T, 0.9 of the tokens are
+masked and 0.1 replaced. The default of their code masks them all and replaces hardly any."""
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -238,6 +281,8 @@ RECIPES: dict[str, Recipe] = {
         _gray("uniform", betas="cosine"),
         _gray("absorbing", betas="1/(T-t+1)", state=GRAY_LEVELS // 2),
         _gray("gaussian", betas="2 x linear"),
+        _VQVAE,
+        _TOKENS,
         Recipe(
             name="classifier",
             task="classify",

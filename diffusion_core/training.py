@@ -38,6 +38,7 @@ from diffusion_core.likelihood import hybrid_loss
 from diffusion_core.networks import UNCONDITIONAL
 from diffusion_core.parameterization import PARAMETERIZATIONS, Parameterization
 from diffusion_core.recipes import RECIPES, Recipe
+from diffusion_core.vqvae import load_vqvae, vqvae_loss
 
 CHECKPOINT = "checkpoint.safetensors"
 RUNS = PRETRAINED.parent / "runs"
@@ -127,11 +128,15 @@ def denoising_inputs(recipe: Recipe, batch: Batch) -> Drawn:
     return Drawn((diffusion.q_sample(x0, t, eps), t, label), (target, weight, x0))
 
 
-def categorical_inputs(recipe: Recipe, batch: Batch) -> Drawn:
-    """Network inputs (x_t, t, label) of one batch of categories, and x_0; steps as above."""
+def categorical_inputs(recipe: Recipe, batch: Batch, levels: int | None = None) -> Drawn:
+    """Network inputs (x_t, t, label) of one batch of categories, and x_0; steps as above.
+
+    A picture's bytes become as many gray levels as the process has states, [MASK] left out, or
+    `levels`: 256 leaves the bytes as they are, tokens for example.
+    """
     x0, label, generator = batch
     diffusion = recipe.discrete_diffusion
-    states = to_states(x0, diffusion.K - (diffusion.mask is not None), generator)
+    states = to_states(x0, levels or diffusion.K - (diffusion.mask is not None), generator)
     t = stratified_steps(len(x0), recipe.T, generator)
     hidden = torch.rand(len(x0), generator=generator) < recipe.label_dropout
     x_t = diffusion.q_sample(states, t, generator)
@@ -192,6 +197,17 @@ def categorical_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
     return recipe.T * nats.mean()
 
 
+def autoencoding_inputs(recipe: Recipe, batch: Batch) -> Drawn:
+    """The pictures of one batch, to be compared with themselves."""
+    return Drawn((batch.x0,), (batch.x0,))
+
+
+def autoencoding_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
+    """Squared error and commitment, a scalar; see `vqvae.vqvae_loss`."""
+    (x0,) = drawn.compared
+    return vqvae_loss(output, x0).mean()
+
+
 def cross_entropy(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
     """Weighted mean cross-entropy in nats, a scalar."""
     target, weight = drawn.compared
@@ -205,8 +221,18 @@ TASKS: dict[
     "denoise": (denoising_inputs, denoising_loss),
     "variational": (variational_inputs, variational_loss),
     "denoise_categories": (categorical_inputs, categorical_loss),
+    "denoise_tokens": (partial(categorical_inputs, levels=256), categorical_loss),
+    "autoencode": (autoencoding_inputs, autoencoding_loss),
     "classify": (classifying_inputs, cross_entropy),
 }
+
+
+def training_data(recipe: Recipe) -> Dataset:
+    """What a recipe trains on: MNIST's digits, or their tokens as pictures of 7 by 7 bytes."""
+    digits = load_mnist("train")
+    if recipe.task != "denoise_tokens":
+        return digits
+    return digits._replace(images=load_vqvae()[0].encode(digits.images).to(torch.uint8).cpu())
 
 
 def draw_batch(recipe: Recipe, data: Dataset, step: int) -> Batch:
@@ -247,7 +273,7 @@ def train(
         recipe: what to train.
         device: "auto" (cuda where there is one), "cpu" or "cuda".
         folder: where the checkpoint lives; None keeps nothing.
-        data: training pictures; None loads MNIST.
+        data: training pictures; None takes `training_data`.
         checkpoint_every: steps between checkpoints; one is also written at the end.
 
     Raises:
@@ -258,7 +284,7 @@ def train(
     if recipe.batch % world:
         raise ValueError(f"a batch of {recipe.batch} does not divide by {world} processes")
     place = pick_device(device)
-    data = data or load_mnist("train")
+    data = data or training_data(recipe)
     torch.manual_seed(recipe.seed)
     module = recipe.build().to(place)
     path = folder / CHECKPOINT if folder else None
@@ -298,6 +324,8 @@ def train(
         state.step += 1
         decay = min(recipe.ema_decay, (1 + state.step) / (10 + state.step))
         torch._foreach_lerp_(list(ema.parameters()), list(module.parameters()), 1 - decay)
+        for average, live in zip(ema.buffers(), module.buffers(), strict=True):
+            average.copy_(live)
         passed = time.perf_counter() - started
         state.wall_seconds = earlier + passed
         if (
@@ -420,7 +448,7 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.name]
     folder = arguments.folder or RUNS / recipe.name
-    data = load_mnist("train")
+    data = training_data(recipe)
     per_epoch = len(data.images) // recipe.batch
     shown = 0.0
     for report in train(recipe, device=arguments.device, folder=folder, data=data):

@@ -146,7 +146,7 @@ class VariationalUNet(nn.Module):
                 part.register_hook(louder)  # type: ignore[no-untyped-call]
 
         def tangent(times: Tensor) -> Tensor:
-            """Gamma near t, which is all that the cost at t looks at."""
+            # Gamma near t, which is all that the cost at t looks at.
             return self.gamma.between(done + pace * (times - t))
 
         diffusion = vdm_diffusion(tangent, self.predict, x0, eps, t, label=label)

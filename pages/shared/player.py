@@ -43,7 +43,8 @@ class Panel:
         frames: uint8 `[n, H, W]` (gray) or `[n, H, W, 3]`; n frames beginning at `start`.
         color: The concept the title is coloured by, a key of `COLORS`.
         row: Panels of one row stand side by side; two compared runs are rows 0 and 1.
-        lo: What pixel value 0 stands for, told when a pixel is pointed at.
+        lo: What pixel value 0 stands for, told when a pixel is pointed at; equal to `hi` where
+            colours stand for no number.
         hi: What pixel value 255 stands for.
         badge: A warning under the title, e.g. "broken: × 1 instead of × √(1−β)"; "" for none.
     """

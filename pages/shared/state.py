@@ -34,8 +34,9 @@ _MOST_SENTENCES = 5
 
 def remember_defaults(defaults: Mapping[str, object]) -> None:
     """Note what each control of this page is set to when nobody has touched it."""
-    if st.session_state.get(_DEFAULTS) != dict(defaults):
-        stop_looking()  # another page
+    if st.session_state.get(_DEFAULTS, dict(defaults)) != dict(defaults):  # another page
+        stop_looking()
+        st.session_state[_LINK] = {}
     st.session_state[_DEFAULTS] = dict(defaults)
 
 
@@ -69,16 +70,22 @@ def unheeded_link() -> list[str]:
     """Say, once per session, which parts of the opened link could not be followed.
 
     To be called when all controls have been drawn: by then Streamlit has dropped from the address
-    what they can't be set to.
+    what they can't be set to. A control of another view has its turn when that view is opened.
     """
     asked, defaults = st.session_state.get(_LINK, {}), st.session_state.get(_DEFAULTS, {})
-    st.session_state[_LINK] = {}
+    waiting = {
+        key: value
+        for key, value in asked.items()
+        if key in defaults and key in st.query_params and key not in st.session_state
+    }
+    st.session_state[_LINK] = waiting
     sentences = []
     for key, value in asked.items():
         shown = f"“{key}={value}”" if len(value) <= 40 else f"“{key}={value[:40]}…”"
         if key in defaults:
             used = st.session_state.get(key, defaults[key])
-            if key not in st.query_params and not _same(used, value):
+            # What stays in the address was followed, but for 5.7 of a whole number: 5 is left.
+            if not _same(used, value) and st.query_params.get(key) != value:
                 sentences.append(
                     f"The link asks for {shown}, which is not possible; {used} is used."
                 )
@@ -102,6 +109,7 @@ def apply_state(**values: object) -> None:
     """Set controls by key; the others stay. To be called from a callback, before they are drawn."""
     for key, value in values.items():
         st.session_state[key] = value
+        st.session_state.get(_LINK, {}).pop(key, None)
 
 
 def reset_state() -> None:

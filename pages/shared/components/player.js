@@ -902,7 +902,7 @@ class Player {
     const { canvas, probe } = item;
     const tell = () => {
       const pixels = item.frames[this.frame];
-      if (!item.at || !pixels) return (probe.textContent = "");
+      if (!item.at || !pixels || item.lo === item.hi) return (probe.textContent = "");
       const [x, y] = item.at;
       const value = (k) => item.lo + ((item.hi - item.lo) * pixels[(y * item.w + x) * item.c + k]) / 255;
       const values = Array.from({ length: item.c }, (_, k) => number(value(k), 2)).join(" ");

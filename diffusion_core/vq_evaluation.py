@@ -1,0 +1,142 @@
+"""What the VQ-VAE and the diffusion on its tokens reach, measured for their cards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffusion_core.checkpoints import load_discrete, load_module
+from diffusion_core.datasets import Dataset, load_mnist, to_unit
+from diffusion_core.discrete import DiscreteDiffusion
+from diffusion_core.discrete_elbo import estimate_discrete_elbo
+from diffusion_core.discrete_sampling import DiscreteDenoiser, sample_discrete
+from diffusion_core.judging import Moments, frechet_distance, judge, metric, moments
+from diffusion_core.networks import Classifier
+from diffusion_core.recipes import Recipe
+from diffusion_core.schedules import evenly_spaced
+from diffusion_core.vqvae import SIDE, load_vqvae
+
+
+def the_classifier() -> Classifier:
+    """The shipped classifier, in float32."""
+    module, _ = load_module("classifier")
+    assert isinstance(module, Classifier)
+    return module
+
+
+def real_moments(classifier: Classifier, data: Dataset) -> Moments:
+    """Where the classifier puts real digits."""
+    return moments(judge(classifier, data.images).features)
+
+
+def autoencoder_metrics(recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """What is left of the MNIST test set after encoding and decoding, and how codes are used.
+
+    The floor of the Fréchet distance is that of as many training digits, which no network drew.
+    """
+    network, _ = load_vqvae(recipe.name)
+    classifier = the_classifier()
+    test, train = load_mnist("test"), load_mnist("train")
+    n, setting = len(test.images), "MNIST test set, encoded and decoded"
+    tokens = network.encode(test.images)
+    pictures = network.decode(tokens)
+    seen, reference = judge(classifier, pictures), real_moments(classifier, test)
+    right = float((seen.predicted == test.labels).double().mean())
+    yield metric("reconstruction recognised as its class", right, n, setting)
+    error = (to_unit(pictures) - to_unit(test.images)).square().mean()
+    yield metric(
+        "reconstruction, mean squared error", float(error), n, f"{setting}; pixels are -1 to 1"
+    )
+    floor = frechet_distance(
+        real_moments(classifier, Dataset(train.images[:n], train.labels[:n])), reference
+    )
+    distance = frechet_distance(moments(seen.features), reference)
+    yield metric("Fréchet distance", distance, n, setting, reference=f"floor {floor:.3f}")
+    counts = tokens.flatten().bincount(minlength=network.codes).double()
+    used, share = int((counts > 0).sum()), counts / counts.sum()
+    setting = f"tokens of the MNIST test set, {network.codes} codes"
+    yield metric("codes used, share", used / network.codes, n, setting)
+    yield metric("rarest code, share of tokens", float(share.min()), n, setting)
+    yield metric("codebook perplexity", float(share.xlogy(share).sum().neg().exp()), n, setting)
+
+
+def sample_tokens(
+    diffusion: DiscreteDiffusion,
+    denoiser: DiscreteDenoiser,
+    label: Tensor | None,
+    count: int,
+    *,
+    steps: int,
+    seed: int,
+) -> Tensor:
+    """Tokens of `count` finished digits: int64 [count, 7, 7], from noise fixed by `seed`.
+
+    The last step draws, too, as VQ-Diffusion's does.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    x_T = diffusion.prior_sample((count, SIDE, SIDE), generator)
+    times = evenly_spaced(diffusion.T, steps)
+    *_, last = sample_discrete(diffusion, denoiser, x_T, times, label=label, generator=generator)
+    return last.x_t
+
+
+def token_metrics(
+    recipe: Recipe, count: int = 2_000, draws: int = 8, seed: int = 10_000
+) -> Iterator[dict[str, Any]]:
+    """The bound on the test set's tokens, then class accuracy and Fréchet distance of samples.
+
+    The bound is that of the tokens given the class, from `draws` random steps per test digit; its
+    standard error is that of the mean over digits, and so holds the chance of digits and steps. The
+    samples have the labels of the first `count` training digits. Two floors stand beside their
+    distance from the test set: that of those digits themselves, and that of their reconstructions,
+    below which no tokens can be expected.
+    """
+    denoiser, _ = load_discrete(recipe.name)
+    diffusion = denoiser.diffusion
+    network, _ = load_vqvae()
+    test, train = load_mnist("test"), load_mnist("train")
+    x0, generator = network.encode(test.images), torch.Generator().manual_seed(seed)
+    parts = torch.split(torch.arange(len(x0)), 200)
+    nats = torch.cat(
+        [
+            estimate_discrete_elbo(
+                diffusion,
+                denoiser,
+                x0[part],
+                n=draws,
+                batch=400,
+                label=test.labels[part].long(),
+                generator=generator,
+            ).mean
+            for part in parts
+        ]
+    )
+    mean, error = float(nats.mean()), float(nats.std()) / len(nats) ** 0.5
+    setting = f"given the class, {draws} random steps per digit of the MNIST test set, seed {seed}"
+    bits = SIDE * SIDE * math.log(2)
+    yield metric("bound, nats per digit", mean, len(nats), setting, standard_error=error)
+    yield metric(
+        "bound, bits per token", mean / bits, len(nats), setting, standard_error=error / bits
+    )
+    classifier = the_classifier()
+    reference = real_moments(classifier, test)
+    real = Dataset(train.images[:count], train.labels[:count])
+    floor = frechet_distance(real_moments(classifier, real), reference)
+    redrawn = moments(judge(classifier, network.decode(network.encode(real.images))).features)
+    floors = f"floor {floor:.3f}, of reconstructions {frechet_distance(redrawn, reference):.3f}"
+    label = real.labels.long()
+    for steps in (25, 100):
+        tokens = [
+            sample_tokens(diffusion, denoiser, part, len(part), steps=steps, seed=seed + i)
+            for i, part in enumerate(torch.split(label, 100))
+        ]
+        seen = judge(classifier, network.decode(torch.cat(tokens)))
+        setting = f"{steps} steps, seed {seed}"
+        right = float((seen.predicted == label).double().mean())
+        yield metric("recognised as its class", right, count, setting)
+        distance = frechet_distance(moments(seen.features), reference)
+        yield metric("Fréchet distance", distance, count, setting, reference=floors)

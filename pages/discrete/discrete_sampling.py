@@ -1,0 +1,114 @@
+"""What does a categorical reverse process look like?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from diffusion_core.discrete import mixture
+from diffusion_core.discrete_elbo import vb_terms
+from diffusion_core.discrete_ledger import discrete_ledger
+from diffusion_core.discrete_sampling import sample_discrete
+from diffusion_core.token_moves import entropy_bits, moves, plant_errors
+from diffusion_core.unmasking import (
+    masked_prediction_terms,
+    sample_in_order,
+    unmask_chance,
+)
+from pages.shared import chapter, discrete_lessons, discrete_networks, discrete_views, load
+from pages.shared.chapter import term
+from pages.shared.explain import formula_and_code
+
+VIEWS = {
+    "run": "Watch",
+    "compare": "Side by side",
+    "error": "Plant errors",
+    "ledger": "Bits",
+    "masked": "Fill in the blank",
+    "quality": "Steps and quality",
+}
+SHOW = {
+    "run": discrete_views.run_view,
+    "compare": discrete_views.compare_view,
+    "error": discrete_views.error_view,
+    "ledger": discrete_views.ledger_view,
+    "masked": discrete_views.masked_view,
+    "quality": discrete_views.quality_view,
+}
+
+
+def defaults(names: list[str]) -> dict[str, object]:
+    """What each control is set to when nobody has touched it."""
+    first = {"dsnet": names[0], "dsrows": discrete_views.first_rows(names)} if names else {}
+    return first | {
+        "dsview": "run",
+        "dssteps": 25,
+        "dsorder": "random",
+        "dsdigit": "each",
+        "dsseed": 0,
+        "dsdraw": False,
+        "dserrors": 20,
+        "dswhen": 60,
+        "source": "gallery",
+        "digit": 3,
+        "variant": 1,
+    }
+
+
+@st.fragment
+def exhibit(names: list[str]) -> None:
+    """Six views of networks over categories."""
+    view = st.segmented_control(
+        "Show", list(VIEWS), key="dsview", default="run", required=True, bind="query-params",
+        format_func=VIEWS.get, label_visibility="collapsed",
+    )  # fmt: skip
+    if not names:
+        return discrete_views.nothing()
+    with st.container(key="bench"):  # on a phone the stage in it comes before the controls
+        return SHOW[view](names)
+
+
+def page() -> None:
+    """Lay out the page."""
+    names = discrete_networks.available()
+    chapter.header("Discrete sampling", defaults=defaults(names))
+    chapter.prose(
+        "Each pixel is one of a few states. A network looks at noisy ones and says, for each, how "
+        "likely every clean state is; a step draws from that, and t counts down to 0. What noise "
+        "looks like decides what a step can do: show what was "
+        + term("[MASK]", "a state of its own that says: hidden. Under absorbing noise everything "
+               "ends there")
+        + ", or change what is there."
+    )  # fmt: skip
+    chapter.question(
+        "In the middle of a run, somebody flips twenty pixels that were already there. What "
+        "happens under absorbing noise, and what under uniform noise?",
+        {
+            "Both repair them": "Absorbing noise can't: only [MASK] ever hides anything there, so "
+            "a pixel that shows something is taken for the truth. See “Plant errors”.",
+            "Uniform repairs, absorbing keeps": "Under uniform noise any pixel may be wrong, so "
+            "each is weighed against its neighbours in every step. Under absorbing noise a pixel "
+            "that is shown is the truth, for good. See “Plant errors”.",
+            "Absorbing repairs, uniform keeps": "The other way round: uniform noise may have hit "
+            "any pixel, so none is beyond doubt; absorbing noise leaves no doubt about what it "
+            "has not masked. See “Plant errors”.",
+        },
+        answer="Uniform repairs, absorbing keeps",
+    )
+    chapter.look()
+    exhibit(names)
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    formula_and_code(sample_in_order, masked_prediction_terms)
+    with st.expander("Every other kernel: the reverse rule, and the sampler around it"):
+        formula_and_code(mixture, sample_discrete)
+    with st.expander("The bound as the ledger has it, and the chance to be unmasked"):
+        formula_and_code(vb_terms, discrete_ledger, unmask_chance)
+    with st.expander("What is counted: moves, entropy, planted errors"):
+        formula_and_code(moves, entropy_bits, plant_errors)
+    chapter.why(discrete_lessons.confusions(names))
+    chapter.try_this(discrete_lessons.experiments(names))
+    chapter.sources(discrete_lessons.references())
+    load.settle()
+
+
+page()

@@ -1,0 +1,523 @@
+"""The views of the page about discrete sampling, each with its controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import streamlit as st
+
+from diffusion_core.checkpoints import CheckpointError
+from diffusion_core.unmasking import ORDERS
+from pages.shared import chapter, discrete_bench, discrete_ledger, discrete_quality
+from pages.shared import discrete_networks as networks
+from pages.shared.discrete_bench import COUNT, COUNT_COMPARED, Row, Shot, Start, share, times_of
+from pages.shared.discrete_networks import Net
+from pages.shared.ledger import choose_digit
+from pages.shared.player import follow, player, session_runs
+from pages.shared.runs import LiveRun
+
+STEPS = (1, 2, 5, 10, 25, 50, 100, 200)
+DIGITS = ("each", "any", *map(str, range(10)))
+ORDER_NAMES = {"random": "random", "confidence": "most confident first"}
+MOST_ROWS = 3
+MOST_ERRORS = 60
+Runs = LiveRun[list[Shot]]
+
+
+def next_seed() -> None:
+    """Go on to other draws."""
+    st.session_state["dsseed"] = (st.session_state["dsseed"] + 1) % 10_000
+
+
+def first_rows(names: Sequence[str]) -> list[str]:
+    """What is compared at first: one network of each kernel."""
+    by_kernel = {networks.about(name).kernel: name for name in reversed(names)}
+    return [name for name in names if name in by_kernel.values()][:MOST_ROWS]
+
+
+def opened(name: str) -> Net | None:
+    """A network, or a sentence and None."""
+    try:
+        return networks.network(name, networks.sha_of(name))
+    except CheckpointError as error:
+        st.warning(str(error), icon=":material/cloud_off:")
+        return None
+
+
+# --- controls -------------------------------------------------------------------------------------
+
+
+def network_menu(names: Sequence[str]) -> str:
+    """The menu of networks."""
+    return st.selectbox("Network", names, key="dsnet", bind="query-params")
+
+
+def rows_menu(names: Sequence[str]) -> list[str]:
+    """Which networks run side by side."""
+    chosen = st.multiselect(
+        "Networks", names, default=first_rows(names), key="dsrows", max_selections=MOST_ROWS,
+        bind="query-params", placeholder="one of each kernel",
+    )  # fmt: skip
+    return chosen or first_rows(names)
+
+
+def order_menu(possible: bool) -> str:
+    """In which order masked elements are shown."""
+    return st.segmented_control(
+        "Unmask in this order", list(ORDERS), key="dsorder", default="random", required=True,
+        bind="query-params", format_func=ORDER_NAMES.get, disabled=not possible,
+        help="Random is the process itself. There is a choice where the process is absorbing and "
+        "its [MASK] is no state of the data.",
+    )  # fmt: skip
+
+
+def more(rows: Sequence[Row], count: int) -> Start:
+    """Class, seed and the last step, behind "More"; the steps have been drawn before."""
+    steps = int(st.session_state["dssteps"])
+    with st.expander("More: digit, seed, last step"):
+        one, two, three = st.columns(3, gap="large")
+        knows = any(row.net.about.conditional for row in rows)
+        digit = one.selectbox(
+            "Digit", DIGITS, key="dsdigit", bind="query-params", disabled=not knows,
+            format_func=lambda d: {"each": "one of each", "any": "whatever comes"}.get(d, d),
+        )  # fmt: skip
+        if not knows:
+            one.caption("This network was never told a class: whatever comes.")
+        seed = two.number_input("Seed", 0, 9999, 0, key="dsseed", bind="query-params")
+        draw_last = three.toggle(
+            "Draw at the last step, too", False, key="dsdraw", bind="query-params",
+            help="Off: the last step takes the likeliest state, as D3PM's code does.",
+        )  # fmt: skip
+    fewest = min(row.net.T for row in rows)
+    if steps > fewest:
+        st.caption(f":material/build: {steps} steps are more than T = {fewest}; {fewest} are made.")
+    return Start(digit, min(steps, fewest), seed, count, draw_last)
+
+
+def steps_menu() -> None:
+    """How many network calls a run makes."""
+    st.select_slider("Steps", STEPS, 25, key="dssteps", bind="query-params")
+
+
+def opened_run(start: Start, rows: Sequence[Row]) -> Runs:
+    """This session's run of these settings."""
+    names = [(row.net.card.fields.get("sha256"), row.order) for row in rows]
+    return session_runs().open(
+        repr((names, start)),
+        lambda: discrete_bench.run(start, rows),
+        len(times_of(rows[0].net, start.steps)),
+    )
+
+
+# --- one run --------------------------------------------------------------------------------------
+
+
+def run_view(names: Sequence[str]) -> None:
+    """Sixteen pictures, followed live."""
+    one, two, three, four = st.columns([4, 4, 5, 3], vertical_alignment="bottom", gap="medium")
+    with one:
+        name = network_menu(names)
+    with two:
+        steps_menu()
+    net = opened(name)
+    with three:
+        order = order_menu(net is not None and net.orders)
+    four.button("Other draws", icon=":material/casino:", on_click=next_seed, width="stretch")
+    stage = st.container(key="bench_stage")
+    if net is None:
+        return
+    rows = [Row(net, order)]
+    start = more(rows, COUNT)
+    times = times_of(net, start.steps)
+    with stage:
+        follow(
+            opened_run(start, rows),
+            lambda shots, first: discrete_bench.draw_one(shots, first, times, net),
+            key="ds_player",
+            scale=2,
+            autoplay=True,
+            report_frame=False,
+            ends=("noise", "data"),
+            charts_last=True,
+            label="Sampling, from noise to data",
+        )
+        st.html(legend(net))
+        st.caption(about(rows, start))
+
+
+def legend(net: Net) -> str:
+    """What the colours of the confidence map and of [MASK] mean."""
+    stops = ", ".join(css(networks.CONFIDENCE[k]) for k in range(0, 256, 51))
+    marks = [
+        f"confidence: {percent(1 / net.levels)} (a guess) {ramp(stops)} 100 % (sure)",
+    ]
+    if net.about.kernel == "absorbing":
+        marks.append(f"{swatch(css(discrete_bench.KNOWN))} known, no longer asked")
+    if net.own_mask:
+        marks.append(f"{swatch(css(networks.MASK_COLOR))} [MASK]")
+    elif net.mask is not None:
+        gray = css(net.colors[net.mask])
+        marks.append(f"{swatch(gray)} gray level {net.mask} is also what noise looks like here")
+    return legend_line(marks)
+
+
+def legend_line(marks: Sequence[str]) -> str:
+    """Marks in a row that wraps."""
+    items = "".join(f'<span style="white-space:nowrap">{mark}</span>' for mark in marks)
+    return (
+        '<div style="display:flex;flex-wrap:wrap;gap:0.25rem 1.5rem;font-size:0.875rem;'
+        f'align-items:center">{items}</div>'
+    )
+
+
+def swatch(color: str) -> str:
+    """A square of a colour, with an edge that shows on any background."""
+    return (
+        f'<span aria-hidden="true" style="display:inline-block;width:0.9em;height:0.9em;'
+        f'vertical-align:-0.1em;background:{color};outline:1px solid #888"></span>'
+    )
+
+
+def ramp(stops: str) -> str:
+    """A strip of the confidence map's colours."""
+    return (
+        '<span aria-hidden="true" style="display:inline-block;width:6em;height:0.9em;'
+        f"vertical-align:-0.1em;outline:1px solid #888;"
+        f'background:linear-gradient(to right, {stops})"></span>'
+    )
+
+
+def css(color: np.ndarray) -> str:
+    """[3] uint8 as CSS."""
+    return f"rgb({', '.join(map(str, color.tolist()))})"
+
+
+def percent(value: float) -> str:
+    """A share as a reader writes it; as many digits as small ones need."""
+    return f"{100 * value:.0f} %" if value >= 0.02 else f"{100 * value:.1f} %"
+
+
+def about(rows: Sequence[Row], start: Start) -> str:
+    """One line under the pictures: what the networks are."""
+    told = dict.fromkeys(
+        f"{row.net.about.name}: {networks.KERNELS.get(row.net.about.kernel, row.net.about.kernel)}"
+        f", {row.net.levels} states{' and [MASK]' if row.net.own_mask else ''} per "
+        f"{row.net.element}, T = {row.net.T}"
+        + ("" if row.net.card.fields.get("status") == "final" else ", still in training")
+        for row in rows
+    )
+    calls = f"Asked {start.steps} time{'s' if start.steps != 1 else ''} for each picture. "
+    return f"{'; '.join(told)}. {calls}How good they are stands on their [cards](/model_cards)."
+
+
+# --- several runs ---------------------------------------------------------------------------------
+
+
+def rows_of(nets: Sequence[Net]) -> list[Row]:
+    """One row per network; a single one that can be unmasked in two orders is compared with it."""
+    if len(nets) == 1 and nets[0].orders:
+        return [Row(nets[0], order) for order in ORDERS]
+    return [Row(net) for net in nets]
+
+
+def several(names: Sequence[str]) -> tuple[list[Net], st.delta_generator.DeltaGenerator]:
+    """The networks chosen, and the place for the exhibit under their controls."""
+    one, two, three = st.columns([8, 4, 3], vertical_alignment="bottom", gap="medium")
+    with one:
+        chosen = rows_menu(names)
+    with two:
+        steps_menu()
+    three.button("Other draws", icon=":material/casino:", on_click=next_seed, width="stretch")
+    stage = st.container(key="bench_stage")
+    return [net for name in chosen if (net := opened(name)) is not None], stage
+
+
+def alone(nets: Sequence[Net]) -> None:
+    """Say what a comparison still lacks."""
+    if len({net.about.kernel for net in nets}) == 1:
+        gone = [name for name in networks.missing() if networks.about(name).kernel != "absorbing"]
+        st.info(
+            "Another kernel would stand here beside it, but its network is not in pretrained/: "
+            f"{', '.join(gone)}." if gone else "Choose networks of two kernels to compare them.",
+            icon=":material/hourglass_empty:",
+        )  # fmt: skip
+
+
+def compare_view(names: Sequence[str]) -> None:
+    """Kernels side by side: how often an element changes its mind."""
+    nets, stage = several(names)
+    if not nets:
+        return
+    rows = rows_of(nets)
+    start = more(rows, COUNT_COMPARED)
+    times = times_of(rows[0].net, start.steps)
+    live = opened_run(start, rows)
+    with stage:
+        alone(nets)
+        follow(
+            live,
+            lambda shots, first: discrete_bench.draw_compared(shots, first, times, rows),
+            key="ds_compare",
+            scale=2,
+            autoplay=True,
+            beside=True,
+            report_frame=False,
+            row_labels=[row.name for row in rows],
+            ends=("noise", "data"),
+            charts_last=True,
+            label="Kernels side by side, from noise to data",
+        )
+        marks = [f"{swatch(css(discrete_bench.HISTORY[k]))} {text}" for k, text in
+                 enumerate(("never changed", "once", "twice", "more often"))]  # fmt: skip
+        st.html(legend_line(marks))
+        st.html(change_table(live.frames(), rows))
+        st.caption(
+            "A change is a step from one state to another; being unmasked is none. Re-noised: it "
+            "left the state that the network believed in most. " + about(rows, start)
+        )
+
+
+def change_table(frames: Sequence[list[Shot]], rows: Sequence[Row]) -> str:
+    """Counts of the run so far, per row."""
+    lines = []
+    for index, row in enumerate(rows):
+        history = frames[-1][index].history
+        shown = sum(shot[index].unmasked for shot in frames) / history[0].size
+        again = sum(shot[index].renoised for shot in frames) / history[0].size
+        lines.append(
+            (row.name, f"{shown:.2f}", f"{history.mean():.2f}", percent((history >= 2).mean()),
+             str(history.max()), f"{again:.2f}")
+        )  # fmt: skip
+    head = ("", "unmasked, per element", "changes, per element", "changed twice or more",
+            "most changes of one", "re-noised, per element")  # fmt: skip
+    return table(head, lines, "Changes of the run so far")
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]], label: str) -> str:
+    """A table that scrolls by itself where it is too wide."""
+    top = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f'<table class="metrics"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+def error_view(names: Sequence[str]) -> None:
+    """Errors planted in the middle of a run, and who repairs them."""
+    nets, stage = several(names)
+    if not nets:
+        return
+    left, right = st.columns(2, gap="large")
+    planted = left.slider(
+        "Errors per picture", 1, MOST_ERRORS, 20, key="dserrors", bind="query-params",
+        help="That many elements that are not masked are set to the state farthest from theirs.",
+    )  # fmt: skip
+    when = right.slider(
+        "Planted after this part of the steps, %", 10, 90, 60, 10, key="dswhen",
+        bind="query-params",
+    )  # fmt: skip
+    rows = [Row(net) for net in nets]
+    start = more(rows, COUNT_COMPARED)
+    at = min(max(1, round(start.steps * when / 100)), start.steps - 1)
+    start = start._replace(planted=planted, planted_at=at)
+    times = times_of(rows[0].net, start.steps)
+    live = opened_run(start, rows)
+    with stage:
+        alone(nets)
+        if start.steps < 2:
+            st.caption(":material/build: With one step there is no middle: errors need two steps.")
+        follow(
+            live,
+            lambda shots, first: discrete_bench.draw_planted(shots, first, times, rows, at),
+            key="ds_errors",
+            scale=2,
+            autoplay=True,
+            beside=True,
+            report_frame=False,
+            row_labels=[row.name for row in rows],
+            ends=("noise", "data"),
+            charts_last=True,
+            ticks=[(at, "errors")],
+            label="Errors planted in a run",
+        )
+        words = ("still there", "changed since")
+        marks = [
+            f"{swatch(css(color))} {text}"
+            for color, text in zip(discrete_bench.PLANTED, words, strict=True)
+        ]
+        st.html(legend_line(marks))
+        st.html(error_table(live.frames()[-1], rows))
+        st.caption("Same seed, same moment; the network sees the errors. " + about(rows, start))
+
+
+def error_table(shots: Sequence[Shot], rows: Sequence[Row]) -> str:
+    """What became of the errors so far, per row."""
+    lines = []
+    for shot, row in zip(shots, rows, strict=True):
+        planted = int(shot.planted.sum())
+        numbers = [int(part.sum()) for part in (shot.kept, shot.back)]
+        shares = [percent(share(part, shot.planted)) if planted else "–"
+                  for part in (shot.kept, shot.back)]  # fmt: skip
+        lines.append(
+            (row.name, str(planted), *(f"{n} ({s})" for n, s in zip(numbers, shares, strict=True)))
+        )
+    head = ("", "errors planted", "still there", "what it was before")
+    return table(head, lines, "What became of the errors")
+
+
+# --- the bound ------------------------------------------------------------------------------------
+
+
+def digit_controls() -> tuple[np.ndarray, str, int | None]:
+    """The picture x_0, what it is, and its class where that is known."""
+    picture, notes = choose_digit()
+    for note in notes:
+        st.caption(note)
+    known = st.session_state.get("source", "gallery") == "gallery"
+    pixels = picture.pixels if picture.pixels.ndim == 2 else picture.pixels.mean(-1)
+    return pixels.astype(np.uint8), picture.about, st.session_state["digit"] if known else None
+
+
+def ledger_view(names: Sequence[str]) -> None:
+    """The bound of one digit, term by term."""
+    stage, side = st.columns([5, 2], gap="large")
+    with side:
+        pixels, what, label = digit_controls()
+        name = network_menu(names)
+        seed = st.number_input("Seed", 0, 9999, 0, key="dsseed", bind="query-params")
+        net = opened(name)
+    if net is None:
+        return
+    told = label if net.about.conditional else None
+    x0, parts = net.states(pixels, seed), discrete_ledger.parts_of(net)
+    live: LiveRun[discrete_ledger.Line] = session_runs().open(
+        repr(("ledger", networks.sha_of(name), pixels.tobytes(), told, seed)),
+        lambda: discrete_ledger.lines(net, x0, told, seed),
+        len(parts),
+    )
+    with stage:
+        follow(
+            live,
+            lambda own, first: discrete_ledger.draw(own, first, live.frames(), net),
+            key="ds_ledger",
+            first=4,
+            scale=5,
+            autoplay=True,
+            ends=("next to the picture", "noise"),
+            ticks=discrete_ledger.ticks(net),
+            report_frame=False,
+            label=f"The cost of {what}, over the steps t",
+        )
+        sums(net, live, discrete_ledger.prior_nats(net, x0))
+
+
+def sums(net: Net, live: LiveRun[discrete_ledger.Line], prior: float) -> None:
+    """What the terms add up to, as far as they are known."""
+    own = live.frames()
+    first, later = own[0].nats, sum(line.nats for line in own[1:])
+    total = first + later + prior
+    chapter.prose(
+        f"Nats: L₀ **{first:.4g}** + all later steps **{later:.4g}** + $L_T$ **{prior:.3g}**. "
+        f"{'Together' if live.complete else 'So far'} **{total:,.1f} nats = "
+        f"{discrete_ledger.bits_per(net, total):.3f} bits per {net.element}"
+        f"{'' if net.about.tokens else ' (bits/dim)'}**."
+    )
+    scale = (
+        f"A {net.element} has {net.levels} states; without a model, naming one costs, in bits, "
+        f"log₂ {net.levels} = {np.log2(net.levels):.3g}. A figure for another number of states "
+        "can't be set beside it. Each bar is one draw of $x_t$, or the mean of a few steps."
+    )
+    if net.about.tokens:
+        scale += " These are bits of tokens: what the VQ-VAE loses is not in them."
+    st.caption(scale + on_card(net))
+
+
+def on_card(net: Net) -> str:
+    """The card's bound on test digits, where it was measured."""
+    for metric in net.card.fields.get("metrics") or []:
+        if isinstance(metric, dict) and "bits" in str(metric.get("name")):
+            error = metric.get("standard_error")
+            spread = f" ± {error:.2g}" if isinstance(error, float) else ""
+            return (
+                f" On {metric.get('samples'):,} test digits it is {metric['value']:.4g}{spread} "
+                "on average, says its [card](/model_cards)."
+            )
+    return " Its card has no figure for test digits yet."
+
+
+def masked_view(names: Sequence[str]) -> None:
+    """The bound's terms as divergences and as weighted cross entropy, set against each other."""
+    able = [name for name in names if networks.about(name).kernel == "absorbing"]
+    nets = [net for name in able if (net := opened(name)) is not None and net.orders]
+    if not nets:
+        st.info(
+            "This view needs an absorbing network whose [MASK] is no state of the data. There is "
+            "none in pretrained/.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    net = nets[0]
+    stage, side = st.columns([5, 2], gap="large")
+    with side:
+        pixels, what, label = digit_controls()
+        seed = st.number_input("Seed", 0, 9999, 0, key="dsseed", bind="query-params")
+        st.caption(f"Network {net.about.name}, T = {net.T}.")
+    told = discrete_ledger.both_ways(
+        net.about.name,
+        networks.sha_of(net.about.name),
+        pixels.tobytes(),
+        label if net.about.conditional else None,
+        seed,
+    )
+    panels, said, curves = discrete_ledger.draw_both(told, net)
+    with stage:
+        player(
+            panels,
+            key="ds_masked",
+            total=len(said),
+            captions=said,
+            curves=curves,
+            scale=6,
+            frame=len(said) // 3,
+            ends=("next to the picture", "all masked"),
+            report_frame=False,
+            label=f"Two ways to one term, for {what}",
+        )
+        even = np.abs(told.weight * told.t - 1).max()
+        chapter.prose(
+            f"Over {len(said)} steps and all pixels, the two ways differ by at most "
+            f"**{told.residual.max():.0e} nats**: they are one thing, to rounding. The weight is "
+            f"the chance that a masked pixel is shown in this step, and with this network's betas "
+            f"it is 1/t (to {even:.0e})."
+        )
+
+
+def quality_view(names: Sequence[str]) -> None:
+    """The card's figures and a small live count."""
+    one, two = st.columns(2, vertical_alignment="bottom", gap="medium")
+    with one:
+        name = network_menu(names)
+    net = opened(name)
+    with two:
+        order = order_menu(net is not None and net.orders)
+    if net is not None:
+        discrete_quality.section(Row(net, order), networks.sha_of(name))
+
+
+def nothing() -> None:
+    """What the exhibit says while no network is here."""
+    st.info(
+        "The networks of this page are not in pretrained/: "
+        f"{', '.join(networks.missing()) or 'there is no recipe for one'}. They ship with the "
+        "repository; one that is being trained appears here as soon as it has a card.",
+        icon=":material/hourglass_empty:",
+    )
+    st.page_link("pages/discrete/reverse_rules.py", label="Two reverse rules needs no network")

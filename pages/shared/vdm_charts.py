@@ -1,0 +1,406 @@
+"""Three views of a bound whose schedule is learned: its path, its steps, its ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+import torch
+
+from diffusion_core.bits import BITS
+from diffusion_core.bound import ElboTerms
+from diffusion_core.ledger import Figure
+from diffusion_core.schedule_paths import cosine_gamma, mix
+from diffusion_core.vdm_elbo import linear_gamma
+from pages.shared import chapter
+from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.ledger import bits_per_dim, metrics_of
+from pages.shared.ledger_estimators import quiet
+from pages.shared.ledger_views import wide_table
+from pages.shared.palette import COLORS
+from pages.shared.vdm_views import DRAWS as TABLE_DRAWS
+from pages.shared.vdm_views import (
+    FULL,
+    KNOTS,
+    NETWORK,
+    PAPER_ENDS,
+    STEPS,
+    SWEEP,
+    MovedEnd,
+    OnPath,
+    both_ends,
+    ends_of,
+    moved_ends,
+    on_path,
+    on_quietest,
+    real_draws,
+    real_steps,
+    sweep,
+    terms,
+    told_position,
+)
+
+NAMED = {"linear": -FULL, "learned": 0, "cosine": FULL}
+LOOKS = {"linear": ("xt", "dash"), "learned": ("p", "solid"), "cosine": ("eps", "dot")}
+DRAWS = (32, 64, 128, 256)
+NEAR = 0.01
+"""Bits per dimension: how narrow an estimate is wanted to be, in the table of paths."""
+KEPT = "_ls_drawn"
+MOST_KEPT = 12
+HEIGHT = 270
+
+
+def position_slider() -> int:
+    """The path, from linear over learned to cosine."""
+    return int(
+        st.slider(
+            f"Path of γ: −{FULL} linear · 0 learned · {FULL} cosine", -FULL, FULL, FULL // 2, 5,
+            key="ls_path", bind="query-params",
+            help="In between, the two schedules are mixed. All begin and end at the same γ.",
+        )
+    )  # fmt: skip
+
+
+def kept_draws(
+    key: Any, wanted: bool, make: Callable[[Callable[[int], object]], Any], n: int
+) -> Any:
+    """What a button has drawn for this setting, now or before; None while nobody has asked.
+
+    A move of any control ends the drawing: the progress bar is where the script stops.
+    """
+    kept = st.session_state.setdefault(KEPT, {})
+    if wanted and key not in kept:
+        bar, done = st.progress(0.0, "Drawing …"), 0
+
+        def tell(count: int) -> None:
+            nonlocal done
+            bar.progress(min(1.0, done / n), f"Drawing … {done:,} of {n:,}; any control stops it")
+            done += count
+
+        kept[key] = make(tell)
+        bar.empty()
+        while len(kept) > MOST_KEPT:
+            del kept[next(iter(kept))]
+    return kept.get(key)
+
+
+def plus_minus(told: Figure, digits: int = 3) -> str:
+    """Mean and standard error of nats, in bits per dimension."""
+    mean, error = bits_per_dim(told.mean), bits_per_dim(told.standard_error)
+    return f"{mean:.{digits}f} ± {error:.{digits}f}"
+
+
+def variance_in_bits(told: Figure) -> str:
+    """A variance of nats with its standard error, in squared bits per dimension."""
+    square = bits_per_dim(1.0) ** 2
+    return f"{rounded(square * told.mean)} ± {rounded(square * told.standard_error)}"
+
+
+def rounded(value: float) -> str:
+    """A number of three digits, or a whole one; nothing with an exponent where it is large."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def sampled(draws: np.ndarray) -> tuple[Figure, Figure]:
+    """Mean and variance of draws, each with its standard error."""
+    n, square = len(draws), (draws - draws.mean()) ** 2
+    mean = Figure(float(draws.mean()), float(draws.std(ddof=1)) / math.sqrt(n))
+    return mean, Figure(float(draws.var(ddof=1)), float(square.std(ddof=1)) / math.sqrt(n))
+
+
+# --- the path -------------------------------------------------------------------------------------
+
+
+def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> None:
+    """Other clocks between the same ends: the mean stays, the variance moves."""
+    shown = {name: on_path(pixels, seed, at, sha) for name, at in NAMED.items()}
+    chosen, best = on_path(pixels, seed, position, sha), on_quietest(pixels, seed, sha)
+    left, right = st.columns(2, gap="medium")
+    left.plotly_chart(
+        gamma_chart(shown, chosen, best), key="ls_gamma", config=CONFIG,
+        alt="Gamma over time from 0 to 1 on the linear, learned, cosine and chosen path",
+    )  # fmt: skip
+    right.plotly_chart(
+        cost_chart(shown, chosen), key="ls_cost", config=CONFIG,
+        alt=f"What one draw costs on average over its time, for {about}, on each path",
+    )  # fmt: skip
+    bound = terms(pixels, seed, position, None, sha)
+    square = bits_per_dim(1.0) ** 2
+    chapter.prose(
+        f"**{told_position(position).capitalize()}.** The bound of {about}, in continuous time: "
+        f"**{plus_minus(bound.total)} bits/dim** on this path and on every other. Variance of one "
+        f"draw here: **{variance_in_bits(chosen.variance)}** (bits/dim)²; learned "
+        f"{rounded(square * shown['learned'].variance.mean)}, linear "
+        f"{rounded(square * shown['linear'].variance.mean)}."
+    )
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    n = left.select_slider("Draws", DRAWS, value=64, key="ls_n", bind="query-params")
+    wanted = right.button(
+        "Draw for real, on each path", key="ls_draw", icon=":material/casino:",
+        help="Each draw takes a time at random on that path, other noise, and asks the network.",
+    )  # fmt: skip
+    places = {**NAMED, "yours": position}
+    key = ("path", sha, hash(pixels), seed, position, n)
+
+    once = set(places.values())  # yours may be one of the three
+
+    def make(tell: Callable[[int], object]) -> dict[str, np.ndarray]:
+        found = {at: real_draws(pixels, seed, at, n, sha, tell) for at in once}
+        return {name: found[at] for name, at in places.items()}
+
+    drawn = kept_draws(key, wanted, make, n * len(once))
+    paths_table(shown, chosen, best, bound.total, drawn)
+    if drawn is not None:
+        other = "learned" if position else "linear"
+        st.plotly_chart(
+            histogram({other: drawn[other], "yours": drawn["yours"]}, bound.total.mean),
+            key="ls_histogram", config=CONFIG,
+            alt=f"Histogram of single draws of the bound, on the {other} and on the chosen path",
+        )  # fmt: skip
+        st.caption(
+            "A path with rare, huge draws tells too small a variance and too small an error bar "
+            "until one of them has been drawn."
+        )
+
+
+def paths_table(
+    shown: dict[str, OnPath],
+    chosen: OnPath,
+    best: OnPath,
+    bound: Figure,
+    drawn: dict[str, np.ndarray] | None,
+) -> None:
+    """Variance on each path, from the table of errors and from real draws."""
+    rows = [
+        "| path | variance of one draw, (bits/dim)² | draws for an error bar of ± 0.01 | "
+        "drawn for real: bound, bits/dim | its variance |",
+        "|---|---|---|---|---|",
+    ]
+    for name, told in {**shown, "yours": chosen, "quietest": best}.items():
+        needed = bits_per_dim(1.0) ** 2 * told.variance.mean / NEAR**2
+        cells = ["–", "–"]
+        if drawn is not None and name in drawn:
+            mean, variance = sampled(drawn[name])
+            cells = [plus_minus(mean), variance_in_bits(variance)]
+        label = f"**{name}**" if name == "yours" else name
+        rows.append(
+            f"| {label} | {variance_in_bits(told.variance)} | {math.ceil(needed):,} | "
+            f"{' | '.join(cells)} |"
+        )
+    wide_table(rows, "paths")
+    st.caption(
+        f"Bound and variances come from {KNOTS * TABLE_DRAWS} real answers of the network, "
+        f"{TABLE_DRAWS} at each of {KNOTS} values of γ; a path only weighs them, so its mean "
+        "can't change. Drawing for real does not use that table. “Quietest” is the best path for "
+        "this picture alone."
+    )
+    measured = next((m for m in metrics_of(NETWORK) if m.get("name") == BITS), None)
+    if measured:
+        st.caption(
+            f"On {measured['samples']:,} test digits: {measured['value']:.3f} ± "
+            f"{measured['standard_error']:.3f} bits/dim."
+        )
+
+
+def gamma_chart(shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = None) -> go.Figure:
+    """Gamma over time."""
+    lines = [
+        Line(name, told.t, told.gamma, LOOKS[name][0], at, "center", lift, LOOKS[name][1])
+        for (name, told), at, lift in zip(
+            shown.items(), (150, 60, 20), (-14, -14, 14), strict=False
+        )
+    ]
+    if best is not None:
+        lines.append(Line("quietest", best.t, best.gamma, "x0", 120, "left", -30, "dashdot", 1.5))
+    lines.append(Line("yours", chosen.t, chosen.gamma, "q", 100, "right", 14, width=4))
+    return line_chart(
+        lines, x_title="time t", y_title="γ(t) = −log SNR: noise rises with it", height=HEIGHT
+    )
+
+
+def cost_chart(shown: dict[str, OnPath], chosen: OnPath) -> go.Figure:
+    """The expected cost of a draw over its time."""
+    lines = [
+        Line(name, told.when, bits_per_dim(1.0) * told.cost, LOOKS[name][0], at, "left", 12,
+             LOOKS[name][1])
+        for (name, told), at in zip(shown.items(), (330, 230, 120), strict=True)
+    ]  # fmt: skip
+    lines.append(
+        Line("yours", chosen.when, bits_per_dim(1.0) * chosen.cost, "q", 0, "left", 8, width=4)
+    )
+    figure = line_chart(
+        lines, x_title="time t of the draw", y_title="what a draw at t says, bits/dim (log)",
+        log_y=True, height=HEIGHT,
+    )  # fmt: skip
+    figure.update_xaxes(range=[-0.02, 1.02])
+    return figure
+
+
+def histogram(draws: dict[str, np.ndarray], mean: float) -> go.Figure:
+    """How often a single draw says how many bits, on a logarithmic axis."""
+    values = {
+        name: np.log10(np.clip(bits_per_dim(1.0) * d, 1e-6, None)) for name, d in draws.items()
+    }
+    both = np.concatenate(list(values.values()))
+    edges = np.linspace(both.min() - 0.05, both.max() + 0.05, 31)
+    figure = go.Figure()
+    for name, logs in values.items():
+        counts, _ = np.histogram(logs, edges)
+        color = COLORS["q" if name == "yours" else LOOKS[name][0]]
+        figure.add_bar(
+            x=(edges[1:] + edges[:-1]) / 2, y=counts, name=name, marker_color=color, opacity=0.7,
+            width=edges[1] - edges[0], hovertemplate="%{y} draws",
+        )  # fmt: skip
+        peak = int(counts.argmax())
+        figure.add_annotation(
+            x=(edges[peak] + edges[peak + 1]) / 2, y=int(counts[peak]), text=f"<b>{name}</b>",
+            font={"color": color, "size": 14}, showarrow=False, yshift=12,
+        )  # fmt: skip
+    at = math.log10(bits_per_dim(mean))
+    figure.add_vline(x=at, line={"color": COLORS["bits"], "width": 2})
+    figure.add_annotation(
+        x=at, y=0.9, yref="paper", text="<b>bound</b>", showarrow=False, xanchor="left",
+        xshift=6, font={"color": COLORS["bits"], "size": 14},
+    )  # fmt: skip
+    quiet(figure, "bits/dim that one draw says (log)", "draws")
+    powers = range(math.floor(edges[0]), math.ceil(edges[-1]) + 1)
+    figure.update_xaxes(tickvals=list(powers), ticktext=[f"{10.0**k:g}" for k in powers])
+    figure.update_layout(barmode="overlay")
+    return figure
+
+
+def without_network() -> None:
+    """Two paths that nobody has to learn, between the ends of VDM's fixed schedule."""
+    position = position_slider()
+    share = (position + FULL) / (2 * FULL)
+    linear, cosine = linear_gamma(*PAPER_ENDS), cosine_gamma(*PAPER_ENDS)
+    t = torch.linspace(0, 1, 201, dtype=torch.float64)
+    nothing = np.zeros(0)
+
+    def drawn(levels: torch.Tensor) -> OnPath:
+        return OnPath(t.numpy(), levels.numpy(), nothing, nothing, Figure(0.0, 0.0))
+
+    shown = {"linear": drawn(linear(t)), "cosine": drawn(cosine(t))}
+    chosen = drawn(mix(linear, cosine, share)(t))
+    st.plotly_chart(
+        gamma_chart(shown, chosen), key="ls_gamma_only", config=CONFIG,
+        alt="Gamma over time on the linear, cosine and chosen path",
+    )  # fmt: skip
+    st.caption(
+        f"Without the network there is no learned path and no cost: the slider goes from linear to "
+        f"cosine, {share:.0%} of the way, between γ = {PAPER_ENDS[0]:g} and {PAPER_ENDS[1]:g}."
+    )
+
+
+# --- T steps --------------------------------------------------------------------------------------
+
+
+def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> None:
+    """A sum over T steps against the integral: here the path counts, until T is large."""
+    columns = {T: terms(pixels, seed, position, T, sha) for T in (*STEPS, None)}
+    curves = {name: sweep(pixels, seed, at, sha) for name, at in NAMED.items()}
+    curves["yours"] = sweep(pixels, seed, position, sha)
+    x = np.array(SWEEP, dtype=float)
+    lines = []
+    for name, at in (("linear", 2), ("learned", 6), ("cosine", 5), ("yours", 1)):
+        color, dash = LOOKS.get(name, ("q", "solid"))
+        lines.append(
+            Line(name, x, bits_per_dim(1.0) * curves[name], color, at, "left", 12, dash,
+                 4 if name == "yours" else 2)
+        )  # fmt: skip
+    limit = bits_per_dim(columns[None].total.mean)
+    lines.append(Line("T = ∞", x[[0, -1]], np.array([limit, limit]), "bits", 0, "left", 12))
+    st.plotly_chart(
+        line_chart(lines, x_title="steps T (log)", y_title="the bound, bits/dim (log)", log_x=True,
+                   log_y=True, height=HEIGHT),
+        key="ls_steps", config=CONFIG,
+        alt=f"The bound of {about} over the number of steps, on each path, and its limit",
+    )  # fmt: skip
+    rows = ["| T | prior | diffusion | reconstruction | bound |", "|---|---|---|---|---|"]
+    for T, told in columns.items():
+        rows.append(
+            f"| {T or '∞'} | {bits_per_dim(told.prior):.4f} | {plus_minus(told.diffusion)} | "
+            f"{plus_minus(told.reconstruction)} | **{plus_minus(told.total)}** |"
+        )
+    wide_table(rows, "steps")
+    st.caption(
+        f"Bits/dim, path: {told_position(position)}. Prior and reconstruction hang on the ends "
+        "alone. The diffusion term is summed from the network's errors at "
+        f"{KNOTS} values of γ; below, every step is asked for itself."
+    )
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
+    T = left.select_slider("Steps T to draw", STEPS, value=100, key="ls_T", bind="query-params")
+    wanted = right.button(f"Draw all {T} steps for real", key="ls_sum", icon=":material/casino:")
+    found: ElboTerms | None = kept_draws(
+        ("steps", sha, hash(pixels), seed, position, T),
+        wanted,
+        lambda tell: real_steps(pixels, seed, position, T, sha, tell),
+        T,
+    )
+    if found is not None:
+        chapter.prose(
+            f"**{T} steps, each drawn once:** prior {bits_per_dim(float(found.prior)):.4f} + "
+            f"diffusion {bits_per_dim(float(found.denoising.sum())):.3f} + reconstruction "
+            f"{bits_per_dim(float(found.reconstruction)):.3f} = "
+            f"**{bits_per_dim(float(found.total)):.3f} bits/dim**."
+        )
+
+
+# --- the ends -------------------------------------------------------------------------------------
+
+
+def ends_view(pixels: bytes, about: str, seed: int, sha: str) -> None:
+    """What each end decides, and what moving it would cost."""
+    low, high = moved_ends(pixels, seed, sha)
+    left, right = st.columns(2, gap="medium")
+    for place, end, own, title in (
+        (left, low, "reconstruction", "γ₀, where the noise begins"),
+        (right, high, "prior", "γ₁, where it ends"),
+    ):
+        place.plotly_chart(
+            end_chart(end, own, title), key=f"ls_end_{own}", config=CONFIG,
+            alt=f"{own.capitalize()} and diffusion term of {about} if this end were elsewhere",
+        )  # fmt: skip
+        best = float(end.gamma[end.total.argmin()])
+        place.caption(
+            f"Learned: {end.learned:.2f}. For this picture the sum is least near {best:.1f}."
+        )
+    prior, decoding = both_ends(pixels, seed, sha)
+    ends = ends_of(sha)
+    chapter.prose(
+        f"At the learned ends, γ₀ = {ends[0]:.2f} and γ₁ = {ends[1]:.2f}: reconstruction "
+        f"**{decoding.mean:.3g} ± {decoding.standard_error:.1g} nats**, prior **{prior:.3g} "
+        f"nats**. The first picture holds noise of standard deviation "
+        f"{math.exp(ends[0] / 2):.2g} beside a signal of 1 (two gray levels are {2 / 255:.2g} "
+        f"apart); the last an SNR of {math.exp(-ends[1]):.2g}."
+    )
+    st.caption(
+        "Reconstruction and prior are computed from their formulas. The diffusion term is asked of "
+        "the network at each γ, also outside of its own ends, where it was never trained. What "
+        "does not depend on the end is left out."
+    )
+
+
+def end_chart(end: MovedEnd, own: str, title: str) -> go.Figure:
+    """The two terms that pull at one end, and their sum."""
+    inner = -3 if own == "reconstruction" else 2
+    outer = 1 if own == "reconstruction" else -2
+    figure = line_chart(
+        [
+            Line("diffusion", end.gamma, end.diffusion, "eps", outer, "center", -14, "dash"),
+            Line(own, end.gamma, end.own, "x0", inner, "center", -14, "dot"),
+            Line("sum", end.gamma, end.total, "bits", inner, "center", 14, width=3),
+        ],
+        x_title=title, y_title="nats (log)", log_y=True, height=HEIGHT,
+        y_range=(float(end.total.min()) / 100, 2 * float(end.total.max())),
+    )  # fmt: skip
+    figure.add_vline(x=end.learned, line={"color": COLORS["p"], "width": 2, "dash": "dot"})
+    figure.add_annotation(
+        x=end.learned, y=1, yref="paper", text="<b>learned</b>", showarrow=False, xanchor="left",
+        xshift=5, font={"color": COLORS["p"], "size": 14},
+    )  # fmt: skip
+    return figure

@@ -1,0 +1,183 @@
+"""The page of the learned schedule: every view, real draws, links, and life without the network."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from diffusion_core.checkpoints import CheckpointError
+from pages.shared import load, vdm_views
+from pages.shared.ledger import sha_of
+from pages.shared.vdm_charts import sampled
+from pages.shared.vdm_views import (
+    FULL,
+    NETWORK,
+    STEPS,
+    ends_of,
+    on_path,
+    on_quietest,
+    real_draws,
+    terms,
+    told_position,
+)
+from tests.app.test_pages import open_page
+
+VIEWS = ("The path", "T steps", "The ends")
+START = {"ls_view": "The path", "ls_path": FULL // 2, "ls_n": 64, "ls_T": 100, "ls_seed": 0}
+
+
+@pytest.fixture
+def pixels() -> bytes:
+    return vdm_views.cleaned(load.gallery_digit(3, 0)).tobytes()
+
+
+@pytest.fixture
+def sha() -> str:
+    return sha_of(NETWORK)
+
+
+def words(at: AppTest) -> str:
+    return " ".join([*(m.value for m in at.markdown), *(c.value for c in at.caption)])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_runs_and_shows_no_nan(view: str) -> None:
+    at = open_page("learned_schedule", ls_view=view)
+    assert not at.exception
+    assert not at.error
+    assert not at.toast
+    assert at.session_state["ls_view"] == view
+    assert not re.search(r"\b(nan|inf)\b", words(at))
+
+
+def test_the_bound_stays_and_the_variance_moves() -> None:
+    """What the page says, read off the page."""
+    at = open_page("learned_schedule")
+    bounds, variances = set(), set()
+    for position in (-FULL, -45, 0, 70, FULL):
+        at.session_state["ls_path"] = position
+        at.run()
+        assert not at.exception
+        said = words(at)
+        bounds |= set(re.findall(r"\*\*([\d.]+ ± [\d.]+) bits/dim\*\* on this path", said))
+        variances |= set(re.findall(r"draw here: \*\*([^*]+)\*\*", said))
+    assert len(bounds) == 1
+    assert len(variances) == 5
+
+
+def test_the_path_is_told_in_words() -> None:
+    found = [told_position(p) for p in (-FULL, -25, 0, 60, FULL)]
+    assert found[::2] == ["linear", "learned", "cosine"]
+    assert found[1::2] == ["75% learned, 25% linear", "40% learned, 60% cosine"]
+
+
+def test_drawing_for_real_fills_the_table_and_is_remembered() -> None:
+    at = open_page("learned_schedule", ls_n="32")
+    charts = len(at.get("plotly_chart"))
+    at.button(key="ls_draw").click().run()
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == charts + 1
+    at.run()
+    assert len(at.get("plotly_chart")) == charts + 1
+    at.session_state["ls_path"] = 0
+    assert len(at.run().get("plotly_chart")) == charts
+
+
+def test_all_steps_can_be_drawn_for_real() -> None:
+    at = open_page("learned_schedule", ls_view="T steps", ls_T="10")
+    assert "each drawn once" not in words(at)
+    at.button(key="ls_sum").click().run()
+    assert not at.exception
+    assert "**10 steps, each drawn once:**" in words(at)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"ls_path": "101"},
+        {"ls_path": "nan"},
+        {"ls_view": "everything"},
+        {"ls_n": "7"},
+        {"ls_seed": "1e99"},
+        {"ls_seed": "<script>alert(1)</script>"},
+        {"nonsense": "1"},
+    ],
+)
+def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> None:
+    at = open_page("learned_schedule", **query)
+    assert not at.exception
+    for key, value in START.items():
+        if key != "ls_T":  # belongs to another view
+            assert at.session_state[key] == value
+    assert len(at.toast) == len(query)
+
+
+def test_without_the_network_the_paths_are_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise CheckpointError("The network is not here.")
+
+    vdm_views.variational.clear()
+    monkeypatch.setattr(vdm_views, "load_variational", missing)
+    at = open_page("learned_schedule")
+    assert not at.exception
+    assert [error.value for error in at.error] == ["The network is not here."]
+    assert len(at.get("plotly_chart")) == 1
+    assert "from linear to cosine" in words(at)
+    monkeypatch.undo()
+    assert not open_page("learned_schedule").error  # the failure was not remembered
+
+
+# --- the numbers ----------------------------------------------------------------------------------
+
+
+def test_every_path_has_the_network_s_own_ends(pixels: bytes, sha: str) -> None:
+    for position in (-FULL, -30, 0, 30, FULL):
+        told = on_path(pixels, 0, position, sha)
+        assert told.gamma[[0, -1]] == pytest.approx(ends_of(sha), abs=1e-6)
+        assert (np.diff(told.gamma) > 0).all()
+        assert (np.diff(told.when) > 0).all()
+
+
+def test_the_quietest_path_is_flat_and_quieter_than_all(pixels: bytes, sha: str) -> None:
+    best = on_quietest(pixels, 0, sha)
+    for position in (-FULL, 0, FULL):
+        assert best.variance.mean < on_path(pixels, 0, position, sha).variance.mean
+    assert best.cost.max() < 2 * best.cost.min()
+
+
+def test_more_steps_come_down_to_continuous_time(pixels: bytes, sha: str) -> None:
+    for position in (-FULL, 0, FULL):
+        found = [terms(pixels, 0, position, T, sha).total.mean for T in STEPS]
+        limit = terms(pixels, 0, position, None, sha).total.mean
+        assert found == sorted(found, reverse=True)
+        assert found[-1] > limit
+
+
+def test_real_draws_agree_with_the_table(pixels: bytes, sha: str) -> None:
+    counted: list[int] = []
+    draws = real_draws(pixels, 0, 0, 128, sha, counted.append)
+    assert sum(counted) == len(draws) == 128
+    mean, _ = sampled(draws)
+    told = terms(pixels, 0, 0, None, sha).total
+    error = math.hypot(mean.standard_error, told.standard_error)
+    # The table joins its gammas with straight lines: a few percent beside what chance does.
+    assert abs(mean.mean - told.mean) < 4 * error + 0.05 * told.mean
+
+
+def test_the_learned_path_is_quieter_than_the_fixed_ones(pixels: bytes, sha: str) -> None:
+    """On a digit that looks like those it was trained on."""
+    linear, learned, cosine = (on_path(pixels, 0, p, sha).variance for p in (-FULL, 0, FULL))
+    assert learned.mean + 3 * learned.standard_error < linear.mean < cosine.mean
+
+
+def test_an_uncleaned_digit_costs_several_times_as_much(pixels: bytes, sha: str) -> None:
+    raw = load.gallery_digit(3, 0)
+    costs = [terms(p, 0, 0, None, sha).total.mean for p in (raw.tobytes(), pixels)]
+    assert costs[0] > 2 * costs[1]
+    clean = vdm_views.cleaned(raw)
+    assert np.abs(clean.astype(int) - raw).max() < vdm_views.FAINT
+    assert set(np.unique(clean)) <= {0, 255, *range(vdm_views.FAINT, 256 - vdm_views.FAINT)}
