@@ -81,7 +81,7 @@ def load(name: str, device: str = "auto", root: Path = PRETRAINED) -> tuple[Netw
     if recipe and recipe.task == "variational":
         model, card = load_variational(name, device, root)
         return at_steps(model, recipe.T), card
-    module, card = _load_in_fastest_dtype(name, "denoise", device, root)
+    module, card = _load_in_fastest_dtype(name, ("denoise",), device, root)
     recipe = RECIPES[name]
     parameterization = PARAMETERIZATIONS[recipe.parameterization]
     return NetworkDenoiser(module, recipe.diffusion, parameterization), card
@@ -117,15 +117,17 @@ def load_discrete(
     name: str, device: str = "auto", root: Path = PRETRAINED
 ) -> tuple[NetworkDiscreteDenoiser, Card]:
     """A shipped denoiser of categories, ready to sample from; otherwise as `load`."""
-    module, card = _load_in_fastest_dtype(name, "denoise_categories denoise_tokens", device, root)
+    module, card = _load_in_fastest_dtype(
+        name, ("denoise_categories", "denoise_tokens"), device, root
+    )
     return NetworkDiscreteDenoiser(module, RECIPES[name].discrete_diffusion), card
 
 
 def _load_in_fastest_dtype(
-    name: str, tasks: str, device: str, root: Path
+    name: str, tasks: tuple[str, ...], device: str, root: Path
 ) -> tuple[nn.Module, Card]:
     module, card = load_module(name, device, root)
-    if RECIPES[name].task not in tasks.split():
+    if RECIPES[name].task not in tasks:
         raise CheckpointError(f"The network {name!r} is for another task: {RECIPES[name].task}.")
     return module.to(fastest_dtype(pick_device(device))), card
 

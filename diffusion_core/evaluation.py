@@ -51,6 +51,7 @@ from diffusion_core.recipes import RECIPES, Recipe
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.training import CHECKPOINT, RUNS, averaged_weights
+from diffusion_core.unmasking import carry_over
 from diffusion_core.vq_evaluation import autoencoder_metrics, token_metrics
 
 MNIST = {
@@ -306,10 +307,12 @@ def categorical_metrics(
     The bound is estimated from `draws` random steps per test digit. Its standard error is that of
     the mean over digits, and so holds the chance of the digits, of their binary draw and of the
     steps. A network that never saw a class is sampled without one, and judged by distance alone.
+    Under an absorbing process, what is not masked is taken for clean.
     """
     denoiser, _ = load_discrete(recipe.name)
     diffusion = denoiser.diffusion
-    levels = diffusion.K - (diffusion.mask is not None)
+    believed = carry_over(diffusion, denoiser) if recipe.kernel == "absorbing" else denoiser
+    levels = recipe.levels
     test = load_mnist("test")
     generator = torch.Generator().manual_seed(seed)
     x0 = to_states(to_unit(test.images), levels, generator)
@@ -318,7 +321,7 @@ def categorical_metrics(
         [
             estimate_discrete_elbo(
                 diffusion,
-                denoiser,
+                believed,
                 x0[part],
                 n=draws,
                 batch=400,
@@ -344,7 +347,7 @@ def categorical_metrics(
     label = real.labels[:count].long()
     pictures = [
         sample_states(
-            diffusion, denoiser, None if blind else part, len(part), steps=steps, seed=seed + i
+            diffusion, believed, None if blind else part, len(part), steps=steps, seed=seed + i
         )
         for i, part in enumerate(torch.split(label, 100))
     ]

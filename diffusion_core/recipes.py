@@ -105,6 +105,16 @@ class Recipe:
             arguments["betas"] = DISCRETE_BETAS[arguments["betas"]](self.T)
         return KERNELS[self.kernel](**arguments)
 
+    @property
+    def levels(self) -> int:
+        """States that the data of a process on categories hold.
+
+        All K, or K - 1 where the last one is [MASK]. A mask elsewhere is a gray level like the
+        others, as D3PM has it for pictures.
+        """
+        diffusion = self.discrete_diffusion
+        return diffusion.K - (diffusion.mask == diffusion.K - 1)
+
 
 _BASE_SIMPLE = Recipe(
     name="digits-base-simple",
@@ -238,7 +248,7 @@ _TOKENS = Recipe(
     kernel="mask_and_replace",
     kernel_args={"K": CODES + 1, "T": 100, "masked": [0.000009, 0.9]},
     label_dropout=0.1,
-    steps=5000,
+    steps=9000,
     batch=64,
     learning_rate=2e-3,
     warmup=200,

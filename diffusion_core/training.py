@@ -131,12 +131,12 @@ def denoising_inputs(recipe: Recipe, batch: Batch) -> Drawn:
 def categorical_inputs(recipe: Recipe, batch: Batch, levels: int | None = None) -> Drawn:
     """Network inputs (x_t, t, label) of one batch of categories, and x_0; steps as above.
 
-    A picture's bytes become as many gray levels as the process has states, [MASK] left out, or
-    `levels`: 256 leaves the bytes as they are, tokens for example.
+    A picture's bytes become the recipe's gray levels, or `levels`: 256 leaves the bytes as they
+    are, tokens for example.
     """
     x0, label, generator = batch
     diffusion = recipe.discrete_diffusion
-    states = to_states(x0, levels or diffusion.K - (diffusion.mask is not None), generator)
+    states = to_states(x0, levels or recipe.levels, generator)
     t = stratified_steps(len(x0), recipe.T, generator)
     hidden = torch.rand(len(x0), generator=generator) < recipe.label_dropout
     x_t = diffusion.q_sample(states, t, generator)

@@ -10,11 +10,19 @@ from diffusion_core.discrete_ledger import discrete_ledger
 from diffusion_core.discrete_sampling import sample_discrete
 from diffusion_core.token_moves import entropy_bits, moves, plant_errors
 from diffusion_core.unmasking import (
+    carry_over,
     masked_prediction_terms,
     sample_in_order,
     unmask_chance,
 )
-from pages.shared import chapter, discrete_lessons, discrete_networks, discrete_views, load
+from pages.shared import (
+    chapter,
+    discrete_bits,
+    discrete_lessons,
+    discrete_networks,
+    discrete_views,
+    load,
+)
 from pages.shared.chapter import term
 from pages.shared.explain import formula_and_code
 
@@ -30,9 +38,9 @@ SHOW = {
     "run": discrete_views.run_view,
     "compare": discrete_views.compare_view,
     "error": discrete_views.error_view,
-    "ledger": discrete_views.ledger_view,
-    "masked": discrete_views.masked_view,
-    "quality": discrete_views.quality_view,
+    "ledger": discrete_bits.ledger_view,
+    "masked": discrete_bits.masked_view,
+    "quality": discrete_bits.quality_view,
 }
 
 
@@ -100,7 +108,7 @@ def page() -> None:
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(sample_in_order, masked_prediction_terms)
     with st.expander("Every other kernel: the reverse rule, and the sampler around it"):
-        formula_and_code(mixture, sample_discrete)
+        formula_and_code(mixture, sample_discrete, carry_over)
     with st.expander("The bound as the ledger has it, and the chance to be unmasked"):
         formula_and_code(vb_terms, discrete_ledger, unmask_chance)
     with st.expander("What is counted: moves, entropy, planted errors"):

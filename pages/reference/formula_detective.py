@@ -267,9 +267,7 @@ def own_formula() -> None:
         say(answer, expression, target, example=example)
 
 
-def say(
-    answer: Verdict, expression: expressions.Expression, target: str, *, example: bool
-) -> None:
+def say(answer: Verdict, expression: expressions.Expression, target: str, *, example: bool) -> None:
     """The verdict on a reader's formula, with the worst counterexample."""
     known = expressions.TARGETS[target]
     truth = expressions.parse(known.formula)

@@ -13,7 +13,7 @@ import torch
 from diffusion_core.discrete_sampling import DiscreteStep, sample_discrete
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.token_moves import Moves, entropy_bits, moves, plant_errors
-from diffusion_core.unmasking import UnmaskStep, carry_over, sample_in_order
+from diffusion_core.unmasking import UnmaskStep, sample_in_order
 from pages.shared.discrete_networks import CONFIDENCE, Net, rgb
 from pages.shared.palette import COLORS
 from pages.shared.player import Curve, Frames, Panel
@@ -140,11 +140,8 @@ def walk(
             diffusion, net.denoiser, x, times, order=row.order, label=label,
             generator=generator, likeliest_last=last,
         )  # fmt: skip
-    # What is shown stays, also at the last step, where a rule returns the network's belief.
-    sure = net.about.kernel == "absorbing"
-    denoiser = carry_over(diffusion, net.denoiser) if sure else net.denoiser
     return sample_discrete(
-        diffusion, denoiser, x, times, label=label, generator=generator, likeliest_last=last
+        diffusion, net.belief, x, times, label=label, generator=generator, likeliest_last=last
     )
 
 
@@ -282,16 +279,23 @@ def sure_panel(net: Net, shots: Sequence[Shot], row: int, of: str = "") -> Panel
     return panel("confidence", alt, net.enlarge(images), "p", row)
 
 
-_ONCE, _TWICE, _OFTEN = rgb(COLORS["x0"], share=0.45), rgb(COLORS["x0"]), rgb(COLORS["eps"])
-HISTORY = np.stack([np.zeros(3, np.uint8), _ONCE, _TWICE, _OFTEN])
-"""Colours of 0, 1, 2, and 3 or more changes."""
+HISTORY = {
+    "never": (0, rgb("#000000")),
+    "once": (1, rgb(COLORS["x0"], share=0.55)),
+    "2 or 3 times": (2, rgb(COLORS["x0"])),
+    "4 to 7 times": (4, rgb(COLORS["eps"])),
+    "more often": (8, rgb(COLORS["eps"], "#ffffff", 0.65)),
+}
+"""How many changes: from how many on, and the colour."""
 
 
 def history_panel(net: Net, shots: Sequence[Shot], row: int, of: str = "") -> Panel:
     """How often each element has changed its mind."""
-    images = HISTORY[np.minimum(_stacked(shots, "history"), 3)]
-    alt = f"how often each {net.element} has changed{of}: black never, blue once or twice, "
-    return panel("changes so far", alt + "orange more often", net.enlarge(images), "bits", row)
+    limits = [first for first, _ in HISTORY.values()]
+    colors = np.stack([color for _, color in HISTORY.values()])
+    images = colors[np.digitize(_stacked(shots, "history"), limits) - 1]
+    alt = f"how often each {net.element} has changed{of}: black never, blue seldom, orange often"
+    return panel("changes so far", alt, net.enlarge(images), "bits", row)
 
 
 PLANTED = np.stack([rgb(COLORS["bits"]), rgb(COLORS["q"], "#ffffff", 0.25)])

@@ -62,7 +62,7 @@ def lines(net: Net, x0: torch.Tensor, label: int | None, seed: int) -> Iterator[
     generator = torch.Generator().manual_seed(seed)
     diffusion = net.denoiser.diffusion
     walk = discrete_ledger(
-        diffusion, net.denoiser, x0, parts_of(net), label=told, generator=generator
+        diffusion, net.belief, x0, parts_of(net), label=told, generator=generator
     )
     for entry in walk:
         share = entry.share.clamp(min=0)

@@ -117,6 +117,9 @@ def references() -> list[Source]:
                "https://arxiv.org/abs/2111.14822"),
         Source("Chang et al. 2022, MaskGIT", "section 3.2: the most confident first",
                "https://arxiv.org/abs/2202.04200"),
+        Source("Sahoo et al. 2024, Simple and Effective Masked Diffusion Language Models (MDLM)",
+               "section 3.2.3: what is shown is carried over",
+               "https://arxiv.org/abs/2406.07524"),
         Source("Devlin et al. 2019, BERT", "section 3.1: masked tokens",
                "https://arxiv.org/abs/1810.04805"),
     ]  # fmt: skip

@@ -12,9 +12,10 @@ import torch
 
 from diffusion_core.checkpoints import PRETRAINED, Card, CheckpointError, load_discrete, read_card
 from diffusion_core.datasets import to_states, to_unit
-from diffusion_core.discrete_sampling import NetworkDiscreteDenoiser, belief
+from diffusion_core.discrete_sampling import DiscreteDenoiser, NetworkDiscreteDenoiser, belief
 from diffusion_core.evaluation import states_to_bytes
 from diffusion_core.recipes import RECIPES
+from diffusion_core.unmasking import carry_over
 from diffusion_core.vqvae import SIDE, VQVAE, load_vqvae
 from pages.shared import load
 from pages.shared.palette import COLORS
@@ -93,6 +94,13 @@ class Net:
     def element(self) -> str:
         """What an element is called."""
         return "token" if self.about.tokens else "pixel"
+
+    @property
+    def belief(self) -> DiscreteDenoiser:
+        """What it believes of x_0; under absorbing noise, what is shown is beyond doubt."""
+        if self.about.kernel != "absorbing":
+            return self.denoiser
+        return carry_over(self.denoiser.diffusion, self.denoiser)
 
     @property
     def orders(self) -> bool:

@@ -105,7 +105,7 @@ def draw(row: Row, points: Sequence[Point]) -> None:
         ],
         ticks=[(i, str(p.steps)) for i, p in enumerate(points)],
         ends=("one step", f"{points[-1].steps} steps"),
-        scale=3,
+        scale=2,
         frame=len(points) - 1,
         fps=1,
         report_frame=False,
@@ -141,7 +141,8 @@ def card_metrics(metrics: object, name: str) -> None:
     rows = [
         f"- **{m.get('name')}**: {m['value']:.4g}"
         + (f" ± {m['standard_error']:.2g}" if "standard_error" in m else "")
-        + f" ({m.get('samples')} samples; {m.get('setting')})"
+        + f" ({m.get('samples')} samples; {m.get('setting')}"
+        + (f"; {m['reference']})" if m.get("reference") else ")")
         for m in found
     ]
     st.markdown("On its card:\n" + "\n".join(rows))

@@ -71,9 +71,7 @@ def test_the_numbers_come_from_a_sentence_above_the_table() -> None:
 
 
 def test_each_noise_level_says_which_way_it_grows() -> None:
-    early, late = (
-        gaussian_table(GaussianState("linear", 1000, t, -0.4, 0.6)) for t in (100, 200)
-    )
+    early, late = (gaussian_table(GaussianState("linear", 1000, t, -0.4, 0.6)) for t in (100, 200))
     row = early.rows.index("Noise level")
     for key, column in early.columns.items():
         grows = late.columns[key].cells[row].value > column.cells[row].value

@@ -220,6 +220,16 @@ def test_categorical_inputs_are_gray_levels_with_some_of_them_masked() -> None:
     torch.testing.assert_close(share, t.double() / CATEGORIES.T, atol=0.06, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("mask", "levels"), [({}, 4), ({"state": 4}, 4), ({"state": 2}, 5)], ids=str
+)
+def test_a_mask_among_the_gray_levels_is_one_of_them(mask: dict[str, int], levels: int) -> None:
+    recipe = replace(CATEGORIES, kernel_args=CATEGORIES.kernel_args | mask)
+    assert recipe.levels == levels
+    _, (x0,) = training.categorical_inputs(recipe, draw_batch(recipe, tiny_data(), 0))
+    assert int(x0.max()) == levels - 1
+
+
 def test_a_network_over_categories_never_believes_in_the_mask() -> None:
     network = CATEGORIES.build()
     logits = network(torch.full((2, 28, 28), 4), torch.tensor([1, 50]))

@@ -11,7 +11,7 @@ from diffusion_core.vq_evaluation import sample_tokens
 from diffusion_core.vqvae import load_vqvae
 
 TOKENS = "vq-mask-and-replace"
-pytestmark = pytest.mark.skipif(
+needs_tokens = pytest.mark.skipif(
     not (PRETRAINED / TOKENS / "card.json").exists(), reason=f"{TOKENS} is not shipped"
 )
 
@@ -30,6 +30,7 @@ def the_judge() -> Classifier:
     return module
 
 
+@needs_tokens
 def test_the_tokens_are_those_of_the_vqvae_that_is_shipped() -> None:
     """Another training of the same recipe would number its codes otherwise."""
     assert read_card(TOKENS).fields["needs"] == {"vqvae": read_card("vqvae").fields["sha256"]}
@@ -53,6 +54,7 @@ def test_the_gallery_survives_encoding_and_decoding() -> None:
     assert error < 2 * figure("vqvae", "reconstruction, mean squared error")
 
 
+@needs_tokens
 def test_a_hundred_digits_are_recognised_as_often_as_the_card_says() -> None:
     """Within three standard deviations of a hundred draws from the card's own rate."""
     rate = figure(TOKENS, "recognised as its class", "25 steps")
