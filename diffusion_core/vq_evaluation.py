@@ -14,11 +14,14 @@ from diffusion_core.datasets import Dataset, load_mnist, to_unit
 from diffusion_core.discrete import DiscreteDiffusion
 from diffusion_core.discrete_elbo import estimate_discrete_elbo
 from diffusion_core.discrete_sampling import DiscreteDenoiser, sample_discrete
+from diffusion_core.guidance import guided_belief
 from diffusion_core.judging import Moments, frechet_distance, judge, metric, moments
 from diffusion_core.networks import Classifier
 from diffusion_core.recipes import Recipe
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.vqvae import SIDE, load_vqvae
+
+GUIDANCE = 2.0  # of the last setting that is judged
 
 
 def the_classifier() -> Classifier:
@@ -129,13 +132,14 @@ def token_metrics(
     redrawn = moments(judge(classifier, network.decode(network.encode(real.images))).features)
     floors = f"floor {floor:.3f}, of reconstructions {frechet_distance(redrawn, reference):.3f}"
     label = real.labels.long()
-    for steps in (25, 100):
+    for steps, scale in ((25, 1.0), (100, 1.0), (25, GUIDANCE)):
+        guided = guided_belief(denoiser, scale)
         tokens = [
-            sample_tokens(diffusion, denoiser, part, len(part), steps=steps, seed=seed + i)
+            sample_tokens(diffusion, guided, part, len(part), steps=steps, seed=seed + i)
             for i, part in enumerate(torch.split(label, 100))
         ]
         seen = judge(classifier, network.decode(torch.cat(tokens)))
-        setting = f"{steps} steps, seed {seed}"
+        setting = f"{steps} steps, seed {seed}" + (f", guidance {scale:g}" if scale != 1 else "")
         right = float((seen.predicted == label).double().mean())
         yield metric("recognised as its class", right, count, setting)
         distance = frechet_distance(moments(seen.features), reference)

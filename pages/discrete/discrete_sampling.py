@@ -8,6 +8,7 @@ from diffusion_core.discrete import mixture
 from diffusion_core.discrete_elbo import vb_terms
 from diffusion_core.discrete_ledger import discrete_ledger
 from diffusion_core.discrete_sampling import sample_discrete
+from diffusion_core.guidance import guided_belief
 from diffusion_core.token_moves import entropy_bits, moves, plant_errors
 from diffusion_core.unmasking import (
     carry_over,
@@ -52,6 +53,7 @@ def defaults(names: list[str]) -> dict[str, object]:
         "dssteps": 25,
         "dsorder": "random",
         "dsdigit": "each",
+        "dsguide": 1.0,
         "dsseed": 0,
         "dsdraw": False,
         "dserrors": 20,
@@ -107,8 +109,8 @@ def page() -> None:
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(sample_in_order, masked_prediction_terms)
-    with st.expander("Every other kernel: the reverse rule, and the sampler around it"):
-        formula_and_code(mixture, sample_discrete, carry_over)
+    with st.expander("Every other kernel: the reverse rule, the sampler around it, and guidance"):
+        formula_and_code(mixture, sample_discrete, carry_over, guided_belief)
     with st.expander("The bound as the ledger has it, and the chance to be unmasked"):
         formula_and_code(vb_terms, discrete_ledger, unmask_chance)
     with st.expander("What is counted: moves, entropy, planted errors"):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from diffusion_core.discrete_sampling import DiscreteStep, sample_discrete
+from diffusion_core.guidance import guided_belief
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.token_moves import Moves, entropy_bits, moves, plant_errors
 from diffusion_core.unmasking import UnmaskStep, sample_in_order
@@ -37,6 +38,7 @@ class Start(NamedTuple):
         seed: of all draws.
         count: pictures, a square number.
         draw_last: whether the last step draws, instead of taking the likeliest state.
+        guidance: how far a class is exaggerated; 1 is the plain network.
         planted: errors per picture; 0 for none.
         planted_at: after how many steps.
     """
@@ -46,6 +48,7 @@ class Start(NamedTuple):
     seed: int
     count: int = COUNT
     draw_last: bool = False
+    guidance: float = 1.0
     planted: int = 0
     planted_at: int = 0
 
@@ -140,8 +143,9 @@ def walk(
             diffusion, net.denoiser, x, times, order=row.order, label=label,
             generator=generator, likeliest_last=last,
         )  # fmt: skip
+    denoiser = guided_belief(net.belief, start.guidance)
     return sample_discrete(
-        diffusion, net.belief, x, times, label=label, generator=generator, likeliest_last=last
+        diffusion, denoiser, x, times, label=label, generator=generator, likeliest_last=last
     )
 
 
@@ -360,7 +364,10 @@ def draw_compared(
     curves: list[Curve] = []
     for index, row in enumerate(rows):
         own, of = [shot[index] for shot in shots], f" of {row.name}"
-        panels += [x_panel(row.net, own, index, of), history_panel(row.net, own, index, of)]
+        # Nobody sees a digit in tokens, so they are shown decoded, too.
+        decoded = [x0_panel(row.net, own, index, of)] if row.net.about.tokens else []
+        panels += [x_panel(row.net, own, index, of), *decoded]
+        panels.append(history_panel(row.net, own, index, of))
         color = ROW_COLORS[index % len(ROW_COLORS)]
         mean = np.array([shot.history.mean() for shot in own])
         curves.append(Curve(row.name, mean, color, CHANGED.format("element"), 0))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from diffusion_core.vqvae import SIDE
 from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.discrete_networks import TILE
 
 
 def confusions(names: Sequence[str]) -> list[Confusion]:
@@ -79,6 +81,23 @@ def confusions(names: Sequence[str]) -> list[Confusion]:
 def experiments(names: Sequence[str]) -> list[Experiment]:
     """Settings with a stated outcome."""
     one = {"dsnet": "binary-absorbing"} if "binary-absorbing" in names else {}
+    both = [name for name in ("gray-absorbing", "vq-mask-and-replace") if name in names]
+    tokens = [
+        Experiment(
+            "D3PM beside VQ-Diffusion",
+            f"D3PM's elements are the {TILE**2} pixels of a picture, and each is masked or shown. "
+            f"VQ-Diffusion's are {SIDE**2} tokens, each of which stands for a patch with its surroundings: "
+            "decoded, even a poor guess looks written. Its tokens also change after they have "
+            "appeared, which a masked pixel never does.",
+            {"dsview": "compare", "dsrows": both},
+        ),
+        Experiment(
+            "Guide the tokens",
+            "the same sixteen classes, pushed away from “any digit”: fewer are mistaken for "
+            "another, and those of one class look more alike.",
+            {"dsview": "run", "dsnet": both[-1], "dsguide": 2.0},
+        ),
+    ] if len(both) == 2 else []  # fmt: skip
     return [
         Experiment(
             "One single step",
@@ -104,6 +123,7 @@ def experiments(names: Sequence[str]) -> list[Experiment]:
             "only the order differs.",
             {"dsview": "run", "dsorder": "confidence", "dssteps": 50, **one},
         ),
+        *tokens,
     ]
 
 

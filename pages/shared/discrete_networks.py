@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -173,10 +172,7 @@ def network(name: str, sha256: str) -> Net:
     told = about(name)
     vqvae = load_vqvae()[0] if told.tokens else None
     if next(denoiser.module.parameters()).device.type == "cpu":
-        cores = load.usable_cores()
-        torch.set_num_threads(1)  # as in `load.network`: the pool is the parallelism
-        pool = ThreadPoolExecutor(cores, thread_name_prefix="network")
-        denoiser = replace(denoiser, pool=pool, parts=cores)
+        denoiser = replace(denoiser, pool=load.workers(), parts=load.usable_cores())
     net = look(told, denoiser, card, vqvae)
     load.settle()
     return net

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
 import torch
 
+from diffusion_core.checkpoints import read_card
 from diffusion_core.datasets import to_unit
 from diffusion_core.quality import standard_error
+from diffusion_core.recipes import RECIPES, Recipe
+from pages.shared import discrete_networks as networks
 from pages.shared.discrete_bench import Row, Start, panel, times_of, walk
 from pages.shared.player import Curve, player
 from pages.shared.quality_exhibit import judge
@@ -24,6 +28,13 @@ LIVE_SEED = 2_000
 CERTAIN = "how certain a classifier is, %"
 RIGHT = "recognised as the digit asked for, %"
 CLASSES = "different digits among them"
+BITS = "bound, bits per dimension"
+COMPARED = {
+    BITS: "bits/dim",
+    "recognised as its class": "recognised",
+    "Fréchet distance": "Fréchet distance",
+}
+"""Metrics on a card -> their column."""
 
 
 class Point(NamedTuple):
@@ -75,6 +86,7 @@ def judged(pictures: torch.Tensor, steps: int, label: torch.Tensor | None) -> Po
 def section(row: Row, sha256: str) -> None:
     """The card's figures, and the live count with its pictures."""
     card_metrics(row.net.card.fields.get("metrics"), row.net.about.name)
+    kernels_compared(row.net.about.name)
     kept: dict[Any, list[Point]] = st.session_state.setdefault("_discrete_quality", {})
     ident = (sha256, row.order if row.net.orders else "")
     if st.button(
@@ -126,6 +138,58 @@ def caption(point: Point) -> str:
     rate = point.right / LIVE_COUNT
     error = standard_error(rate, LIVE_COUNT)
     return f"{steps} · {point.right} of {LIVE_COUNT} as asked, {rate:.0%} ± {error:.0%}"
+
+
+def siblings(name: str) -> list[str]:
+    """The networks that are here whose recipes differ from this one's in the kernel alone."""
+
+    def but_kernel(other: str) -> Recipe:
+        return replace(RECIPES[other], name="", kernel="", kernel_args={})
+
+    return [other for other in networks.available() if but_kernel(other) == but_kernel(name)]
+
+
+def kernels_compared(name: str) -> None:
+    """The cards of networks with one recipe but for the kernel, best bound first."""
+    figures = {
+        other: {m["name"]: m for m in read_card(other, networks.ROOT).fields.get("metrics") or []}
+        for other in siblings(name)
+    }
+    ranked = sorted(
+        (other for other in figures if BITS in figures[other]),
+        key=lambda other: float(figures[other][BITS]["value"]),
+    )
+    if len(ranked) < 2:
+        return
+    rows = [
+        "| kernel | " + " | ".join(COMPARED.values()) + " |",
+        "|---" * (1 + len(COMPARED)) + "|",
+    ]
+    rows += [
+        f"| {networks.KERNELS[RECIPES[other].kernel]} | "
+        + " | ".join(_figure(figures[other].get(metric)) for metric in COMPARED)
+        + " |"
+        for other in ranked
+    ]
+    names = [networks.KERNELS[RECIPES[other].kernel] for other in ranked]
+    st.markdown(
+        "**One recipe, but for the kernel** (test digits for the bound, samples for the rest):\n\n"
+        + "\n".join(rows)
+    )
+    st.caption(
+        f"By the bound: {' better than '.join(names)}. D3PM found Gaussian better than absorbing "
+        "better than uniform on photographs in colour (Austin et al. 2021, their results on "
+        "CIFAR-10). Lower is better for bits and distance; a distance's floor is that of real "
+        "digits."
+    )
+
+
+def _figure(metric: dict[str, Any] | None) -> str:
+    if metric is None:
+        return "–"
+    spread = f" ± {metric['standard_error']:.2g}" if "standard_error" in metric else ""
+    floor = f" ({metric['reference']})" if metric.get("reference") else ""
+    return f"{metric['value']:.4g}{spread}{floor}"
 
 
 def card_metrics(metrics: object, name: str) -> None:

@@ -20,6 +20,7 @@ from pages.shared.runs import LiveRun
 STEPS = (1, 2, 5, 10, 25, 50, 100, 200)
 DIGITS = ("each", "any", *map(str, range(10)))
 ORDER_NAMES = {"random": "random", "confidence": "most confident first"}
+GUIDANCE = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 MOST_ROWS = 3
 MOST_ERRORS = 60
 Runs = LiveRun[list[Shot]]
@@ -75,7 +76,7 @@ def order_menu(possible: bool) -> str:
 def more(rows: Sequence[Row], count: int) -> Start:
     """Class, seed and the last step, behind "More"; the steps have been drawn before."""
     steps = int(st.session_state["dssteps"])
-    with st.expander("More: digit, seed, last step"):
+    with st.expander("More: digit, guidance, seed, last step"):
         one, two, three = st.columns(3, gap="large")
         knows = any(row.net.about.conditional for row in rows)
         digit = one.selectbox(
@@ -84,6 +85,12 @@ def more(rows: Sequence[Row], count: int) -> Start:
         )  # fmt: skip
         if not knows:
             one.caption("This network was never told a class: whatever comes.")
+        guidance = one.select_slider(
+            "Guidance", GUIDANCE, 1.0, key="dsguide", bind="query-params",
+            disabled=not knows or digit == "any",
+            help="How far the class is exaggerated: 0 forgets it, 1 is the network as it is, more "
+            "pushes away from “any digit”. It asks the network twice.",
+        )  # fmt: skip
         seed = two.number_input("Seed", 0, 9999, 0, key="dsseed", bind="query-params")
         draw_last = three.toggle(
             "Draw at the last step, too", False, key="dsdraw", bind="query-params",
@@ -92,7 +99,7 @@ def more(rows: Sequence[Row], count: int) -> Start:
     fewest = min(row.net.T for row in rows)
     if steps > fewest:
         st.caption(f":material/build: {steps} steps are more than T = {fewest}; {fewest} are made.")
-    return Start(digit, min(steps, fewest), seed, count, draw_last)
+    return Start(digit, min(steps, fewest), seed, count, draw_last, guidance)
 
 
 def steps_menu() -> None:

@@ -98,7 +98,12 @@ def unheeded_link() -> list[str]:
 
 
 def _same(used: object, written: str) -> bool:
-    """Whether a control's value is what the address says, written some other way."""
+    """Whether a control's value is what the address says, written some other way.
+
+    Of several values of one key, the address tells the last.
+    """
+    if isinstance(used, list | tuple):
+        return any(_same(one, written) for one in used)
     try:
         return float(str(used)) == float(written)
     except ValueError:

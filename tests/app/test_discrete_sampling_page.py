@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from diffusion_core.discrete_elbo import discrete_elbo
+from diffusion_core.hashes import sealed
 from diffusion_core.recipes import RECIPES
 from pages.shared import discrete_bench, discrete_ledger, discrete_networks, discrete_quality, load
 from pages.shared.discrete_bench import Row, Shot, Start, run, sheet, times_of
@@ -349,3 +351,26 @@ def test_a_judged_sample_counts() -> None:
     assert blind.right is None
     assert "certain" in discrete_quality.caption(blind)
     assert "±" in discrete_quality.caption(point._replace(right=30))
+
+
+def test_networks_of_one_recipe_are_ranked_by_the_bound(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = ["tiny-uniform", "tiny-gaussian", "tiny-masking"]
+    install(monkeypatch, tmp_path, names)
+    assert discrete_quality.siblings("tiny-uniform") == names[:2]
+    for name, bits in zip(names, (0.75, 0.5, 0.1), strict=True):
+        path = tmp_path / name / "card.json"
+        card = json.loads(path.read_text())
+        card["metrics"] = [{"name": discrete_quality.BITS, "value": bits, "standard_error": 0.01}]
+        path.write_text(json.dumps(sealed(card)))
+    said: list[str] = []
+    monkeypatch.setattr(discrete_quality.st, "markdown", said.append)
+    monkeypatch.setattr(discrete_quality.st, "caption", said.append)
+    discrete_quality.kernels_compared("tiny-uniform")
+    assert said[0].index("| discretised Gaussian | 0.5 ± 0.01") < said[0].index("| uniform | 0.75")
+    assert "discretised Gaussian better than uniform" in said[1]
+    assert "absorbing |" not in said[0]
+    said.clear()
+    discrete_quality.kernels_compared("tiny-masking")
+    assert not said

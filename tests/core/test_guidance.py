@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffusion_core.denoisers import Denoiser, ideal_denoiser
 from diffusion_core.gaussian import GaussianDiffusion
-from diffusion_core.guidance import classifier_guided, guided
+from diffusion_core.guidance import classifier_guided, guided, guided_belief
 from diffusion_core.parameterization import PARAMETERIZATIONS, Prediction
 from diffusion_core.samplers import SAMPLERS, clip_prediction, sample
 from diffusion_core.schedules import SCHEDULES, NoiseSchedule, karras
@@ -276,3 +276,32 @@ def test_pure_noise() -> None:
     ours = guided(denoiser, 2.0)(X_T, ts, ASKED)
     class_means = torch.stack([DATA[LABELS == k].mean(0) for k in (0, 1)])
     np.testing.assert_allclose(ours.x0, 2 * class_means[ASKED] - DATA.mean(0), rtol=1e-12)
+
+
+# --- categories -----------------------------------------------------------------------------------
+
+LOGITS = {
+    None: torch.tensor([[0.2, -1.0, 0.5, -torch.inf]], dtype=torch.float64),
+    3: torch.tensor([[1.5, -0.3, -2.0, -torch.inf]], dtype=torch.float64),
+}
+CATEGORIES, LABEL = torch.zeros(1, dtype=torch.int64), torch.tensor([3])
+
+
+def two_beliefs(x_t: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None):
+    return LOGITS[None if label is None else int(label)]
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 1.5, 4.0])
+def test_a_guided_belief_is_a_product_of_powers(scale: float) -> None:
+    said = guided_belief(two_beliefs, scale)(CATEGORIES, CATEGORIES, LABEL).softmax(-1)
+    asked, anyone = LOGITS[3].softmax(-1), LOGITS[None].softmax(-1)
+    product = asked[..., :3] ** scale * anyone[..., :3] ** (1 - scale)
+    close(said[..., :3], product / product.sum(-1, keepdim=True))
+    assert float(said[..., 3]) == 0  # [MASK]
+
+
+def test_a_belief_without_a_class_is_not_guided() -> None:
+    assert guided_belief(two_beliefs, 3.0)(CATEGORIES, CATEGORIES) is LOGITS[None]
+    assert guided_belief(two_beliefs, 1.0)(CATEGORIES, CATEGORIES, LABEL) is LOGITS[3]
+    with pytest.raises(ValueError, match="finite"):
+        guided_belief(two_beliefs, float("inf"))
