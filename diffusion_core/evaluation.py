@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from diffusion_core.bits import bound_metrics
 from diffusion_core.checkpoints import (
     PRETRAINED,
-    file_sha256,
     load,
     load_discrete,
     load_module,
@@ -44,6 +43,7 @@ from diffusion_core.discrete_elbo import estimate_discrete_elbo
 from diffusion_core.discrete_sampling import DiscreteDenoiser, sample_discrete
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.guidance import guided
+from diffusion_core.hashes import file_sha256
 from diffusion_core.judging import frechet_distance, judge, metric, moments
 from diffusion_core.networks import Classifier
 from diffusion_core.parameterization import PARAMETERIZATIONS
@@ -122,6 +122,7 @@ def sample_digits(
     steps: int,
     seed: int,
     sampler: str = "ddim",
+    eta: float | None = None,
 ) -> Tensor:
     """One finished digit per label [B]: uint8 [B, 28, 28], from noise fixed by `seed`."""
     generator = torch.Generator().manual_seed(seed)
@@ -132,6 +133,7 @@ def sample_digits(
         x_T,
         evenly_spaced(diffusion.T, steps),
         sampler=sampler,
+        eta=eta,
         label=label,
         generator=generator,
     )
@@ -146,11 +148,14 @@ def sample_many(
     steps: int,
     seed: int,
     sampler: str = "ddim",
+    eta: float | None = None,
     batch: int = 100,
 ) -> Tensor:
     """`sample_digits` in batches, so that memory stays small; batch i is seeded with seed + i."""
     parts = [
-        sample_digits(diffusion, denoiser, part, steps=steps, seed=seed + i, sampler=sampler)
+        sample_digits(
+            diffusion, denoiser, part, steps=steps, seed=seed + i, sampler=sampler, eta=eta
+        )
         for i, part in enumerate(torch.split(label, batch))
     ]
     return torch.cat(parts)
@@ -230,7 +235,9 @@ def denoiser_metrics(
     test = moments(judge(judge_module, load_mnist("test").images).features)
     train = load_mnist("train")
 
-    def measure(n: int, sampler: str, steps: int, scale: float = 1.0) -> Iterator[dict[str, Any]]:
+    def measure(
+        n: int, sampler: str, steps: int, scale: float = 1.0, eta: float | None = None
+    ) -> Iterator[dict[str, Any]]:
         real = Dataset(train.images[:n], train.labels[:n])
         label = real.labels.long()
         floor = frechet_distance(moments(judge(judge_module, real.images).features), test)
@@ -241,10 +248,12 @@ def denoiser_metrics(
             steps=steps,
             seed=seed,
             sampler=sampler,
+            eta=eta,
         )
         seen = judge(judge_module, images)
         setting = f"{sampler}, {steps} steps, seed {seed}"
         setting += f", guidance {scale:g}" if scale != 1 else ""
+        setting += f", eta {eta:g}" if eta else ""
         right = float((seen.predicted == label).double().mean())
         distance = frechet_distance(moments(seen.features), test)
         yield metric("recognised as its class", right, n, setting)
@@ -267,6 +276,7 @@ def denoiser_metrics(
     if not quick:
         return
     yield from measure(quick, "ddim", 25, scale=1.5)
+    yield from measure(quick, "ddim", 50, eta=1.0)
     for sampler, steps in (("ddim", 10), ("ddim", 50), ("ddpm", 100), ("dpmpp_2m", 25)):
         yield from measure(quick, sampler, steps)
 

@@ -86,9 +86,9 @@ def experiments(names: Sequence[str]) -> list[Experiment]:
         Experiment(
             "D3PM beside VQ-Diffusion",
             f"D3PM's elements are the {TILE**2} pixels of a picture, and each is masked or shown. "
-            f"VQ-Diffusion's are {SIDE**2} tokens, each of which stands for a patch with its surroundings: "
-            "decoded, even a poor guess looks written. Its tokens also change after they have "
-            "appeared, which a masked pixel never does.",
+            f"VQ-Diffusion's are {SIDE**2} tokens, each of which stands for a patch with its "
+            "surroundings: decoded, even a poor guess looks written. Its tokens also change after "
+            "they have appeared, which a masked pixel never does.",
             {"dsview": "compare", "dsrows": both},
         ),
         Experiment(
