@@ -41,6 +41,7 @@ from pages.shared.ledger_estimators import (
     telescoping_residual,
 )
 from pages.shared.ledger_views import (
+    early_share,
     forms_view,
     measured,
     test_set_view,
@@ -180,7 +181,6 @@ def exhibit() -> None:
 
 def ledger_view(pixels: bytes, about: str, setting: Setting, kept: Kept, pixel: Pixel) -> None:
     """The terms one after the other, followed live, and their sums."""
-    T = kept.parts[-1][-1]
     live = session_runs().open(
         repr((setting, sha_of(setting.network), hash(pixels), pixel)),
         lambda: iter(kept),
@@ -203,21 +203,23 @@ def ledger_view(pixels: bytes, about: str, setting: Setting, kept: Kept, pixel: 
     except ValueError as error:  # a network whose answer is no number
         st.error(f"The ledger stops here: {error}.", icon=":material/block:")
         return
-    sums(setting, kept, T)
+    sums(setting, kept)
 
 
-def sums(setting: Setting, kept: Kept, T: int) -> None:
+def sums(setting: Setting, kept: Kept) -> None:
     """What the terms add up to, as far as they are known."""
-    lines = kept.lines
-    first = sum(line.nats for line in lines if 1 < line.last <= FIRST_STEPS)
-    rest = sum(line.nats for line in lines if line.first > FIRST_STEPS)
-    parts = {
-        "L₀": lines[0].nats if lines else 0.0,
-        f"steps 2–{min(FIRST_STEPS, T)}": first,
-        **({"all later steps": rest} if T > FIRST_STEPS else {}),
-        "$L_T$": kept.prior,
-    }
-    cells = [f"{name} **{nats:.4g}**" for name, nats in parts.items()]
+    lines = list(kept.lines)
+    last = lines[-1].last if lines else 1
+    parts = {"$L_0$": lines[0].nats if lines else 0.0}
+    for low, high in ((2, min(FIRST_STEPS, last)), (FIRST_STEPS + 1, last)):
+        if low <= high:
+            name = f"step {low}" if low == high else f"steps {low}–{high}"
+            parts[name] = sum(line.nats for line in lines if low <= line.first <= high)
+    parts["$L_T$"] = kept.prior
+    cells = [
+        f"{name} **{'under 0.001' if 0 < nats < 0.001 else f'{nats:.4g}'}**"
+        for name, nats in parts.items()
+    ]
     total = kept.total
     whole = "Together" if kept.complete else "So far"
     chapter.prose(
@@ -226,7 +228,7 @@ def sums(setting: Setting, kept: Kept, T: int) -> None:
     )
     long = next((part for part in kept.parts if len(part) > 1), None)
     st.caption(
-        "At t = 1, q is the point x₀ itself: there the cost is that of naming the grey levels, "
+        "At t = 1, q is the point x₀ itself: there the cost is that of naming the gray levels, "
         "−log p(x₀|x₁)."
         + (f" From t = {long[0]} on, a bar is the mean of several steps." if long else "")
         + compared(setting, kept)
@@ -299,9 +301,9 @@ def confusions() -> list[Confusion]:
             "Compare thick and thin lines in the first two rows: the order turns around.",
         ),
         Confusion(
-            "How can a bell curve give the probability of a grey level?",
+            "How can a bell curve give the probability of a gray level?",
             "By the area over that level. The decoder's bell is cut into 256 bins, one for each "
-            "grey level; black and white take the whole tail. So L₀ is a true −log probability, "
+            "gray level; black and white take the whole tail. So L₀ is a true −log probability, "
             "and the first bar may be read as bits of a file. A density instead would give a "
             "number that depends on the unit of brightness.",
             {"eb_T": 1000},
@@ -319,10 +321,10 @@ def confusions() -> list[Confusion]:
         ),
         Confusion(
             "Why not train on the bound itself?",
-            "Its weights are steep: with the same error of the noise, it counts t = 2 "
-            f"{weights['bound'][0]:,.0f} times as much as t = 500. A network trained on it spends "
-            "itself on noise that nobody can see. L_simple counts all steps alike, gets better "
-            "pictures and a worse bound.",
+            "Its weights are steep: the same error of the noise counts "
+            f"{weights['bound'][0]:,.0f} times as much at t = 2 as at t = 500. A network trained "
+            "on it spends itself on noise that nobody can see. L_simple counts all steps alike, "
+            "gets better pictures and a worse bound.",
             {"eb_view": "weights"},
             "The red line against the dashed one, at the left end.",
         ),
@@ -330,8 +332,8 @@ def confusions() -> list[Confusion]:
             "Can a learned variance be anything?",
             "Improved DDPM lets it lie between β̃ and β, on a logarithmic scale: they are right "
             "for data that are one point and for pure noise, and everything else is in between. "
-            "They differ only in the first few steps, but those are where the bits are. Here every "
-            "step takes β instead.",
+            "They differ only in the first few steps, but those are where the bits are. The button "
+            "gives every step the variance β.",
             {"eb_var": "beta"},
             "The first bars, with β: compare the sum below with the one for β̃.",
         ),
@@ -347,9 +349,7 @@ def page() -> None:
         + "."
     )
     found = measured().get("digits-eps")
-    early = "most" if found is None else (
-        f"{(found.reconstruction.mean + found.first.mean) / found.total.mean:.0%}"
-    )  # fmt: skip
+    early = "most" if found is None else f"{early_share(found):.0%}"
     chapter.question(
         "Of the thousand steps between picture and noise, which hold most of the bits?",
         {
@@ -358,8 +358,9 @@ def page() -> None:
             "Those next to noise, where the digit appears": "That is where it is decided which "
             "digit it will be, but a digit is one of ten: a few bits. The last bars are the "
             "smallest.",
-            "The first ten, next to the picture": f"They hold {early} of it: naming each pixel's "
-            "exact grey level is expensive, and no eye would notice.",
+            "The first ten, next to the picture": f"They hold {early} of what a test digit costs "
+            "digits-eps: naming each pixel's exact gray level is expensive, and no eye would "
+            "notice.",
         },
         answer="The first ten, next to the picture",
     )
@@ -368,8 +369,11 @@ def page() -> None:
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     chapter.prose(
-        "Each bar compares two Gaussians: where xₜ₋₁ was, given x₀ (green, q), and where the "
-        "model puts it (purple, p)."
+        "From t = 2 on, each red bar compares two Gaussians for xₜ₋₁ given xₜ: q, which is told x₀ "
+        "as well (the line in the small chart, in units of its standard deviation), and the "
+        "model’s p, which is not (the purple bars). The cost is the "
+        + term("KL divergence")
+        + " of q from p, 0 where the two agree."
     )
     formula_and_code(ElboTerms, gaussian_elbo, discretized_gaussian_tanh, standard_normal_kl)
     with st.expander("The same term in three forms, its weight, and the estimator"):

@@ -67,8 +67,9 @@ def exhibit() -> None:
         picture, notes = choose_digit()
         seed = int(st.number_input("Seed", 0, 9999, 0, key="ls_seed", bind="query-params"))
         clean = st.toggle(
-            "Black and white as in MNIST", True, key="ls_clean", bind="query-params",
-            help=f"Gray levels below {FAINT} become black, those above {255 - FAINT} white.",
+            "Exact black and white", True, key="ls_clean", bind="query-params",
+            help=f"As in MNIST: gray levels below {FAINT} become black, those above "
+            f"{255 - FAINT} white.",
         )  # fmt: skip
         for note in notes:
             st.caption(note)
@@ -133,7 +134,7 @@ def confusions() -> list[Confusion]:
             "picture and every pixel. μ²/σ² of q(xₜ | x₀) would be α² x₀²/σ²: another number at "
             "each pixel, and 0 where a pixel is mid-gray.",
             {"ls_path": -FULL},
-            "The left chart: linear means that log SNR falls evenly.",
+            "The left chart: linear means that log SNR falls evenly, for every picture alike.",
         ),
         Confusion(
             "Do more steps always help?",
@@ -169,19 +170,20 @@ def page() -> None:
     """Lay out the page."""
     chapter.header("Learned schedule", defaults=DEFAULTS)
     chapter.prose(
-        "A variational diffusion model has no fixed schedule: γ(t) = −log SNR is a curve that "
-        "rises from γ₀ to γ₁, and training moves it together with the network. What can that "
-        "improve?"
+        "DDPM’s schedule is chosen by hand. A variational diffusion model learns it: γ(t) = −log "
+        + term("SNR")
+        + " is a curve that rises from γ₀ to γ₁, and training moves it together with the network. "
+        "What can that improve?"
     )
     chapter.question(
         "Keep both ends of γ, and bend the path between them. What happens to the bound?",
         {
-            "It gets better or worse": "Slide, and see: in continuous time its mean stays. The "
-            "path is only a clock for the same noises.",
+            "It gets better or worse": "Slide, and see: in continuous time it stays. The path is a "
+            "clock: it says when each amount of noise comes, and each is paid for once.",
             "It stays, but guesses at it scatter more or less": "The integral depends on the ends "
             "alone. A guess from one random time scatters, and the path decides by how much.",
-            "Nothing at all changes": "The mean doesn't. But look at the variance of one draw: "
-            "training sees single draws, and it notices.",
+            "Nothing at all changes": "The bound doesn't. But look at the variance of one draw: "
+            "training sees single draws, and the more they scatter, the slower it learns.",
         },
         answer="It stays, but guesses at it scatter more or less",
     )

@@ -65,8 +65,9 @@ def sums(net: Net, live: LiveRun[discrete_ledger.Line], prior: float) -> None:
     own = live.frames()
     first, later = own[0].nats, sum(line.nats for line in own[1:])
     total = first + later + prior
+    steps = "all later steps" if live.complete else f"steps {own[0].last + 1} to {own[-1].last}"
     chapter.prose(
-        f"Nats: L₀ **{first:.4g}** + all later steps **{later:.4g}** + $L_T$ **{prior:.3g}**. "
+        f"Nats: L₀ **{first:.4g}** + {steps} **{later:.4g}** + $L_T$ **{prior:.3g}**. "
         f"{'Together' if live.complete else 'So far'} **{total:,.1f} nats = "
         f"{discrete_ledger.bits_per(net, total):.3f} bits per {net.element}"
         f"{'' if net.about.tokens else ' (bits/dim)'}**."

@@ -216,7 +216,7 @@ def resolved(setting: Setting) -> Setting:
 
 
 def unit(pixels: bytes) -> torch.Tensor:
-    """uint8 [28, 28] as bytes: float64 [1, 1, 28, 28] in -1..1, grey levels to all digits."""
+    """uint8 [28, 28] as bytes: float64 [1, 1, 28, 28] in -1..1, gray levels to all digits."""
     image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(1, SIDE, SIDE)
     return (image.double() / 127.5 - 1).unsqueeze(1)
 
@@ -274,7 +274,7 @@ def draw(lines: Sequence[Line], start: int, kept: Kept, pixel: Pixel) -> Frames:
         ],
         [
             Histogram(
-                f"{which}: p on q",
+                f"{which}: p bars, q line",
                 "the model's Gaussian for one pixel, as bars, on the true posterior, a line",
                 np.stack([bells(ln, pixel) for ln in lines]),
                 -BELL_REACH,

@@ -106,9 +106,14 @@ def estimator_view(pixels: bytes, setting: Setting, kept: Kept) -> None:
         said.append(f"**{name}** {draws[:n].mean():.3f} ± {error:.3f}")
     exactly = "" if exact is None else f"; the whole ledger says **{exact:.3f}**"
     chapter.prose(f"After {n} draws: {', '.join(said)} bits/dim{exactly}.")
+    other = (
+        "" if len(told) == 1 else
+        " Importance: steps with many bits more often, and each draw divided by its step’s chance."
+    )  # fmt: skip
     st.caption(
-        "The uniform error bar is itself a guess, and often too short: until a rare step with "
-        "many bits has been drawn, nothing tells that there is one."
+        "One draw is one step’s cost, scaled up to the whole sum. Uniform: all steps equally "
+        f"often.{other} The uniform error bar is itself a guess, and often too short: until a rare "
+        "step with many bits has been drawn, nothing tells that there is one."
     )
     if exact is None:
         st.caption("The exact sum appears here once the ledger of this digit has been played.")
@@ -209,8 +214,8 @@ def needed(averages: Averages | None) -> None:
                 for name, chance in chances.items()
             }
             between = (
-                f" {averages.name} and {apart.name} are {bits_per_dim(delta):.3f} bits/dim apart: "
-                f"{few['uniform']:,} uniform draws, or {few['importance']:,}."
+                f" For the {bits_per_dim(delta):.3f} bits/dim between {averages.name} and "
+                f"{apart.name}: {few['uniform']:,} uniform draws, or {few['importance']:,}."
             )
     chapter.prose(
         f"Until two standard errors of a test-set average are shorter than {difference:g} "
@@ -271,6 +276,11 @@ def telescoping_residual(model: str = "rough", T: int = 4, x0: float = 0.7) -> f
 
 def chain_view() -> None:
     """Five estimators of one bound, where log p(x_0) is known."""
+    chapter.prose(
+        "A world so small that log p(x₀) is known: x₀ is one number, and every step a Gaussian. "
+        "The same ELBO can be cut into terms in two ways. Of the five ways to draw them here, one "
+        "gives another number."
+    )
     left, middle, right = st.columns(3, vertical_alignment="bottom", gap="medium")
     model = left.segmented_control(
         "Reverse chain", list(CHAINS), key="eb_model", default="rough", required=True,
@@ -286,7 +296,7 @@ def chain_view() -> None:
         alt="Mean and standard deviation of five estimators of the bound beside log p(x0)",
     )  # fmt: skip
     rows = [
-        "| estimator | bound, nats | ± on one path | ± with a path per term |",
+        "| estimator | ELBO, nats | ± on one path | ± with a path per term |",
         "|---|---|---|---|",
     ]
     for name, (mean, shared, own) in told.items():
@@ -294,10 +304,17 @@ def chain_view() -> None:
     wide_table(rows, "chain")
     chapter.prose(
         f"log p(x₀) = **{exact:.3f}** nats. The first four agree, at "
-        f"{told['denoising_analytic_kl'][0]:.3f}: the bound. The last one is another number. ± is "
-        "the standard deviation of a single draw, from the "
+        f"{told['denoising_analytic_kl'][0]:.3f}: the ELBO, here with the sign of log p, which it "
+        "can't exceed. The last one is another number. ± is the standard deviation of a single "
+        "draw, from the "
         + term("exact moments", "every term is a quadratic function of Gaussian numbers")
-        + ", without drawing. Thick lines: one path serves all terms; thin: each has its own."
+        + ", without drawing. Thick lines: one path x₁, x₂ … serves all terms; thin: each term has "
+        "its own."
+    )
+    st.caption(
+        "Denoising: p(xₜ₋₁ | xₜ) against q(xₜ₋₁ | xₜ, x₀). Consistency: p(xₜ | xₜ₊₁) against "
+        "q(xₜ | xₜ₋₁), from the other side. Either is compared at drawn numbers, as a "
+        "log-ratio, or with one of the numbers integrated out, which for denoising is a KL."
     )
 
 

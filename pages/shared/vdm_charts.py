@@ -46,6 +46,8 @@ from pages.shared.vdm_views import (
 
 NAMED = {"linear": -FULL, "learned": 0, "cosine": FULL}
 LOOKS = {"linear": ("xt", "dash"), "learned": ("p", "solid"), "cosine": ("eps", "dot")}
+BESIDE = {"linear": (172, "right", 10), "learned": (64, "left", -14), "cosine": (50, "right", 14)}
+"""Where the name of a path stands beside its γ: index, side and height."""
 DRAWS = (32, 64, 128, 256)
 NEAR = 0.01
 """Bits per dimension: how narrow an estimate is wanted to be, in the table of paths."""
@@ -94,6 +96,11 @@ def plus_minus(told: Figure, digits: int = 3) -> str:
     return f"{mean:.{digits}f} ± {error:.{digits}f}"
 
 
+def signed(value: float, digits: int) -> str:
+    """A number with a true minus sign."""
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
 def variance_in_bits(told: Figure) -> str:
     """A variance of nats with its standard error, in squared bits per dimension."""
     square = bits_per_dim(1.0) ** 2
@@ -103,6 +110,11 @@ def variance_in_bits(told: Figure) -> str:
 def rounded(value: float) -> str:
     """A number of three digits, or a whole one; nothing with an exponent where it is large."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def three(value: float) -> str:
+    """Three digits, zeros too, so that numbers in a row can be compared."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def sampled(draws: np.ndarray) -> tuple[Figure, Figure]:
@@ -126,7 +138,7 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
     )  # fmt: skip
     right.plotly_chart(
         cost_chart(shown, chosen), key="ls_cost", config=CONFIG,
-        alt=f"What one draw costs on average over its time, for {about}, on each path",
+        alt=f"The mean guess of a draw over its time, for {about}, on each path",
     )  # fmt: skip
     bound = terms(pixels, seed, position, None, sha)
     square = bits_per_dim(1.0) ** 2
@@ -135,7 +147,8 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
         f"**{plus_minus(bound.total)} bits/dim** on this path and on every other. Variance of one "
         f"draw here: **{variance_in_bits(chosen.variance)}** (bits/dim)²; learned "
         f"{rounded(square * shown['learned'].variance.mean)}, linear "
-        f"{rounded(square * shown['linear'].variance.mean)}."
+        f"{rounded(square * shown['linear'].variance.mean)}. In the second chart all lines have "
+        "the same mean over t; the flatter one is, the less its draws scatter."
     )
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     n = left.select_slider("Draws", DRAWS, value=64, key="ls_n", bind="query-params")
@@ -175,45 +188,43 @@ def paths_table(
     drawn: dict[str, np.ndarray] | None,
 ) -> None:
     """Variance on each path, from the table of errors and from real draws."""
-    rows = [
-        "| path | variance of one draw, (bits/dim)² | draws for an error bar of ± 0.01 | "
-        "drawn for real: bound, bits/dim | its variance |",
-        "|---|---|---|---|---|",
-    ]
+    heads = ["path", "variance of one draw, (bits/dim)²", f"draws for an error bar of ± {NEAR:g}"]
+    if drawn is not None:
+        heads += ["drawn for real: bound, bits/dim", "their variance"]
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, told in {**shown, "yours": chosen, "quietest": best}.items():
         needed = bits_per_dim(1.0) ** 2 * told.variance.mean / NEAR**2
-        cells = ["–", "–"]
+        label = f"**{name}**" if name == "yours" else name
+        cells = [label, variance_in_bits(told.variance), f"{math.ceil(needed):,}"]
         if drawn is not None and name in drawn:
             mean, variance = sampled(drawn[name])
-            cells = [plus_minus(mean), variance_in_bits(variance)]
-        label = f"**{name}**" if name == "yours" else name
-        rows.append(
-            f"| {label} | {variance_in_bits(told.variance)} | {math.ceil(needed):,} | "
-            f"{' | '.join(cells)} |"
-        )
+            cells += [plus_minus(mean), variance_in_bits(variance)]
+        elif drawn is not None:
+            cells += ["–", "–"]
+        rows.append(f"| {' | '.join(cells)} |")
     wide_table(rows, "paths")
     st.caption(
         f"Bound and variances come from {KNOTS * TABLE_DRAWS} real answers of the network, "
-        f"{TABLE_DRAWS} at each of {KNOTS} values of γ; a path only weighs them, so its mean "
-        "can't change. Drawing for real does not use that table. “Quietest” is the best path for "
-        "this picture alone."
+        f"{TABLE_DRAWS} at each of {KNOTS} values of γ; ± is the noise of these answers. "
+        "Where a path goes fast, a draw comes rarely and counts for more: in the mean the two "
+        "cancel, in the variance they don't. Drawing for real does not use these answers. "
+        "“Quietest” is the best path for this picture alone; the learned one is for all digits."
     )
     measured = next((m for m in metrics_of(NETWORK) if m.get("name") == BITS), None)
     if measured:
         st.caption(
-            f"On {measured['samples']:,} test digits: {measured['value']:.3f} ± "
-            f"{measured['standard_error']:.3f} bits/dim."
+            f"The bound of the same network, {NETWORK}, on {measured['samples']:,} test digits: "
+            f"{measured['value']:.3f} ± {measured['standard_error']:.3f} bits/dim."
         )
 
 
 def gamma_chart(shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = None) -> go.Figure:
     """Gamma over time."""
-    lines = [
-        Line(name, told.t, told.gamma, LOOKS[name][0], at, "center", lift, LOOKS[name][1])
-        for (name, told), at, lift in zip(
-            shown.items(), (150, 60, 20), (-14, -14, 14), strict=False
-        )
-    ]
+    lines = []
+    for name, told in shown.items():
+        color, dash = LOOKS[name]
+        at, anchor, lift = BESIDE[name]
+        lines.append(Line(name, told.t, told.gamma, color, at, anchor, lift, dash))
     if best is not None:
         lines.append(Line("quietest", best.t, best.gamma, "x0", 120, "left", -30, "dashdot", 1.5))
     lines.append(Line("yours", chosen.t, chosen.gamma, "q", 100, "right", 14, width=4))
@@ -225,19 +236,20 @@ def gamma_chart(shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = 
 def cost_chart(shown: dict[str, OnPath], chosen: OnPath) -> go.Figure:
     """The expected cost of a draw over its time."""
     lines = [
-        Line(name, told.when, bits_per_dim(1.0) * told.cost, LOOKS[name][0], at, "left", 12,
-             LOOKS[name][1])
-        for (name, told), at in zip(shown.items(), (330, 230, 120), strict=True)
+        Line(name, told.when, bits_per_dim(1.0) * told.cost, LOOKS[name][0],
+             int(np.searchsorted(told.when, t)), "left", lift, LOOKS[name][1])
+        for (name, told), t, lift in zip(
+            shown.items(), (0.25, 0.7, 0.5), (12, 12, -12), strict=True
+        )
     ]  # fmt: skip
+    at = int(np.searchsorted(chosen.when, 0.07))
     lines.append(
-        Line("yours", chosen.when, bits_per_dim(1.0) * chosen.cost, "q", 0, "left", 8, width=4)
+        Line("yours", chosen.when, bits_per_dim(1.0) * chosen.cost, "q", at, "left", 12, width=4)
     )
-    figure = line_chart(
-        lines, x_title="time t of the draw", y_title="what a draw at t says, bits/dim (log)",
-        log_y=True, height=HEIGHT,
+    return line_chart(
+        lines, x_title="time t of the draw", y_title="mean guess of a draw at t, bits/dim (log)",
+        log_y=True, height=HEIGHT, x_axis={"range": [-0.02, 1.02]},
     )  # fmt: skip
-    figure.update_xaxes(range=[-0.02, 1.02])
-    return figure
 
 
 def histogram(draws: dict[str, np.ndarray], mean: float) -> go.Figure:
@@ -306,20 +318,31 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
     curves["yours"] = sweep(pixels, seed, position, sha)
     x = np.array(SWEEP, dtype=float)
     lines = []
-    for name, at in (("linear", 2), ("learned", 6), ("cosine", 5), ("yours", 1)):
+    for name, at in (("linear", 2), ("learned", 1), ("cosine", 5), ("yours", 1)):
         color, dash = LOOKS.get(name, ("q", "solid"))
+        anchor, lift = ("right", -12) if name == "learned" else ("left", 12)
         lines.append(
-            Line(name, x, bits_per_dim(1.0) * curves[name], color, at, "left", 12, dash,
+            Line(name, x, bits_per_dim(1.0) * curves[name], color, at, anchor, lift, dash,
                  4 if name == "yours" else 2)
         )  # fmt: skip
     limit = bits_per_dim(columns[None].total.mean)
-    lines.append(Line("T = ∞", x[[0, -1]], np.array([limit, limit]), "bits", 0, "left", 12))
+    lines.append(Line("T = ∞", x[[0, -1]], np.array([limit, limit]), "bits", 1, "right", -12))
     st.plotly_chart(
         line_chart(lines, x_title="steps T (log)", y_title="the bound, bits/dim (log)", log_x=True,
                    log_y=True, height=HEIGHT),
         key="ls_steps", config=CONFIG,
         alt=f"The bound of {about} over the number of steps, on each path, and its limit",
     )  # fmt: skip
+    few, many = (
+        ", ".join(
+            f"{name} **{three(bits_per_dim(y[SWEEP.index(T)]))}**" for name, y in curves.items()
+        )
+        for T in (STEPS[0], STEPS[-1])
+    )
+    chapter.prose(
+        f"Bits/dim with {STEPS[0]} steps: {few}; with {STEPS[-1]}: {many}; in continuous time: all "
+        f"**{three(limit)}**."
+    )
     rows = ["| T | prior | diffusion | reconstruction | bound |", "|---|---|---|---|---|"]
     for T, told in columns.items():
         rows.append(
@@ -328,9 +351,9 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
         )
     wide_table(rows, "steps")
     st.caption(
-        f"Bits/dim, path: {told_position(position)}. Prior and reconstruction hang on the ends "
-        "alone. The diffusion term is summed from the network's errors at "
-        f"{KNOTS} values of γ; below, every step is asked for itself."
+        f"Bits/dim, path: {told_position(position)}. Prior and reconstruction depend on the "
+        "ends alone. The diffusion term is summed from the network's errors at "
+        f"{KNOTS} values of γ; the button asks the network at every step instead."
     )
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     T = left.select_slider("Steps T to draw", STEPS, value=100, key="ls_T", bind="query-params")
@@ -365,16 +388,23 @@ def ends_view(pixels: bytes, about: str, seed: int, sha: str) -> None:
             end_chart(end, own, title), key=f"ls_end_{own}", config=CONFIG,
             alt=f"{own.capitalize()} and diffusion term of {about} if this end were elsewhere",
         )  # fmt: skip
-        best = float(end.gamma[end.total.argmin()])
-        place.caption(
-            f"Learned: {end.learned:.2f}. For this picture the sum is least near {best:.1f}."
+        best = int(end.total.argmin())
+        here = int(np.abs(end.gamma - end.learned).argmin())
+        edge = " or beyond" if best in {0, len(end.gamma) - 1} else ""
+        least = (
+            "No other dot has a smaller sum for this picture."
+            if best == here
+            else f"For this picture the sum is least near {signed(end.gamma[best], 1)}{edge}: "
+            f"{end.total[here] - end.total[best]:.2g} nats lower."
         )
+        place.caption(f"Learned: {signed(end.learned, 2)}. {least}")
     prior, decoding = both_ends(pixels, seed, sha)
     ends = ends_of(sha)
     chapter.prose(
-        f"At the learned ends, γ₀ = {ends[0]:.2f} and γ₁ = {ends[1]:.2f}: reconstruction "
-        f"**{decoding.mean:.3g} ± {decoding.standard_error:.1g} nats**, prior **{prior:.3g} "
-        f"nats**. The first picture holds noise of standard deviation "
+        f"At the learned ends, γ₀ = {signed(ends[0], 2)} and γ₁ = {signed(ends[1], 2)}: "
+        f"reconstruction **{decoding.mean:.3g} ± {decoding.standard_error:.1g} nats**, prior "
+        f"**{prior:.3g} nats** (together {bits_per_dim(decoding.mean + prior):.3f} bits/dim). The "
+        f"first picture holds noise of standard deviation "
         f"{math.exp(ends[0] / 2):.2g} beside a signal of 1 (two gray levels are {2 / 255:.2g} "
         f"apart); the last an SNR of {math.exp(-ends[1]):.2g}."
     )
@@ -387,12 +417,13 @@ def ends_view(pixels: bytes, about: str, seed: int, sha: str) -> None:
 
 def end_chart(end: MovedEnd, own: str, title: str) -> go.Figure:
     """The two terms that pull at one end, and their sum."""
-    inner = -3 if own == "reconstruction" else 2
-    outer = 1 if own == "reconstruction" else -2
+    left = own == "reconstruction"
+    inner, outer = (-3, 1) if left else (2, -2)
     figure = line_chart(
         [
             Line("diffusion", end.gamma, end.diffusion, "eps", outer, "center", -14, "dash"),
-            Line(own, end.gamma, end.own, "x0", inner, "center", -14, "dot"),
+            Line(own, end.gamma, end.own, "x0", -5 if left else 2, "left" if left else "right", -12,
+                 "dot"),
             Line("sum", end.gamma, end.total, "bits", inner, "center", 14, width=3),
         ],
         x_title=title, y_title="nats (log)", log_y=True, height=HEIGHT,

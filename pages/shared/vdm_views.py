@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -67,12 +66,6 @@ def variational(sha256: str) -> tuple[VariationalUNet, Card]:
     return found
 
 
-@st.cache_resource(show_spinner=False)
-def _pool() -> ThreadPoolExecutor:
-    torch.set_num_threads(1)  # the pool's threads are the parallelism, as in `load.network`
-    return ThreadPoolExecutor(load.usable_cores(), thread_name_prefix="variational")
-
-
 def predictor(
     sha256: str, tell: Callable[[int], object] = lambda count: None
 ) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
@@ -83,7 +76,7 @@ def predictor(
         tell: called before each batch with its size.
     """
     model, _ = variational(sha256)
-    pool, cores = _pool(), load.usable_cores()
+    pool, cores = load.workers(), load.usable_cores()
 
     def predict(z: Tensor, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
         tell(len(z))
