@@ -1,5 +1,6 @@
 # make app    makes the environment, installs, serves
-# make test   lint, types and every test, the browser's included
+# make test   lint, types, security and every test, the browser's included
+# make audit  known vulnerabilities of what deploy/ installs, where there is a network
 
 PYTHON ?= python3
 ADDRESS ?= localhost
@@ -10,7 +11,7 @@ BIN := .venv/bin
 DESKTOP := $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s)))
 HEADLESS := $(if $(DESKTOP),false,true)
 
-.PHONY: app test clean
+.PHONY: app test audit clean
 
 app: .venv/.app
 	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.headless $(HEADLESS) \
@@ -19,7 +20,12 @@ app: .venv/.app
 test: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --skip B101 app.py pages diffusion_core examples
 	$(BIN)/pytest
+	@sh tools/audit.sh
+
+audit: .venv/.dev
+	@sh tools/audit.sh
 
 clean:
 	rm -rf .venv

@@ -1,162 +1,306 @@
-"""How long a reader waits, measured in a real Chromium against a server started for it.
+"""How long a reader waits, in a real Chromium: `python -m benchmarks.browser`, best when idle.
 
-`python -m benchmarks.browser` prints a table: cold start, a slider's answer on each page, the
-player's frame. It needs Chromium and nothing else running on the machine.
+Starts a server and prints a table: cold start, switching to each page, the answer to each slider
+that the server answers, and the player's frame. It needs Chromium and takes a few minutes.
+
+A slider's answer is timed in the page, from the key's event to the frame that shows the last
+change that this move brought: text, charts, or a player's new run. The slider's own label does not
+count, nor do later frames of a run that the player goes on fetching. The slider walks to its end
+and back, so that fresh values and repeated ones both occur.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
-import os
+import re
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import chain
+from typing import NamedTuple
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import BrowserContext, Error, Locator, Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[1]
-MOVES = 30
-PLAYER = "window.findPlayer()"
-# Components live in shadow trees, which document.querySelector does not enter.
-FIND = """window.findPlayer = () => {
-  const seek = (root) => {
-    const here = root.querySelector('[role=group][data-frame]');
-    if (here) return here;
-    for (const e of root.querySelectorAll('*')) {
-      const found = e.shadowRoot && seek(e.shadowRoot);
-      if (found) return found;
-    }
-    return null;
+from benchmarks import streamlit_client
+from benchmarks.streamlit_client import ROOT
+
+MOVES, ROUNDS, STARTS = 30, 3, 3
+ANSWER, FRAME, SWITCH, START = 150, 16, 500, 3000  # ms that are allowed
+# Address and the key of the control that is moved there: those that a computed answer follows.
+CONTROLS = (
+    ("conventions", "ct"),
+    ("conventions", "cT"),
+    ("discrete_posterior", "dT"),
+    ("discrete_sampling", "dssteps"),
+    ("elbo", "eb_T"),
+    ("formula_detective", "d1_t"),
+    ("formula_detective", "d1_x0"),
+    ("forward_process?T=100", "T"),
+    ("learned_schedule", "ls_path"),
+    ("noise_schedules", "T"),
+    ("noise_schedules?match=fewer+steps", "kept"),
+    ("posterior", "T"),
+    ("reverse_rules", "rust"),
+    ("reverse_rules", "ruT"),
+    ("reverse_sampling", "steps"),
+    ("reverse_sampling", "eta"),
+    ("transition_matrices", "tt"),
+    ("transition_matrices", "tT"),
+    ("why_a_model", "wT"),
+    ("x0_vs_eps", "digit"),
+    ("x0_vs_eps?xview=Loss+weights", "xgamma"),
+)
+# Components live in shadow trees, which neither document.querySelector nor a MutationObserver
+# enters by itself. Of players only the run is watched: their frames move by themselves.
+FIND = """
+window.findRoots = (root = document) => [root, ...[...root.querySelectorAll('*')]
+  .filter((e) => e.shadowRoot).flatMap((e) => window.findRoots(e.shadowRoot))];
+window.playersIn = (root) => [...root.querySelectorAll('[role=group][data-frame]')];
+window.findPlayers = () => window.findRoots().flatMap(window.playersIn);
+window.findPlayer = () =>
+  window.known?.isConnected ? window.known : (window.known = window.findPlayers()[0]);
+
+window.watch = (key) => {
+  const main = document.querySelector('[data-testid=stMain]');
+  const app = document.querySelector('[data-testid=stApp]');
+  const seen = window.seen = { asked: 0, painted: 0 };
+  const painted = () =>
+    requestAnimationFrame(() => { if (seen.asked) seen.painted = performance.now(); });
+  const own = (node) => main.querySelector('.st-key-' + key)?.contains(node);
+  const observer = new MutationObserver((records) => {
+    if (records.some((r) => !own(r.target))) painted();
+  });
+  const inside = window.findRoots().slice(1).filter((root) => !window.playersIn(root).length);
+  for (const root of [main, ...inside])
+    observer.observe(root, { subtree: true, childList: true, characterData: true,
+      attributeFilter: ['d', 'transform', 'points', 'x', 'y', 'width', 'height', 'href', 'src'] });
+  let players = window.findPlayers(), runs = '';
+  const look = () => {
+    if (players.some((p) => !p.isConnected)) players = window.findPlayers();
+    const now = players.map((p) => p.dataset.run).join();
+    if (now !== runs) { runs = now; painted(); }
+    requestAnimationFrame(look);
   };
-  return (window.known?.isConnected && window.known) || (window.known = seek(document));
-};"""
+  look();
+  addEventListener('keydown', (e) => { seen.asked = e.timeStamp; seen.painted = 0; }, true);
+  // The answer in ms; 0 where nothing changed; null while it may still be on its way.
+  window.answer = (patience) => {
+    const now = performance.now();
+    const still = now - Math.max(seen.asked, seen.painted);
+    if (app.dataset.testScriptState !== 'notRunning' && now - seen.asked < patience) return null;
+    if (seen.painted && still > 120) return seen.painted - seen.asked;
+    return still > patience ? 0 : null;
+  };
+};
+
+window.switchTo = (link) => new Promise((done) => {
+  const title = () => document.querySelector('[data-testid=stMain] h1')?.textContent;
+  const before = title();
+  const started = performance.now();
+  const look = () => {
+    if (title() && title() !== before) requestAnimationFrame(() => done(performance.now() - started));
+    else requestAnimationFrame(look);
+  };
+  link.click();
+  look();
+});
+"""  # noqa: E501
+PLAYER = "window.findPlayer()"
+
+
+class Figure(NamedTuple):
+    """One row of the table: times in ms, and what is allowed; 0 for no limit."""
+
+    what: str
+    times: list[float]
+    allowed: float = 0
+    remark: str = ""
+
+    @property
+    def p95(self) -> float:
+        """95th percentile."""
+        ordered = sorted(self.times)
+        return ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+
+    def __str__(self) -> str:
+        """A row of Markdown; a figure that is too large is marked."""
+        limit = f"≤ {self.allowed:g}" if self.allowed else ""
+        shown = f"{self.p95:.1f}" if self.p95 < 10 else f"{self.p95:.0f}"
+        if self.allowed and not self.p95 <= self.allowed:
+            shown = f"✗ **{shown}**"
+        return (
+            f"| {self.what} | {statistics.median(self.times):.1f} | {shown} | {limit} "
+            f"| {len(self.times)} | {self.remark} |"
+        )
 
 
 @contextlib.contextmanager
 def served() -> Iterator[str]:
-    """A fresh server on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
-    command += [f"--server.port={port}", "--server.fileWatcherType=none"]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        url = f"http://127.0.0.1:{port}"
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
-                break
-            time.sleep(0.02)
-        yield url
-        os.killpg(process.pid, signal.SIGTERM)
+    """The address of a fresh server."""
+    with streamlit_client.served() as server:
+        yield server.url.replace("ws:", "http:").removesuffix("/_stcore/stream")
 
 
 def wait(page: Page, condition: str) -> None:
     """Wait for a JavaScript condition, asking at every animation frame."""
-    page.wait_for_function(condition, polling="raf", timeout=20_000)
+    page.wait_for_function(condition, polling="raf", timeout=60_000)
 
 
-def answers(page: Page, label: str) -> list[float]:
-    """Milliseconds from a key on a slider to the player's new picture on screen, per move.
+def settled(page: Page) -> None:
+    """Wait until the page's script has run and its answers are drawn."""
+    wait(page, "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState"
+               " === 'notRunning'")  # fmt: skip
+    page.get_by_role("heading", level=1).first.wait_for()
+    page.locator("[data-testid=stSkeleton]").first.wait_for(state="detached")
+    page.wait_for_timeout(1000)
 
-    The clock runs in the page: from the key's event to the animation frame after the player has
-    drawn the new run.
-    """
-    page.evaluate(
-        """() => {
-        const player = window.findPlayer;
-        window.answers = []; window.asked = 0;
-        addEventListener('keydown', () => { window.asked = performance.now(); }, true);
-        const look = (before) => {
-          const now = player()?.dataset.run;
-          if (window.asked && now !== before) {
-            requestAnimationFrame(() => {
-              window.answers.push(performance.now() - window.asked); window.asked = 0; });
-          }
-          requestAnimationFrame(() => look(now));
-        };
-        look(player().dataset.run);
-        }"""
+
+def answers(page: Page, key: str, patience: int) -> tuple[list[float], int]:
+    """Milliseconds per move that changed the page, and how many moves changed nothing."""
+    place = page.locator(f".st-key-{key}")
+    box = page.locator("[data-testid=stExpander]", has=place)
+    if box.count() and not place.is_visible():
+        box.locator("summary").first.click()
+    control = place.locator("[role=slider], input").first
+    control.focus()
+    page.wait_for_timeout(500)
+    page.evaluate("(key) => window.watch(key)", key)
+    slider = control.get_attribute("role") == "slider"
+    keys = ("ArrowRight", "ArrowLeft") if slider else ("ArrowUp", "ArrowDown")
+    times: list[float] = []
+    way = same = 0
+    for _ in range(MOVES):
+        if (now := value(control)) in ends(control):
+            way = 0 if now == ends(control)[0] else 1
+        control.press(keys[way])
+        known = f"(window.told = window.answer({patience})) !== null"
+        page.wait_for_function(known, polling=20, timeout=4 * patience)
+        took = page.evaluate("window.told")
+        if took:
+            times.append(took)
+        else:
+            same += 1
+    return times, same
+
+
+def value(control: Locator) -> str | None:
+    """What a slider or a number box says."""
+    return control.get_attribute("aria-valuenow") or control.input_value()
+
+
+def ends(control: Locator) -> tuple[str | None, ...]:
+    """The smallest and the largest value."""
+    slider = control.get_attribute("role") == "slider"
+    names = ("aria-valuemin", "aria-valuemax") if slider else ("min", "max")
+    return tuple(control.get_attribute(name) for name in names)
+
+
+def cold(context: BrowserContext) -> list[float]:
+    """From `streamlit run` to noise in the start page's player and a button to press."""
+    times = []
+    for _ in range(STARTS):
+        started = time.perf_counter()
+        with served() as url:
+            page = context.new_page()
+            page.goto(url)
+            page.get_by_role("button", name="Sample sixteen").wait_for()
+            wait(page, f"{PLAYER}?.dataset.have > 0")
+            times.append(1e3 * (time.perf_counter() - started))
+            page.close()
+    return times
+
+
+def whole_run(page: Page) -> list[float]:
+    """From the start page's button to all frames of sixteen digits in the browser."""
+    times = []
+    for _ in range(5):
+        before = json.dumps(page.evaluate(f"{PLAYER}.dataset.run"))  # as JavaScript
+        started = time.perf_counter()
+        page.get_by_role("button", name="Sample sixteen").click()
+        wait(page, f"{PLAYER}.dataset.run !== {before} && {PLAYER}.dataset.have > 50")
+        times.append(1e3 * (time.perf_counter() - started))
+    return times
+
+
+def switches(page: Page) -> Iterator[Figure]:
+    """From a click in the navigation to the other page's title, for every page."""
+    titles = re.findall(r'Page\([^)]*title="([^"]+)"', (ROOT / "app.py").read_text())
+    titles = titles[1:] + titles[:1]  # the first is where the reader is
+    times: dict[str, list[float]] = {title: [] for title in titles}
+    for _ in range(1 + ROUNDS):
+        for title in titles:
+            links = page.locator("[data-testid=stSidebarNavLink]")
+            link = links.get_by_text(title, exact=True).first.element_handle()
+            times[title].append(page.evaluate("(link) => window.switchTo(link)", link))
+            settled(page)
+    first = {title: found.pop(0) for title, found in times.items()}
+    yield Figure("switch to a page, all pages", list(chain(*times.values())), SWITCH)
+    slowest = max(times, key=lambda title: statistics.median(times[title]))
+    yield Figure(f"the slowest: {slowest}", times[slowest], SWITCH)
+    slowest = max(first, key=lambda title: first[title])
+    yield Figure(
+        "the first visit of all to each page",
+        list(first.values()),
+        remark=f"loads libraries and networks; slowest: {slowest}",
     )
-    slider = page.get_by_role("slider", name=label).first
-    slider.focus()
-    for move in range(MOVES):
-        slider.press("ArrowLeft" if move % 2 else "ArrowRight")
-        wait(page, f"window.answers.length === {move + 1}")
-        page.wait_for_timeout(150)
-    return page.evaluate("window.answers")
 
 
-def line(what: str, values: list[float]) -> None:
-    """Print median and 95th percentile."""
-    ordered = sorted(values)
-    p95 = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
-    print(f"{what:58} {statistics.median(ordered):8.1f} {p95:8.1f}", flush=True)
+def sliders(context: BrowserContext, url: str, patience: int, only: str) -> Iterator[Figure]:
+    """Each control's answers, and how long its page's player draws a frame."""
+    for address, key in CONTROLS:
+        name = f"{address.split('?')[0]}: `{key}`"
+        if only not in name:
+            continue
+        page = context.new_page()
+        page.goto(f"{url}/{address}")
+        settled(page)
+        try:
+            times, same = answers(page, key, patience)
+        except Error as error:
+            yield Figure(name, [float("nan")], ANSWER, str(error).splitlines()[0])
+            continue
+        remark = f"{same} moves changed nothing" if same else ""
+        yield Figure(name, times or [float("nan")], ANSWER, remark)
+        stats = page.evaluate(f"{PLAYER}?.playerStats")
+        if stats and stats["draws"]:
+            mean = stats["total"] / stats["draws"]
+            yield Figure("its player draws a frame: mean and worst", [mean, stats["worst"]], FRAME)
+        page.close()
 
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="only the sliders whose name holds this")
+    parser.add_argument("--patience", type=int, default=5000, help="ms to wait for one answer")
+    options = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    print(f"{'milliseconds':58} {'median':>8} {'95 %':>8}")
+    print("| milliseconds | median | 95 % | allowed | times | |")
+    print("| --- | ---: | ---: | ---: | ---: | --- |")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
-        browser = browser.new_context()
-        browser.add_init_script(FIND)
-        cold = []
-        for _ in range(3):
-            started = time.perf_counter()
-            with served() as url:
-                page = browser.new_page()
-                page.goto(url)
-                page.get_by_role("button", name="Sample sixteen").wait_for()
-                wait(page, f"{PLAYER}?.dataset.have > 0")
-                cold.append(1e3 * (time.perf_counter() - started))
-                page.close()
-        line("streamlit run -> first noise on the start page", cold)
+        context = browser.new_context(reduced_motion="reduce")
+        context.add_init_script(FIND)
+        if not options.only:
+            what = "`streamlit run` to the first noise on the start page"
+            print(Figure(what, cold(context), START), flush=True)
         with served() as url:
-            page = browser.new_page()
-            page.goto(url)
-            wait(page, f"{PLAYER}?.dataset.have > 0")
-            whole = []
-            for _ in range(5):
-                before = json.dumps(page.evaluate(f"{PLAYER}.dataset.run"))  # as JavaScript
-                started = time.perf_counter()
-                page.get_by_role("button", name="Sample sixteen").click()
-                wait(page, f"{PLAYER}.dataset.run !== {before} && {PLAYER}.dataset.have > 50")
-                whole.append(1e3 * (time.perf_counter() - started))
-            line("button -> 16 digits x 50 steps, all frames in the browser", whole)
-            for path, label in (
-                ("forward_process?T=100", "Number of steps T"),
-                ("reverse_sampling", "Steps"),
-                ("reverse_sampling", "Fresh noise"),
-            ):
-                page = browser.new_page()
-                page.emulate_media(reduced_motion="reduce")
-                page.goto(f"{url}/{path}")
+            if not options.only:
+                page = context.new_page()
+                page.goto(url)
                 wait(page, f"{PLAYER}?.dataset.have > 0")
-                if "forward" in path:
-                    page.get_by_text("More: break the formula").click()
-                page.wait_for_timeout(3000)
-                line(f"{path.split('?')[0]}: {label} -> first new frame", answers(page, label))
-                stats = page.evaluate(f"{PLAYER}.playerStats")
-                print(f"    player, drawing one frame: {stats}", flush=True)
+                what = "button to 16 digits × 50 steps, every frame in the browser"
+                print(Figure(what, whole_run(page)), flush=True)
+                for figure in switches(page):
+                    print(figure, flush=True)
                 page.close()
+            for figure in sliders(context, url, options.patience, options.only):
+                print(figure, flush=True)
         browser.close()
 
 

@@ -1,6 +1,6 @@
 """What closed forms are worth: time and peak memory of discrete diffusion as K grows.
 
-`python benchmarks/discrete_growth.py` prints a table. Each row is a process of its own: 1,024
+`python -m benchmarks.discrete_growth` prints a table. Each row is a process of its own: 1,024
 tokens of a T = 100 mask-and-replace chain, sampled in 25 steps and scored at 25, in closed form and
 the dense way (a table of all Q_bar, as D3PM's code keeps it). The dense way stops where its table
 alone would pass 2 GB.
@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 SIZES = (16, 128, 512, 2888)
 T, TOKENS, STEPS = 100, 1024, 25
 DENSE_LIMIT = 2e9
-LINE = "{:>5} {:>7} {:>8} {:>9} {:>8} {:>8} {:>7}"
+LINE = "| {} | {} | {} | {} | {} | {} | {} |"
 
 
 def measure(way: str, K: int, steps: int) -> tuple[float, ...]:
@@ -74,14 +74,16 @@ def main() -> None:
     if options.row:
         print(*measure(options.row[0], int(options.row[1]), options.steps))
         return
-    print(f"{TOKENS} tokens, T = {T}, {options.steps} steps, one thread")
-    print("peak MB: above what the imports take; all MB: with them")
+    print(f"{TOKENS} tokens, T = {T}, {options.steps} steps, one thread; peak MB: above what the")
+    print("imports take; all MB: with them.\n")
     print(LINE.format("K", "way", "build s", "sample s", "score s", "peak MB", "all MB"))
+    print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     for K in SIZES:
         for way in ("closed", "dense"):
             table = (T + 1) * K**2 * 8
             if way == "dense" and table > DENSE_LIMIT:
-                print(f"{K:>5} {way:>7}  not run: its table alone is {table / 1e9:.1f} GB")
+                why = f"not run: its table alone is {table / 1e9:.1f} GB"
+                print(LINE.format(K, way, why, *4 * [""]))
                 continue
             command = [
                 sys.executable,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
+import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from torch import nn
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.discrete_sampling import NetworkDiscreteDenoiser
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.hashes import file_sha256, is_sealed, sealed
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES
 from diffusion_core.vdm_elbo import gamma_schedule
@@ -152,16 +153,33 @@ def load_module(name: str, device: str = "auto", root: Path = PRETRAINED) -> tup
             f"The card of {name!r} tells of another recipe than this version of the code has; "
             "restore pretrained/ from the repository."
         )
+    for other, sha256 in card.fields.get("needs", {}).items():
+        if read_card(other, root).fields["sha256"] != sha256:
+            raise CheckpointError(
+                f"The network {name!r} was trained with another {other!r} than the one here; "
+                "restore pretrained/ from the repository."
+            )
     module = RECIPES[name].build()
     module.load_state_dict({key: value.float() for key, value in load_file(weights).items()})
-    return module.eval().requires_grad_(False).to(pick_device(device)), card
+    return to_device(module.eval().requires_grad_(False), pick_device(device)), card
+
+
+def to_device(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network there; where the GPU has no memory for it, it goes to the CPU, and says so."""
+    try:
+        return module.to(device)
+    except torch.OutOfMemoryError:
+        warnings.warn(
+            "The GPU has no memory left for the network: it runs on the CPU.", stacklevel=2
+        )
+    return module.to("cpu")
 
 
 def read_card(name: str, root: Path = PRETRAINED) -> Card:
     """The card of one network.
 
     Raises:
-        CheckpointError: when there is none or it can't be read.
+        CheckpointError: when there is none, when it can't be read, or when it was edited by hand.
     """
     path = root / name
     try:
@@ -172,36 +190,47 @@ def read_card(name: str, root: Path = PRETRAINED) -> Card:
         ) from error
     if not isinstance(fields, dict):
         raise CheckpointError(f"The card of {name!r} is not a record.")
+    if not is_sealed(fields):
+        raise CheckpointError(
+            f"The card of {name!r} was changed after the network was measured; "
+            "restore pretrained/ from the repository."
+        )
     return Card(name, path, fields)
 
 
 def save_network(module: nn.Module, fields: dict[str, Any], folder: Path) -> None:
-    """Write weights (float16) and card.json to `folder`; sha256, size and count are filled in."""
+    """Write weights (float16) and card.json to `folder`; hashes, size and count are filled in.
+
+    Both are on the disk before either takes its place, so a full disk costs neither old file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "weights.safetensors"
     tensors = {k: v.detach().half().contiguous() for k, v in module.state_dict().items()}
-    write_atomically(weights, lambda part: save_file(tensors, part))
-    fields = fields | {
-        "sha256": file_sha256(weights),
-        "bytes": weights.stat().st_size,
-        "dtype": "float16",
-        "parameters": sum(p.numel() for p in module.parameters()),
-    }
-    text = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / "card.json", lambda part: part.write_text(text))
 
+    def write(part: Path) -> None:
+        save_file(tensors, part)
+        told = fields | {
+            "sha256": file_sha256(part),
+            "bytes": part.stat().st_size,
+            "dtype": "float16",
+            "parameters": sum(p.numel() for p in module.parameters()),
+        }
+        text = json.dumps(sealed(told), indent=2, ensure_ascii=False) + "\n"
+        write_atomically(folder / "card.json", lambda part: part.write_text(text))
 
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    write_atomically(folder / "weights.safetensors", write)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a new file beside `path`, then put it in place: never half a file there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Let `write` fill a new file, then put it in the place of `path`: never half a file there.
+
+    The new file begins in a folder beside `path`: what a killed process has left there goes with
+    the next write, the temporary files of the libraries that write included.
+    """
+    folder = path.with_name(f".{path.name}.part")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     try:
-        write(part)
-        part.replace(path)
+        write(folder / path.name)
+        (folder / path.name).replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -55,7 +57,8 @@ class NetworkDenoiser:
         run = map if self.pool is None else self.pool.map
         pieces = x_t.chunk(self.parts)
         labels = [None] * len(pieces) if label is None else label.chunk(self.parts)
-        output = torch.cat(list(run(self._run, pieces, t.chunk(self.parts), labels)))
+        ask = partial(within_memory, self._run)
+        output = torch.cat(list(run(ask, pieces, t.chunk(self.parts), labels)))
         var_fraction = None
         if output.shape[1] == 2 * x_t.shape[1]:
             output, var_fraction = split_variance(output)
@@ -69,6 +72,31 @@ class NetworkDenoiser:
         with torch.inference_mode():
             output: Tensor = self.module(x_t.to(weight), t.to(weight.device), label)
             return output.to(x_t)
+
+
+def within_memory(
+    run: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    x_t: Tensor,
+    t: Tensor,
+    label: Tensor | None,
+) -> Tensor:
+    """run(x_t, t, label), in halves of halves where the GPU has no memory for the whole batch.
+
+    Raises:
+        MemoryError: when not even one example fits; the message is one sentence for a reader.
+    """
+    try:
+        return run(x_t, t, label)
+    except torch.OutOfMemoryError:
+        if len(x_t) == 1:
+            raise MemoryError(
+                "The GPU has no memory left, not even for one example: end what else runs on it, "
+                "or hide it with CUDA_VISIBLE_DEVICES= to compute on the CPU."
+            ) from None
+    # Out here the exception is gone, and with it the tensors that its frames held.
+    labels = (None, None) if label is None else label.chunk(2)
+    halves = zip(x_t.chunk(2), t.chunk(2), labels, strict=True)
+    return torch.cat([within_memory(run, *half) for half in halves])
 
 
 def split_variance(output: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,11 +6,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from diffusion_core.denoisers import within_memory
 from diffusion_core.discrete import (
     REVERSE_RULES,
     DiscreteDiffusion,
@@ -59,7 +61,8 @@ class NetworkDiscreteDenoiser:
         run = map if self.pool is None else self.pool.map
         pieces = x_t.chunk(self.parts)
         labels = [None] * len(pieces) if label is None else label.chunk(self.parts)
-        return torch.cat(list(run(self._run, pieces, t.chunk(self.parts), labels)))
+        ask = partial(within_memory, self._run)
+        return torch.cat(list(run(ask, pieces, t.chunk(self.parts), labels)))
 
     def _run(self, x_t: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
         place = next(self.module.parameters()).device

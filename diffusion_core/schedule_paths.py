@@ -19,7 +19,10 @@ from diffusion_core.vdm_elbo import Gamma, NoisePredictor, vdm_diffusion
 
 CELLS = 512
 """Intervals of gamma over which the integrals here are summed."""
-HALVINGS = 48
+ROUNDS = 60
+"""At most so many guesses at the time at which a gamma is reached."""
+CLOSE = 1e-12
+"""How near a guess comes to its gamma."""
 
 
 def cosine_gamma(low: float, high: float) -> Gamma:
@@ -46,15 +49,27 @@ def mix(one: Gamma, other: Gamma, share: float) -> Gamma:
 
 
 def times_of(gamma: Gamma, levels: Tensor) -> Tensor:
-    """When a path reaches the given gammas, like `levels`; beyond its ends the end is meant."""
+    """When a path reaches the given gammas, like `levels`; beyond its ends the end is meant.
+
+    False position, all levels at once: as sure as halving, and about ten calls of `gamma` in place
+    of fifty, since a path is nearly a straight line from close by.
+    """
     low, high = torch.zeros_like(levels), torch.ones_like(levels)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        early = gamma(middle) < levels
-        low, high = torch.where(early, middle, low), torch.where(early, high, middle)
-    ends = gamma(levels.new_tensor([0.0, 1.0]))
-    times = torch.where(levels <= ends[0], torch.zeros_like(low), (low + high) / 2)
-    return torch.where(levels >= ends[1], torch.ones_like(low), times)
+    below, above = gamma(low) - levels, gamma(high) - levels
+    beyond, end = (below >= 0) | (above <= 0), (above <= 0).to(levels)
+    guess, before = end, torch.zeros_like(beyond)
+    for _ in range(ROUNDS):
+        guess = torch.where(beyond, end, low - below * (high - low) / (above - below))
+        off = gamma(guess) - levels
+        if bool((beyond | (off.abs() < CLOSE)).all()):
+            break
+        early = off < 0
+        # Where the same side moves twice, the other one counts half, or it would never move.
+        weight = torch.where(early == before, 0.5, 1.0)
+        low, below = torch.where(early, guess, low), torch.where(early, off, below * weight)
+        high, above = torch.where(early, high, guess), torch.where(early, above * weight, off)
+        before = early
+    return guess
 
 
 class ErrorTable(NamedTuple):

@@ -234,8 +234,8 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
             log_x=True,
             log_y=True,
             height=320,
+            x_axis={"range": [math.log10(STEPS[-1] * 0.8), math.log10(WHOLE * 1.2)]},
         )
-        figure.update_xaxes(range=[math.log10(STEPS[-1] * 0.8), math.log10(WHOLE * 1.2)])
         left.plotly_chart(
             figure, key="steps_chart", config=CONFIG,
             alt="Divergence of the true reverse step from Gaussians, over the number of steps",
@@ -253,8 +253,8 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
             y_title=f"KL from the true step, nats, averaged, T = {scene.T:,}",
             log_y=True,
             height=320,
+            x_axis={"range": [int(way["t"][0]), WHOLE]},
         )
-        figure.update_xaxes(range=[int(way["t"][0]), WHOLE])
         right.plotly_chart(
             figure, key="way_chart", config=CONFIG,
             alt="Divergence of the true reverse step from Gaussians, along the way",

@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
+from diffusion_core.hashes import SEAL, file_sha256, is_sealed
 from pages.shared.chapter import prose
 
 _SHOWN = {  # key -> label, in the order they are read
@@ -27,6 +28,7 @@ _SHOWN = {  # key -> label, in the order they are read
     "machine": "Machine",
     "seed": "Seed",
     "sha256": "SHA-256 of the weights",
+    "gallery_sha256": "SHA-256 of the gallery",
 }
 _METRIC_COLUMNS = {
     "name": "Measured",
@@ -36,7 +38,7 @@ _METRIC_COLUMNS = {
     "reference": "Compare with",
 }
 _GALLERY_WIDTH = 400  # pixels at most, unless the picture itself is wider
-_ELSEWHERE = {"name", "title", "status", "recipe", "metrics", "limits", "history"}
+_ELSEWHERE = {"name", "title", "status", "recipe", "metrics", "limits", "history", SEAL}
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,10 @@ def _read_card(folder: Path) -> ModelCard:
         return ModelCard(folder.name, gallery=shown, problem="its card.json can't be read as JSON.")
     if not isinstance(fields, dict):
         return ModelCard(folder.name, gallery=shown, problem="its card.json is not a JSON object.")
+    if not is_sealed(fields):
+        return ModelCard(folder.name, problem="its card.json was changed after it was written.")
+    if shown and fields.get("gallery_sha256", "") not in ("", file_sha256(shown)):
+        return ModelCard(folder.name, problem="its gallery.png is not the one on its card.")
     return ModelCard(folder.name, fields, shown)
 
 

@@ -75,27 +75,30 @@ class Seen(NamedTuple):
 def seen(kernel: str, choice: tuple[object, ...], t: int, i: int) -> Seen:
     """Both matrices at t and state i over time, in blocks where there are too many states."""
     made = Choice(*choice).process(kernel)
-    diffusion = made.diffusion
+    starts = block_starts(made.diffusion.K, MOST_CELLS)
+    return Seen(
+        block_matrix(made.diffusion, t, t - 1, starts).numpy(),
+        block_matrix(made.diffusion, t, 0, starts).numpy(),
+        *followed(kernel, choice, i),
+        blocks_named(starts, made.names),
+        starts,
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def followed(kernel: str, choice: tuple[object, ...], i: int) -> tuple[np.ndarray, np.ndarray]:
+    """State i over all of time, whatever t is shown: its probabilities, and three walks."""
+    diffusion = Choice(*choice).process(kernel).diffusion
     starts = block_starts(diffusion.K, MOST_CELLS)
-    step = block_matrix(diffusion, t, t - 1, starts)
-    marginal = block_matrix(diffusion, t, 0, starts)
-    edges = torch.tensor(starts)
     steps = torch.arange(diffusion.T + 1)
     start = starts[i]
     rows = diffusion.q_marginal(torch.full([len(steps), 1], start), steps)[:, 0]
     sums = torch.zeros(len(steps), len(starts), dtype=torch.float64)
+    edges = torch.tensor(starts)
     which = torch.bucketize(torch.arange(diffusion.K), edges, right=True) - 1
     sums.index_add_(1, which, rows)
     walks = forward_path(diffusion, torch.full([3], start), torch.Generator().manual_seed(5))
-    paths = torch.bucketize(walks, edges, right=True) - 1
-    return Seen(
-        step.numpy(),
-        marginal.numpy(),
-        sums.numpy(),
-        paths.numpy(),
-        blocks_named(starts, made.names),
-        starts,
-    )
+    return sums.numpy(), (torch.bucketize(walks, edges, right=True) - 1).numpy()
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -18,6 +18,18 @@ from diffusion_core import datasets
 from diffusion_core.checkpoints import Card, CheckpointError, load
 from diffusion_core.denoisers import NetworkDenoiser
 
+torch.set_num_threads(1)  # for all sessions: `workers` are the parallelism; see NetworkDenoiser
+
+
+@st.cache_resource(show_spinner=False)
+def workers() -> ThreadPoolExecutor:
+    """The threads in which every network runs, for all sessions: as many as there are cores.
+
+    Whatever asks a network without holding a turn (`pages.shared.runs.STEPS`) stands in line here,
+    piece by piece, so that no number of sessions computes on more cores than there are.
+    """
+    return ThreadPoolExecutor(usable_cores(), "network")
+
 
 @st.cache_resource(max_entries=8, show_spinner="Loading the network …")
 def network(name: str) -> tuple[NetworkDenoiser, Card]:
@@ -28,10 +40,7 @@ def network(name: str) -> tuple[NetworkDenoiser, Card]:
     """
     denoiser, card = load(name)
     if next(denoiser.module.parameters()).device.type == "cpu":
-        cores = usable_cores()
-        torch.set_num_threads(1)  # the pool's threads are the parallelism; see NetworkDenoiser
-        pool = ThreadPoolExecutor(cores, thread_name_prefix="network")
-        denoiser = replace(denoiser, pool=pool, parts=cores)
+        denoiser = replace(denoiser, pool=workers(), parts=usable_cores())
     settle()
     return denoiser, card
 

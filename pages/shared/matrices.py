@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from pages.shared.figures import chart
 from pages.shared.palette import COLORS
 
 MOST_CELLS = 32  # per side: more can't be told apart, or pointed at
@@ -38,27 +40,29 @@ def shade(p: np.ndarray, log: bool) -> np.ndarray:
         return np.where(p > 0, np.clip(1 - np.log10(p) / FLOOR, 0.04, 1), 0.0)
 
 
-def heat(p: np.ndarray, words: str, *, log: bool, **options: object) -> go.Heatmap:
+def heat(p: np.ndarray, words: str, *, log: bool, **options: object) -> dict[str, Any]:
     """Cells [rows, columns] in shades of the true process's colour, 0 in none.
 
     Args:
         p: probabilities.
         words: what a cell says when it is pointed at; `%{x}`, `%{y}`, `%{customdata}` are filled.
         log: whether the shade is that of the logarithm.
-        options: for `go.Heatmap`.
+        options: further properties of the heat map.
     """
     red, green, blue = (int(COLORS["q"][i : i + 2], 16) for i in (1, 3, 5))
     ink = f"{red}, {green}, {blue}"
-    return go.Heatmap(
-        z=shade(p, log),
-        customdata=p,
-        zmin=0,
-        zmax=1,
-        colorscale=[[0, f"rgba({ink}, 0)"], [0.001, f"rgba({ink}, 0.07)"], [1, f"rgba({ink}, 1)"]],
-        showscale=False,
-        hovertemplate=words + "<extra></extra>",
+    shades = [[0, f"rgba({ink}, 0)"], [0.001, f"rgba({ink}, 0.07)"], [1, f"rgba({ink}, 1)"]]
+    return {
+        "type": "heatmap",
+        "z": shade(p, log),
+        "customdata": p,
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": shades,
+        "showscale": False,
+        "hovertemplate": words + "<extra></extra>",
         **options,
-    )
+    }
 
 
 def matrix_figure(
@@ -91,27 +95,32 @@ def matrix_figure(
         height: pixels.
     """
     n = len(p)
-    figure = go.Figure(heat(p, words, log=log, x=list(range(n)), y=list(range(n)), xgap=1, ygap=1))
+    traces = [heat(p, words, log=log, x=list(range(n)), y=list(range(n)), xgap=1, ygap=1)]
     if n <= WRITTEN:
-        _write_numbers(figure, p, log, dark)
+        traces.append(_numbers(p, log, dark))
     # Plotly selects points and no cells: unseen points on the cells are what is clicked. They carry
     # the words, too, since they lie on top.
     grid = np.indices((n, n)).reshape(2, -1)
     cells = np.stack([np.array(names)[grid[0]], np.array(names)[grid[1]]], 1)
     unseen = {"opacity": 0}
-    figure.add_scatter(
-        x=grid[1],
-        y=grid[0],
-        mode="markers",
-        marker={"size": max(6, 230 // n), "symbol": "square", "opacity": 0, "color": "#000"},
-        selected={"marker": unseen},
-        unselected={"marker": unseen},
-        customdata=[[a, b, float(v)] for (a, b), v in zip(cells, p.reshape(-1), strict=True)],
-        hovertemplate=words.replace("%{y}", "%{customdata[0]}")
-        .replace("%{x}", "%{customdata[1]}")
-        .replace("%{customdata:", "%{customdata[2]:")
-        + "<extra></extra>",
-        hoverlabel={"align": "left"},
+    traces.append(
+        {
+            "type": "scatter",
+            "x": grid[1],
+            "y": grid[0],
+            "mode": "markers",
+            "marker": {"size": max(6, 230 // n), "symbol": "square", "opacity": 0, "color": "#000"},
+            "selected": {"marker": unseen},
+            "unselected": {"marker": unseen},
+            "customdata": [
+                [str(a), str(b), float(v)] for (a, b), v in zip(cells, p.reshape(-1), strict=True)
+            ],
+            "hovertemplate": words.replace("%{y}", "%{customdata[0]}")
+            .replace("%{x}", "%{customdata[1]}")
+            .replace("%{customdata:", "%{customdata[2]:")
+            + "<extra></extra>",
+            "hoverlabel": {"align": "left"},
+        }
     )
     half, blue, gray = 0.5, COLORS["x0"], COLORS["xt"]
     edge = {"type": "rect", "fillcolor": "rgba(0,0,0,0)", "layer": "above"}
@@ -135,7 +144,7 @@ def matrix_figure(
     }
     x = axis | {"title": {"text": columns, "standoff": 4}, "range": [-half, n - half]}
     y = axis | {"title": {"text": rows, "standoff": 2}, "range": [n - half, -half]}
-    return _dressed(figure, title, height, x, y, shapes)
+    return _dressed(traces, title, height, x, y, shapes)
 
 
 def flow_figure(
@@ -164,20 +173,21 @@ def flow_figure(
         height: pixels.
     """
     steps, n = p.shape
-    figure = go.Figure(
-        heat(
-            p.T, words, log=log, x=list(range(steps)), y=list(range(n)),
-            text=[[name] * steps for name in names],
-        )
+    shades = heat(
+        p.T, words, log=log, x=list(range(steps)), y=list(range(n)),
+        text=[[name] * steps for name in names],
     )  # fmt: skip
-    for walk in paths.T:
-        figure.add_scatter(
-            x=list(range(steps)),
-            y=walk,
-            mode="lines",
-            line={"shape": "hv", "width": 1.2, "color": INK[dark]},
-            hoverinfo="skip",
-        )
+    walks = [
+        {
+            "type": "scatter",
+            "x": list(range(steps)),
+            "y": walk,
+            "mode": "lines",
+            "line": {"shape": "hv", "width": 1.2, "color": INK[dark]},
+            "hoverinfo": "skip",
+        }
+        for walk in paths.T
+    ]
     now = {
         "type": "line", "xref": "x", "yref": "paper", "x0": t, "x1": t, "y0": 0, "y1": 1,
         "line": {"color": INK[dark], "width": 1.5, "dash": "dot"},
@@ -190,7 +200,7 @@ def flow_figure(
         "ticktext": [names[k] for k in range(0, n, every)],
         "range": [n - 0.5, -0.5],
     }
-    return _dressed(figure, title, height, x, y, [now])
+    return _dressed([shades, *walks], title, height, x, y, [now])
 
 
 def facets(
@@ -242,42 +252,43 @@ def facets(
     return figure
 
 
-def _write_numbers(figure: go.Figure, p: np.ndarray, log: bool, dark: bool) -> None:
+def _numbers(p: np.ndarray, log: bool, dark: bool) -> dict[str, Any]:
     """Each cell's number, legible on its shade; as a trace, since notes are slow."""
     y, x = np.indices(p.shape).reshape(2, -1)
     white = np.ones(p.size, bool) if dark else shade(p, log).reshape(-1) > 0.6
-    figure.add_scatter(
-        x=x, y=y, mode="text", text=[spoken(float(v)) for v in p.reshape(-1)], hoverinfo="skip",
-        textfont={"size": 11, "color": np.where(white, INK[True], INK[False])},
-    )  # fmt: skip
+    return {
+        "type": "scatter", "x": x, "y": y, "mode": "text", "hoverinfo": "skip",
+        "text": [spoken(float(v)) for v in p.reshape(-1)],
+        "textfont": {"size": 11, "color": [INK[bool(w)] for w in white]},
+    }  # fmt: skip
 
 
 def _dressed(
-    figure: go.Figure,
+    traces: list[dict[str, Any]],
     title: str,
     height: int,
     x: dict[str, object],
     y: dict[str, object],
     shapes: list[dict[str, object]],
 ) -> go.Figure:
-    """The figure with its layout, set in one go: each update of a Plotly figure takes its time."""
+    """The figure with its layout."""
     quiet = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True}
     quiet["tickfont"] = {"size": 11}
-    figure.update_layout(
-        title={"text": title, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
-        height=height,
-        margin={"l": 44, "r": 6, "t": 34, "b": 40},
-        showlegend=False,
-        hovermode="closest",
-        dragmode=False,
-        clickmode="event+select",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        xaxis=quiet | x,
-        yaxis=quiet | y,
-        shapes=shapes,
-    )
-    return figure
+    layout = {
+        "title": {"text": title, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        "height": height,
+        "margin": {"l": 44, "r": 6, "t": 34, "b": 40},
+        "showlegend": False,
+        "hovermode": "closest",
+        "dragmode": False,
+        "clickmode": "event+select",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "xaxis": quiet | x,
+        "yaxis": quiet | y,
+        "shapes": shapes,
+    }
+    return chart(traces, layout)
 
 
 def blocks_named(starts: Sequence[int], names: Sequence[str]) -> list[str]:

@@ -20,9 +20,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import streamlit as st
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
+from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
 from pages.shared.palette import COLORS
-from pages.shared.runs import LiveRun, Pull, Runs, parse_pull
+from pages.shared.runs import Line, LiveRun, Pull, Runs, parse_pull
 
 S = TypeVar("S")
 
@@ -30,7 +32,7 @@ _LOGGER = logging.getLogger(__name__)
 _ASSETS = Path(__file__).parent / "components"
 _MAX_BATCH_BYTES = 8_000_000  # one answer; the browser asks again for what is missing
 _TRIES = 3
-_ANSWER_SECONDS = 1.0  # an answer that takes longer is cut short, so that pictures keep coming
+_ANSWER_SECONDS = 0.5  # a longer answer is cut short: pictures keep coming, controls answer soon
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,23 @@ def _ignore() -> None:
     """Stand in for a callback: naming one is what makes Streamlit deliver the value."""
 
 
+class _ControlWaits(Exception):
+    """The reader has moved a control whose answer waits for this one to end."""
+
+
+def _look_up() -> None:
+    """End the script where its reader has left, and this answer where a control waits for its own.
+
+    For the first, Streamlit looks whenever the state is read. The second it offers no way to ask:
+    one fragment runs to its end before another begins, and eight steps would keep a slider waiting.
+    """
+    "_live_runs" in st.session_state  # noqa: B015
+    context = get_script_run_ctx(suppress_warning=True)
+    asked = context and getattr(context.script_requests, "_state", None)
+    if asked is ScriptRequestType.RERUN:
+        raise _ControlWaits
+
+
 def session_runs() -> Runs:
     """Return this session's runs (the last few used are kept)."""
     return st.session_state.setdefault("_live_runs", Runs())
@@ -192,6 +211,7 @@ def player(
     ticks: Sequence[tuple[int, str]] = (),
     beside: bool = False,
     charts_last: bool = False,
+    line: Line | None = None,
 ) -> PlayerEvent:
     """Show frames with one timeline control.
 
@@ -224,6 +244,7 @@ def player(
         beside: Whether the rows stand beside each other where the player is 900 px wide or more.
         charts_last: Whether the curves follow the controls, so that pictures and timeline share a
             screen.
+        line: How the frames fared among the runs of other sessions; said while one waits.
 
     Returns:
         The frame it rests on, and the request that this script run answers.
@@ -253,6 +274,7 @@ def player(
         "ticks": [[index, text] for index, text in ticks],
         "beside": beside,
         "charts_last": charts_last,
+        "line": [line.others, line.seconds] if line else [0, 0.0],
         "colors": COLORS,
     }
     if run is None:
@@ -306,7 +328,9 @@ def follow(
         # until it has caught up; it can't make the server compute more than `ask` at a time.
         upto = max(min(pull.have, live.have) + pull.ask, first)
         try:
-            live.advance(upto, seconds=_ANSWER_SECONDS)
+            live.advance(upto, seconds=_ANSWER_SECONDS, between=_look_up)
+        except _ControlWaits:
+            pass  # the browser asks for the rest
         except Exception:
             # A page without its player can't ask again. Show what there is; the browser asks
             # again by itself, and the run is rebuilt. What fails every time is an error.
@@ -330,6 +354,7 @@ def follow(
         curves=frames.curves,
         histograms=frames.histograms,
         notes=frames.notes,
+        line=live.line,
         **options,
     )
     return event._replace(pull=pull)

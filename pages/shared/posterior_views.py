@@ -252,9 +252,8 @@ def over_time(setting: Setting, skip: str) -> None:
         )  # fmt: skip
     figure = line_chart(
         lines, x_title="step t", y_title="largest error of the result, any x<sub>t</sub>",
-        log_y=True, y_range=(1e-17, 20), height=260,
+        log_y=True, y_range=(1e-17, 20), height=260, y_axis={"dtick": 4},
     )  # fmt: skip
-    figure.update_yaxes(dtick=4)
     st.plotly_chart(
         figure, key="dp_errors", config=CONFIG,
         alt="Largest error of the result against counting, over t, for both precisions",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 
+from pages.shared.figures import chart
 from pages.shared.matrices import spoken
 from pages.shared.palette import COLORS
 
@@ -75,58 +76,58 @@ def kernel_figure(
     K = len(p)
     able = np.isfinite(error)
     states = list(range(K))
-    figure = go.Figure(
-        go.Heatmap(
-            z=np.where(able, p, 0.0),
-            x=states,
-            y=states,
-            zmin=0,
-            zmax=DEEP,
-            xgap=1,
-            ygap=1,
-            colorscale=[[0, ink(color, 0.04)], [1, ink(color, 1)]],
-            showscale=False,
-            hoverinfo="skip",
-        )
-    )
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "heatmap",
+            "z": np.where(able, p, 0.0),
+            "x": states,
+            "y": states,
+            "zmin": 0,
+            "zmax": DEEP,
+            "xgap": 1,
+            "ygap": 1,
+            "colorscale": [[0, ink(color, 0.04)], [1, ink(color, 1)]],
+            "showscale": False,
+            "hoverinfo": "skip",
+        }
+    ]
     wrong = able & (np.abs(np.nan_to_num(error)) >= VISIBLE)
     for deep in (False, True):
         where = able & ((p > DARK) == deep)
         font = {"size": 12 if K < 6 else 10} | ({"color": "#fff"} if deep else {})
-        _write(figure, where & ~wrong, [_short(v, K) for v in p[where & ~wrong]], font, 0)
-        _write(figure, where & wrong, [_short(v, K) for v in p[where & wrong]], font, -0.14)
+        traces += [
+            _write(where & ~wrong, [_short(v, K) for v in p[where & ~wrong]], font, 0),
+            _write(where & wrong, [_short(v, K) for v in p[where & wrong]], font, -0.14),
+        ]
         off = font | {"size": font["size"] - 1} | ({} if deep else {"color": COLORS["bits"]})
         told = [f"<b>{signed(v)}</b>" for v in error[where & wrong]]
-        _write(figure, where & wrong, told, off, 0.24)
-    _write(figure, ~able, ["–"] * int((~able).sum()), {"size": 11}, 0)
-    _touchable(figure, p, error, names, t, s)
-    figure.add_shape(
-        type="rect", x0=-0.5, x1=K - 0.5, y0=row - 0.5, y1=row + 0.5, layer="above",
-        line={"color": COLORS["xt"], "width": 2},
-    )  # fmt: skip
-    ticks = {"tickvals": states, "ticktext": list(names), "tickfont": {"size": 11}}
-    figure.update_xaxes(
-        title={"text": f"to x<sub>{s}</sub>", "standoff": 4}, range=[-0.5, K - 0.5],
-        **(ticks | _QUIET),
-    )  # fmt: skip
-    figure.update_yaxes(
-        title={"text": f"from x<sub>{t}</sub>", "standoff": 2}, range=[K - 0.5, -0.5],
-        **(ticks | _QUIET),
-    )  # fmt: skip
+        traces.append(_write(where & wrong, told, off, 0.24))
+    traces.append(_write(~able, ["–"] * int((~able).sum()), {"size": 11}, 0))
+    traces.append(_touchable(p, error, names, t, s))
+    looked_at = {
+        "type": "rect", "x0": -0.5, "x1": K - 0.5, "y0": row - 0.5, "y1": row + 0.5,
+        "layer": "above", "line": {"color": COLORS["xt"], "width": 2},
+    }  # fmt: skip
+    ticks = {"tickvals": states, "ticktext": list(names), "tickfont": {"size": 11}} | _QUIET
+    across = {"title": {"text": f"to x<sub>{s}</sub>", "standoff": 4}, "range": [-0.5, K - 0.5]}
+    down = {"title": {"text": f"from x<sub>{t}</sub>", "standoff": 2}, "range": [K - 0.5, -0.5]}
     heading = f"<b>{title}</b><br><span style='font-size:12px'>{about}</span>"
-    figure.update_layout(
-        title={"text": heading, "font": {"size": 14, "color": COLORS[color]}, "x": 0,
-               "xref": "container", "y": 0.95, "yanchor": "top"},
-        height=height,
-        margin={"l": 40, "r": 4, "t": 48, "b": 38},
-        showlegend=False,
-        hovermode="closest",
-        dragmode=False,
-        clickmode="event+select",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )  # fmt: skip
-    return figure
+    layout = {
+        "title": {"text": heading, "font": {"size": 14, "color": COLORS[color]}, "x": 0,
+                  "xref": "container", "y": 0.95, "yanchor": "top"},
+        "height": height,
+        "margin": {"l": 40, "r": 4, "t": 48, "b": 38},
+        "showlegend": False,
+        "hovermode": "closest",
+        "dragmode": False,
+        "clickmode": "event+select",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "xaxis": across | ticks,
+        "yaxis": down | ticks,
+        "shapes": [looked_at],
+    }  # fmt: skip
+    return chart(traces, layout)
 
 
 def _short(p: float, K: int) -> str:
@@ -134,17 +135,16 @@ def _short(p: float, K: int) -> str:
 
 
 def _write(
-    figure: go.Figure, where: np.ndarray, text: list[str], font: dict[str, object], lower: float
-) -> None:
+    where: np.ndarray, text: list[str], font: dict[str, object], lower: float
+) -> dict[str, Any]:
     y, x = np.nonzero(where)
-    figure.add_scatter(
-        x=x, y=y + lower, mode="text", text=text, textfont=font, hoverinfo="skip"
-    )  # fmt: skip
+    return {"type": "scatter", "x": x, "y": y + lower, "mode": "text", "text": text,
+            "textfont": font, "hoverinfo": "skip"}  # fmt: skip
 
 
 def _touchable(
-    figure: go.Figure, p: np.ndarray, error: np.ndarray, names: Sequence[str], t: int, s: int
-) -> None:
+    p: np.ndarray, error: np.ndarray, names: Sequence[str], t: int, s: int
+) -> dict[str, Any]:
     """Unseen points on the cells, which can be pointed at and clicked; a heat map's cells can't."""
     K = len(p)
     y, x = np.indices((K, K)).reshape(2, -1)
@@ -158,11 +158,12 @@ def _touchable(
         for i, j in zip(y, x, strict=True)
     ]
     unseen = {"marker": {"opacity": 0}}
-    figure.add_scatter(
-        x=x, y=y, mode="markers", text=words, hovertemplate="%{text}<extra></extra>",
-        marker={"size": 190 // K, "symbol": "square", "opacity": 0, "color": "#000"},
-        selected=unseen, unselected=unseen,
-    )  # fmt: skip
+    return {
+        "type": "scatter", "x": x, "y": y, "mode": "markers", "text": words,
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"size": 190 // K, "symbol": "square", "opacity": 0, "color": "#000"},
+        "selected": unseen, "unselected": unseen,
+    }  # fmt: skip
 
 
 def bars_figure(
@@ -186,41 +187,42 @@ def bars_figure(
         x_title: name of the horizontal axis.
         height: pixels.
     """
-    figure = go.Figure()
-    for pile in piles:
-        figure.add_bar(
-            x=list(range(len(names))), y=pile.heights, name=pile.label,
-            marker={"color": ink(pile.color, pile.opacity), "line": {"width": 0}},
-            hovertemplate=f"{pile.label}: %{{y:.4g}}<extra></extra>",
-        )  # fmt: skip
+    states = list(range(len(names)))
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "bar", "x": states, "y": pile.heights, "name": pile.label,
+            "marker": {"color": ink(pile.color, pile.opacity), "line": {"width": 0}},
+            "hovertemplate": f"{pile.label}: %{{y:.4g}}<extra></extra>",
+        }
+        for pile in piles
+    ]  # fmt: skip
     top = np.sum([pile.heights for pile in piles], 0)
     if marks is not None:
-        figure.add_scatter(
-            x=list(range(len(names))), y=marks, mode="markers",
-            marker={"symbol": "line-ew", "size": 20,
-                    "line": {"width": 3, "color": COLORS["q"]}},
-            hovertemplate="truth: %{y:.4g}<extra></extra>",
+        traces.append(
+            {
+                "type": "scatter", "x": states, "y": marks, "mode": "markers",
+                "marker": {"symbol": "line-ew", "size": 20,
+                           "line": {"width": 3, "color": COLORS["q"]}},
+                "hovertemplate": "truth: %{y:.4g}<extra></extra>",
+            }
         )  # fmt: skip
         top = np.maximum(top, marks)
-    figure.update_xaxes(
-        title={"text": x_title, "standoff": 4}, tickvals=list(range(len(names))),
-        ticktext=list(names), tickfont={"size": 11}, **_QUIET,
-    )  # fmt: skip
-    figure.update_yaxes(
-        range=[0, max(1.0, float(top.max())) * 1.04], nticks=3, tickfont={"size": 11},
-        **(_QUIET | {"showgrid": True}),
-    )  # fmt: skip
+    across = {"title": {"text": x_title, "standoff": 4}, "tickvals": states,
+              "ticktext": list(names), "tickfont": {"size": 11}}  # fmt: skip
+    up = {"range": [0, max(1.0, float(top.max())) * 1.04], "nticks": 3, "tickfont": {"size": 11}}
     heading = f"<b>{title}</b><br><span style='font-size:12px'>{about}</span>"
-    figure.update_layout(
-        barmode="stack",
-        bargap=0.3,
-        title={"text": heading, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.94,
-               "yanchor": "top"},
-        height=height,
-        margin={"l": 30, "r": 4, "t": 52, "b": 38},
-        showlegend=False,
-        hovermode="closest",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )  # fmt: skip
-    return figure
+    layout = {
+        "barmode": "stack",
+        "bargap": 0.3,
+        "title": {"text": heading, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.94,
+                  "yanchor": "top"},
+        "height": height,
+        "margin": {"l": 30, "r": 4, "t": 52, "b": 38},
+        "showlegend": False,
+        "hovermode": "closest",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "xaxis": across | _QUIET,
+        "yaxis": up | _QUIET | {"showgrid": True},
+    }  # fmt: skip
+    return chart(traces, layout)

@@ -229,11 +229,9 @@ def whole_chain(choice: Choice, made: World, most: int) -> None:
             ],
             x_title=x_title, y_title=title, log_x=log,
             y_range=(-0.14 * max(top, 0.04), 1.3 * max(top, 0.04)),
+            x_axis={"tickvals": counts, "ticktext": [f"{c:g}" for c in counts]} if log
+            else {"autorange": "reversed"},
         )  # fmt: skip
-        if not log:
-            figure.update_xaxes(autorange="reversed")
-        else:
-            figure.update_xaxes(tickvals=counts, ticktext=[f"{c:g}" for c in counts])
         place.plotly_chart(
             figure, key=key, config=CONFIG, alt=f"{title}, for mixture and product",
         )  # fmt: skip

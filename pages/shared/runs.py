@@ -25,28 +25,33 @@ class FairSemaphore:
 
     `threading.Semaphore` lets the thread that has just released take the permit again before the
     one that waited wakes up, so a long run would starve the others between two of its own steps.
+    Here nobody is overtaken: of N runs each waits for at most one step of each other.
     """
 
     def __init__(self, permits: int = 1) -> None:
         """Start with `permits` free permits."""
         self._lock = threading.Lock()
-        self._free = permits
+        self._permits = self._free = permits
         self._waiting: deque[threading.Event] = deque()
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Hold one permit for the length of a `with` block."""
-        self._acquire()
+    def turn(self) -> Iterator[int]:
+        """Hold one permit for the length of a `with` block; gives how many came before.
+
+        Those are the ones that stood in line at the time of asking, and the ones at work.
+        """
+        before = self._acquire()
         try:
-            yield
+            yield before
         finally:
             self._release()
 
-    def _acquire(self) -> None:
+    def _acquire(self) -> int:
         with self._lock:
+            before = self._permits - self._free + len(self._waiting)
             if self._free > 0:
                 self._free -= 1
-                return
+                return before
             turn = threading.Event()
             self._waiting.append(turn)
         try:
@@ -58,6 +63,7 @@ class FairSemaphore:
                     raise
             self._release()
             raise
+        return before
 
     def _release(self) -> None:
         with self._lock:
@@ -97,6 +103,18 @@ def parse_pull(message: object, *, run: str, total: int) -> Pull | None:
     return Pull(run, min(have, total), min(ask, MAX_ASK))
 
 
+class Line(NamedTuple):
+    """How a request for frames fared among the others.
+
+    Attributes:
+        others: the most that were found at work or waiting when one of its steps was due.
+        seconds: the time from one of its steps to the next, on average.
+    """
+
+    others: int
+    seconds: float
+
+
 class LiveRun(Generic[S]):
     """One sampling run, computed as far as it has been asked for.
 
@@ -129,6 +147,8 @@ class LiveRun(Generic[S]):
         self._generator: Iterator[S] | None = None
         self._position = 0  # frames the current generator has yielded
         self.failures = 0  # in a row, without a frame between them
+        self.line = Line(0, 0.0)  # of the last request that computed anything
+        self._others = 0
         self._lock = threading.Lock()
 
     @property
@@ -145,13 +165,21 @@ class LiveRun(Generic[S]):
         """Return the frames computed so far, from `start` on."""
         return self._frames[max(0, start) :]
 
-    def advance(self, upto: int, *, seconds: float | None = None) -> list[S]:
+    def advance(
+        self,
+        upto: int,
+        *,
+        seconds: float | None = None,
+        between: Callable[[], object] = lambda: None,
+    ) -> list[S]:
         """Compute until `upto` frames exist; what exists is not computed again.
 
         Args:
             upto: How many frames there should be, capped to the run's total.
             seconds: Stop after the step in which this time has passed, so that a slow network or
                 a busy machine still answers soon; at least one missing frame is computed.
+            between: Called between two steps. It may raise, if nobody wants the next one any
+                more: what was computed is kept.
 
         Returns:
             All frames that now exist.
@@ -161,8 +189,11 @@ class LiveRun(Generic[S]):
         """
         upto = min(upto, self.total)
         with self._lock:
-            deadline = None if seconds is None else time.monotonic() + seconds
+            begun, had, self._others = time.monotonic(), self.have, 0
+            deadline = None if seconds is None else begun + seconds
             while self.have < upto:
+                if self.have > had:
+                    between()
                 try:
                     self._frames.append(self._next())
                 except BaseException:
@@ -170,6 +201,8 @@ class LiveRun(Generic[S]):
                     self.failures += 1
                     raise
                 self.failures = 0
+                passed = time.monotonic() - begun
+                self.line = Line(self._others, passed / (self.have - had))
                 if deadline is not None and time.monotonic() >= deadline:
                     break
             if self.complete:
@@ -182,7 +215,8 @@ class LiveRun(Generic[S]):
             self._generator, self._position = self._make(), 0
         try:
             while True:
-                with STEPS.turn():
+                with STEPS.turn() as others:
+                    self._others = max(self._others, others)
                     frame = next(self._generator)
                 self._position += 1
                 if self._position > self.have:
@@ -196,7 +230,7 @@ class LiveRun(Generic[S]):
 class Runs:
     """A session's runs: the few last used are kept, so memory stays bounded."""
 
-    def __init__(self, keep: int = 4) -> None:
+    def __init__(self, keep: int = 2) -> None:
         """Keep at most `keep` runs."""
         self._keep = keep
         self._runs: OrderedDict[str, LiveRun[Any]] = OrderedDict()

@@ -32,6 +32,7 @@ WEIGHT_PLACES: dict[str, dict[str, Place]] = {
           "min": (62, "left", 14)},
 }  # fmt: skip
 ORDER = ("min", "x0", "eps", "v")  # drawn in, the last on top
+EVERY_SECOND_POWER = {"dtick": 2, "exponentformat": "power", "showexponent": "all"}
 SNR = torch.logspace(-8, 6, 113, dtype=torch.float64)
 
 
@@ -90,10 +91,10 @@ def rounded(row: st.delta_generator.DeltaGenerator) -> None:
         log_x=True,
         log_y=True,
         height=340,
+        x_axis=EVERY_SECOND_POWER,
     )
     for trace in figure.data[::2]:  # for the note under the pointer; a name in the chart is enough
         trace.name = "by formula"
-    figure.update_xaxes(dtick=2, exponentformat="power", showexponent="all")
     st.plotly_chart(
         figure, key="x_round_chart", config=CONFIG,
         alt=f"Rounding error of {READ[read]} read from answers in {number_format}, by target",
@@ -126,9 +127,9 @@ def weighted(row: st.delta_generator.DeltaGenerator) -> None:
         log_x=True,
         log_y=True,
         y_range=(1e-4, 1e4),
+        x_axis=EVERY_SECOND_POWER,
+        y_axis={"dtick": 2},
     )
-    figure.update_xaxes(dtick=2, exponentformat="power", showexponent="all")
-    figure.update_yaxes(dtick=2)
     left.plotly_chart(
         figure, key="x_weight_chart", config=CONFIG,
         alt="Loss weights of x0, eps, v and Min-SNR over the signal-to-noise ratio",

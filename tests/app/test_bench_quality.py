@@ -14,6 +14,7 @@ from diffusion_core import quality
 from diffusion_core.checkpoints import PRETRAINED, CheckpointError
 from diffusion_core.evaluation import judge, moments
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.hashes import sealed
 from diffusion_core.networks import Classifier
 from diffusion_core.quality import Point, Quality, Setting
 from diffusion_core.samplers import SAMPLERS
@@ -90,7 +91,7 @@ def test_a_measurement_is_what_its_parts_say() -> None:
 def shipped_in(root: Path, record: Quality) -> None:
     for name, sha in (("net", record.weights_sha256), ("classifier", record.classifier_sha256)):
         (root / name).mkdir(parents=True)
-        (root / name / "card.json").write_text(json.dumps({"sha256": sha}))
+        (root / name / "card.json").write_text(json.dumps(sealed({"sha256": sha})))
 
 
 def test_a_record_comes_back_as_it_was_kept(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from diffusion_core.hashes import sealed
 from pages.shared.cards import duration, plain, read_cards
 
 PAGE = Path(__file__).parents[2] / "pages" / "reference" / "model_cards.py"
@@ -42,9 +43,9 @@ def pretrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def add(folder: Path, name: str, card: object) -> Path:
+def add(folder: Path, name: str, card: dict[str, Any] | str) -> Path:
     (folder / name).mkdir()
-    text = card if isinstance(card, str) else json.dumps(card)
+    text = json.dumps(sealed(card)) if isinstance(card, dict) else card
     (folder / name / "card.json").write_text(text)
     return folder / name
 
@@ -99,13 +100,16 @@ def test_a_card_is_shown_whole(pretrained: Path) -> None:
     [
         ("{oops", "can't be read as JSON"),
         ("[1, 2]", "is not a JSON object"),
-        ("{}", "The card states nothing more"),
+        ({}, "The card states nothing more"),
+        (json.dumps(sealed(CARD) | {"parameters": 7}), "changed after it was written"),
+        (json.dumps(CARD), "changed after it was written"),
+        (CARD | {"gallery_sha256": "0" * 64}, "not the one on its card"),
     ],
 )
 def test_a_broken_card_is_a_sentence_and_hides_no_other(
-    pretrained: Path, card: str, sentence: str
+    pretrained: Path, card: dict[str, Any] | str, sentence: str
 ) -> None:
-    add(pretrained, "bad", card)
+    Image.new("L", (56, 28)).save(add(pretrained, "bad", card) / "gallery.png")
     add(pretrained, "good", CARD)
     text = everything(page())
     assert sentence in text

@@ -146,6 +146,103 @@ def test_turns_are_taken_in_order() -> None:
     assert changes >= 80  # 99 at best; a barging semaphore gives a handful
 
 
+def test_no_run_waits_for_more_than_its_share() -> None:
+    """Ten runs at once: between asking for a step and getting it, each other run has one or two.
+
+    One by the order of the line; a second by the moment between counting and standing in line.
+    """
+    semaphore, runs_, steps = FairSemaphore(), 10, 20
+    given = 0
+    waits: list[int] = []
+    gate = threading.Barrier(runs_)
+
+    def work() -> None:
+        nonlocal given
+        gate.wait()
+        for _ in range(steps):
+            asked = given
+            with semaphore.turn():
+                waits.append(given - asked)
+                given += 1
+                threading.Event().wait(0.0005)
+
+    threads = [threading.Thread(target=work) for _ in range(runs_)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert len(waits) == given == runs_ * steps
+    assert max(waits) <= 2 * (runs_ - 1)
+
+
+def test_the_line_is_counted() -> None:
+    """Whoever asks learns how many came before: at work, and waiting."""
+    semaphore = FairSemaphore()
+    found: list[int] = []
+
+    def ask() -> None:
+        with semaphore.turn() as others:
+            found.append(others)
+
+    def standing(count: int) -> None:
+        deadline = threading.Event()
+        while len(semaphore._waiting) < count:
+            deadline.wait(0.001)
+
+    with semaphore.turn() as others:
+        assert others == 0
+        threads = []
+        for count in (1, 2, 3):
+            threads.append(threading.Thread(target=ask))
+            threads[-1].start()
+            standing(count)
+    for thread in threads:
+        thread.join(timeout=10)
+    assert found == [1, 2, 3]
+    with semaphore.turn() as others:
+        assert others == 0
+
+
+def test_a_run_tells_how_many_others_it_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "STEPS", FairSemaphore())
+    run = LiveRun(Counter(), 20, ident="a")
+    run.advance(2)
+    assert run.line.others == 0
+    thread = threading.Thread(target=run.advance, args=(3,))
+    with runs.STEPS.turn():
+        thread.start()
+        while not runs.STEPS._waiting:
+            threading.Event().wait(0.001)
+    thread.join(timeout=10)
+    assert run.line.others == 1
+    run.advance(3)  # computes nothing, so nothing is known anew
+    assert run.line.others == 1
+    run.advance(4)
+    assert run.line.others == 0
+
+
+def test_it_ends_between_two_steps_when_its_reader_has_left() -> None:
+    """What was computed is kept, the permit is free, and the run goes on if somebody comes back."""
+
+    class LeftError(Exception):
+        pass
+
+    source, seen = Counter(), []
+
+    def leave_after_three() -> None:
+        seen.append(len(source.computed))
+        if len(seen) == 3:
+            raise LeftError
+
+    run = LiveRun(source, 20, ident="a")
+    with pytest.raises(LeftError):
+        run.advance(8, between=leave_after_three)
+    assert seen == [1, 2, 3]  # looked after each step, and none came after the third
+    assert (source.computed, run.have, run.failures) == ([0, 1, 2], 3, 0)
+    assert run.advance(8) == list(range(8))
+    assert source.made == 1
+
+
 def test_permits_are_counted() -> None:
     semaphore = FairSemaphore(2)
     inside, most = 0, 0

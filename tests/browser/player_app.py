@@ -3,7 +3,8 @@
 Query parameters: `autoplay=1`, `lose=1` (the first request is answered without anything new),
 `kill=1` (the run dies once, on the way), `broken=1` (a red formula and too wide an element),
 `rest=1` (the live run goes back to a frame), `extras=1` (a player with everything it can do, and
-controls that need the keyboard themselves), `present=1` (large type).
+controls that need the keyboard themselves), `present=1` (large type), `crowd=9` (a run that waits
+for nine others).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pages.shared.player import (
     pulled,
     session_runs,
 )
+from pages.shared.runs import Line
 
 TOTAL = 50
 REST = 30
@@ -219,11 +221,28 @@ def extras() -> None:
     )  # fmt: skip
 
 
+def crowded(others: int) -> None:
+    """Show a run whose next frame does not come, since others are before it."""
+    grid = picture()[None]
+    player(
+        [Panel("$x_t$", "A ring", to_bytes(grid))],
+        key="crowded",
+        run="crowded",
+        total=TOTAL,
+        captions=["t = 1000 · step 0 of 49"],
+        autoplay=True,
+        line=Line(others, 0.234),
+        label="Waiting",
+    )
+
+
 if option("present"):
     css = Path("pages/shared/present.css").read_text(encoding="utf-8")
     st.html(f"<style>{css}</style>")
 if option("extras"):
     extras()
+elif "crowd" in st.query_params:
+    crowded(int(st.query_params["crowd"]))
 elif option("broken"):
     st.markdown(r"$x + \undefinedmacro$")
     st.html("<div style='width: 3000px'>wide</div>")

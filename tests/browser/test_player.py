@@ -191,6 +191,16 @@ def test_trouble_is_survived(page: Page, url: str, trouble: str, assert_clean: C
     assert_clean(page)
 
 
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [(0, "computing…"), (9, "9 others are sampling: your turn every 0.2 s")],
+)
+def test_who_waits_is_told_what_for(page: Page, url: str, others: int, said: str) -> None:
+    page.goto(f"{url}/?crowd={others}")
+    waiting = page.get_by_role("group", name="Waiting")
+    expect(waiting.locator(".state")).to_have_text(said)
+
+
 def test_two_sessions_are_apart(new_page: NewPage, url: str) -> None:
     one, other = new_page(), new_page()
     for page in (one, other):

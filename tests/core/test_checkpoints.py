@@ -1,6 +1,7 @@
 """Weights and cards: what is written is read back, what was tampered with is refused."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from diffusion_core.checkpoints import (
     fastest_dtype,
     load_module,
     pick_device,
+    read_card,
     save_network,
     write_atomically,
 )
+from diffusion_core.hashes import SEAL, sealed
 from diffusion_core.recipes import RECIPES
 
 
@@ -50,16 +53,44 @@ def test_changed_weights_are_refused(shipped: Path) -> None:
 
 def test_a_changed_card_is_refused(shipped: Path) -> None:
     path = shipped / "classifier" / "card.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": "0" * 64}))
-    with pytest.raises(CheckpointError):
+    card = json.loads(path.read_text()) | {"sha256": "0" * 64}
+    path.write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="was changed"):
         load_module("classifier", "cpu", shipped)
+    path.write_text(json.dumps(sealed(card)))
+    with pytest.raises(CheckpointError, match="not the file its card describes"):
+        load_module("classifier", "cpu", shipped)
+
+
+@pytest.mark.parametrize("edit", [{"parameters": 1}, {"new": None}, {SEAL: "0" * 64}, {SEAL: None}])
+def test_a_card_edited_by_hand_is_refused(shipped: Path, edit: dict) -> None:
+    path = shipped / "classifier" / "card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | edit))
+    with pytest.raises(CheckpointError, match="was changed"):
+        read_card("classifier", shipped)
+
+
+def test_a_card_set_in_another_way_is_the_same_card(shipped: Path) -> None:
+    path = shipped / "classifier" / "card.json"
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(fields.items())), indent=1))
+    assert read_card("classifier", shipped).fields == fields
+
+
+def test_a_network_trained_with_another_one_is_refused(shipped: Path) -> None:
+    path = shipped / "classifier" / "card.json"
+    fields = json.loads(path.read_text())
+    for needed, refused in ((fields["sha256"], False), ("0" * 64, True)):
+        path.write_text(json.dumps(sealed(fields | {"needs": {"classifier": needed}})))
+        with pytest.raises(CheckpointError, match="another") if refused else nullcontext():
+            load_module("classifier", "cpu", shipped)
 
 
 def test_a_card_of_another_recipe_is_refused(shipped: Path) -> None:
     path = shipped / "classifier" / "card.json"
     card = json.loads(path.read_text())
     card["recipe"]["seed"] = 99
-    path.write_text(json.dumps(card))
+    path.write_text(json.dumps(sealed(card)))
     with pytest.raises(CheckpointError, match="another recipe"):
         load_module("classifier", "cpu", shipped)
 

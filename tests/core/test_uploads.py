@@ -1,42 +1,23 @@
 """Every kind of file that a browser can send: used correctly, or refused in one sentence."""
 
-import io
 import itertools
+import json
 import struct
+import subprocess
+import sys
 import time
-import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from pages.shared.uploads import MAX_BYTES, MAX_PIXELS, UploadError, read_image
+from tests.core.hostile_files import FILES, chunk, encode, png
 
 GRAY = 128
 LIGHT, DARK = 250, 5
-
-
-def encode(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
-    """A PNG by hand, for what Pillow can't write; `rows` is unpacked, filter bytes included."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    body = [
-        chunk(b"IHDR", header),
-        *extra,
-        chunk(b"IDAT", zlib.compress(rows)),
-        chunk(b"IEND", b""),
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
 def sentence(text: str) -> bool:
@@ -253,6 +234,25 @@ REFUSED = {
     "bomb, largest header": (png(2**31 - 1, 2**31 - 1, 16, 6, b""), "million pixels"),
     "too long a strip": (png(10_000_000, 1, 8, 0, b""), "65,535"),
 }
+
+
+MOST_MEGABYTES = 200  # that reading a picture may take for a moment
+
+
+def test_whatever_is_sent_is_used_or_refused_in_little_memory() -> None:
+    """Bombs, liars, two things at once, profiles and EXIF: `hostile_files`, as three kinds each."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.core.hostile_files"], check=True, capture_output=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(reports) == 3 * len(FILES)
+    for report in reports:
+        came, *told = report["told"]
+        assert came in ("used", "refused"), report
+        assert all(sentence(text) for text in told), report
+        assert report["megabytes"] < MOST_MEGABYTES, report
+    assert {report["told"][0] for report in reports} == {"used", "refused"}
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

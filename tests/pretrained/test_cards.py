@@ -6,10 +6,11 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from diffusion_core.checkpoints import PRETRAINED, file_sha256, load, load_module
+from diffusion_core.checkpoints import PRETRAINED, load, load_module
 from diffusion_core.datasets import load_gallery
 from diffusion_core.evaluation import judge, sample_digits
 from diffusion_core.guidance import guided
+from diffusion_core.hashes import file_sha256, is_sealed
 from diffusion_core.networks import Classifier
 from diffusion_core.recipes import RECIPES
 
@@ -29,6 +30,7 @@ def test_the_networks_of_the_pages_are_here() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_is_that_of_the_recipe_and_of_the_file(name: str) -> None:
     card, weights = card_of(name), PRETRAINED / name / "weights.safetensors"
+    assert is_sealed(card)
     assert card["recipe"] == asdict(RECIPES[name])
     assert card["sha256"] == file_sha256(weights)
     assert card["bytes"] == weights.stat().st_size <= MOST_BYTES
@@ -53,9 +55,12 @@ def test_the_network_has_as_many_parameters_as_its_card_says(name: str) -> None:
     assert sum(p.numel() for p in module.parameters()) == card.fields["parameters"]
 
 
-def test_the_gallery_is_the_one_on_the_card() -> None:
-    path = PRETRAINED / "digits-eps" / "gallery.png"
-    assert card_of("digits-eps")["gallery_sha256"] == file_sha256(path)
+@pytest.mark.parametrize("name", [n for n in NAMES if (PRETRAINED / n / "gallery.png").exists()])
+def test_the_gallery_is_the_one_on_the_card(name: str) -> None:
+    assert card_of(name)["gallery_sha256"] == file_sha256(PRETRAINED / name / "gallery.png")
+
+
+def test_the_gallery_of_the_pages_is_whole() -> None:
     sheet = load_gallery()
     assert len(sheet.images) == 200
     assert sheet.labels.bincount().tolist() == [20] * 10

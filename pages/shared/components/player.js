@@ -8,6 +8,7 @@ const PATIENCE_MS = 4000; // an unanswered request is lost (a rerun can swallow 
 const BACKOFF_MS = 150; // an answer without anything new: ask again, ever more slowly
 const REPORT_MS = 300; // the frame goes to the server when it has rested this long
 const HINT_MS = 250; // waiting shorter than this is not worth a word
+const CROWD = 2; // other runs at once, from which on it is worth saying
 const RUN_SECONDS = 5; // a whole run at normal speed, within the limits below
 const FPS_LEAST = 4;
 const FPS_MOST = 60;
@@ -236,6 +237,7 @@ class Player {
     const batch = unpack(bytes);
     const isNew = batch.run !== this.run;
     if (isNew) this.reset(batch);
+    this.line = batch.line;
     const before = this.have();
     this.add(batch);
     const gained = this.have() - before;
@@ -989,6 +991,7 @@ class Player {
     [forward, last].forEach((button) => off(button, this.frame >= this.total - 1));
     this.root.dataset.frame = this.frame;
     this.root.dataset.have = this.have();
+    this.root.dataset.total = this.total;
     this.root.dataset.run = this.run ?? "";
   }
 
@@ -1049,6 +1052,13 @@ class Player {
     context.globalAlpha = 1;
   }
 
+  // Where this run stands among the others: they take turns, one step each.
+  waiting() {
+    const [others, seconds] = this.line;
+    if (others < CROWD) return "computing…";
+    return `${others} others are sampling: your turn every ${Math.max(seconds, 0.1).toFixed(1)} s`;
+  }
+
   // "computing" is said only when somebody waits, and only after a moment.
   hint() {
     const wants = this.have() < this.total &&
@@ -1059,8 +1069,10 @@ class Player {
       this.el.state.textContent = "";
     } else if (!this.hinting) {
       this.hinting = setTimeout(() => {
-        this.el.state.textContent = "computing…";
+        this.el.state.textContent = this.waiting();
       }, HINT_MS);
+    } else if (this.el.state.textContent) {
+      this.el.state.textContent = this.waiting();
     }
   }
 }
