@@ -356,10 +356,14 @@ def test_a_judged_sample_counts() -> None:
 def test_networks_of_one_recipe_are_ranked_by_the_bound(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    names = ["tiny-uniform", "tiny-gaussian", "tiny-masking"]
+    names = ["tiny-uniform", "tiny-gaussian", "tiny-gray", "tiny-masking"]
     install(monkeypatch, tmp_path, names)
-    assert discrete_quality.siblings("tiny-uniform") == names[:2]
-    for name, bits in zip(names, (0.75, 0.5, 0.1), strict=True):
+    assert discrete_quality.siblings("tiny-uniform") == [
+        "tiny-uniform",
+        "tiny-gray",
+        "tiny-gaussian",
+    ]
+    for name, bits in zip(names, (0.75, 0.5, 0.51, 0.1), strict=True):
         path = tmp_path / name / "card.json"
         card = json.loads(path.read_text())
         card["metrics"] = [{"name": discrete_quality.BITS, "value": bits, "standard_error": 0.01}]
@@ -369,8 +373,8 @@ def test_networks_of_one_recipe_are_ranked_by_the_bound(
     monkeypatch.setattr(discrete_quality.st, "caption", said.append)
     discrete_quality.kernels_compared("tiny-uniform")
     assert said[0].index("| discretised Gaussian | 0.5 ± 0.01") < said[0].index("| uniform | 0.75")
-    assert "discretised Gaussian better than uniform" in said[1]
-    assert "absorbing |" not in said[0]
+    assert "discretised Gaussian level with absorbing better than uniform" in said[1]
+    assert "| 0.1 " not in said[0]
     said.clear()
     discrete_quality.kernels_compared("tiny-masking")
     assert not said
