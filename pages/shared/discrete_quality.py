@@ -184,8 +184,8 @@ def kernels_compared(name: str) -> None:
     st.caption(
         f"By the bound: {order} (level: less than two standard errors apart). D3PM found Gaussian "
         "better than absorbing better than uniform on photographs in colour (Austin et al. 2021, "
-        "their results on CIFAR-10). Lower is better for bits and distance; a distance's floor is that of real "
-        "digits."
+        "their results on CIFAR-10). Lower is better for bits and distance; a distance's floor is "
+        "that of real digits."
     )
 
 

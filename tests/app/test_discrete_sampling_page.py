@@ -358,11 +358,7 @@ def test_networks_of_one_recipe_are_ranked_by_the_bound(
 ) -> None:
     names = ["tiny-uniform", "tiny-gaussian", "tiny-gray", "tiny-masking"]
     install(monkeypatch, tmp_path, names)
-    assert discrete_quality.siblings("tiny-uniform") == [
-        "tiny-uniform",
-        "tiny-gray",
-        "tiny-gaussian",
-    ]
+    assert discrete_quality.siblings("tiny-uniform") == names[:3]
     for name, bits in zip(names, (0.75, 0.5, 0.51, 0.1), strict=True):
         path = tmp_path / name / "card.json"
         card = json.loads(path.read_text())
