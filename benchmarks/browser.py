@@ -292,9 +292,10 @@ def main() -> None:
         with served() as url:
             if not options.only:
                 page = context.new_page()
+                page.emulate_media(reduced_motion="no-preference")  # else it waits to be played
                 page.goto(url)
                 wait(page, f"{PLAYER}?.dataset.have > 0")
-                what = "button to 16 digits × 50 steps, every frame in the browser"
+                what = "button to 16 digits × 50 steps, fetched as they are played"
                 print(Figure(what, whole_run(page)), flush=True)
                 for figure in switches(page):
                     print(figure, flush=True)

@@ -20,7 +20,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import NamedTuple
 
 from benchmarks.streamlit_client import ASK, TTL, Reader, Server, reading, served
@@ -128,28 +128,36 @@ async def sampling(reader: Reader, start: float, seconds: float, times: Times) -
 
 
 async def opened(
-    stack: AsyncExitStack, server: Server, pages: Sequence[tuple[str, str]], times: Times
+    stack: AsyncExitStack, servers: Sequence[Server], pages: Sequence[tuple[str, str]], times: Times
 ) -> list[Reader]:
-    """Open sessions on these pages and queries, a few at a time."""
+    """Open sessions on these pages and queries, dealt out over the servers, a few at a time."""
     door = asyncio.Semaphore(AT_ONCE)
 
-    async def enter(page: str, query: str) -> Reader:
+    async def enter(server: Server, page: str, query: str) -> Reader:
         async with door:
             reader: Reader = await stack.enter_async_context(reading(server, page))
             times["open", page].append(await reader.open(query))
             return reader
 
-    return list(await asyncio.gather(*(enter(*page) for page in pages)))
+    dealt = zip(itertools.cycle(servers), pages)
+    return list(await asyncio.gather(*(enter(server, *page) for server, page in dealt)))
 
 
-async def hold_class(server: Server, sessions: int, samplers: int) -> tuple[Times, float, int]:
-    """Run all readers; returns their times, and the server's memory and threads at the end."""
+def largest(servers: Sequence[Server]) -> tuple[float, int]:
+    """Memory in MB and threads of the process that has most."""
+    return max(s.megabytes() for s in servers), max(s.threads() for s in servers)
+
+
+async def hold_class(
+    servers: Sequence[Server], sessions: int, samplers: int
+) -> tuple[Times, float, int]:
+    """Run all readers; returns their times, and the servers' memory and threads at the end."""
     times: Times = defaultdict(list)
     mix = [PAGES[i % len(PAGES)] for i in range(sessions)]
     async with AsyncExitStack() as stack:
-        readers = await opened(stack, server, [(m.page, m.query) for m in mix], times)
+        readers = await opened(stack, servers, [(m.page, m.query) for m in mix], times)
         benches = await opened(
-            stack, server, [(SAMPLING, f"seed={i}") for i in range(samplers)], times
+            stack, servers, [(SAMPLING, f"seed={i}") for i in range(samplers)], times
         )
         start = time.perf_counter()
         async with asyncio.TaskGroup() as group:
@@ -161,17 +169,21 @@ async def hold_class(server: Server, sessions: int, samplers: int) -> tuple[Time
                 group.create_task(sampling(bench, start, SECONDS, times))
         for moved, task in zip(mix, moves, strict=True):
             times["move", f"{moved.page}: {moved.key}"] += task.result()
-        return times, server.megabytes(), server.threads()
+        return times, *largest(servers)
 
 
-def class_of(sessions: int, samplers: int, flags: Sequence[str]) -> None:
-    """Measure one class on a fresh server and print what it found."""
-    with served(*flags) as server:
-        fresh = server.megabytes(), server.threads()
-        times, *full = asyncio.run(hold_class(server, sessions, samplers))
+def class_of(sessions: int, samplers: int, processes: int, flags: Sequence[str]) -> None:
+    """Measure one class on fresh servers and print what it found."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(served(*flags)) for _ in range(processes)]
+        fresh = largest(servers)
+        times, *full = asyncio.run(hold_class(servers, sessions, samplers))
         time.sleep(3 * TTL)
-        left = server.megabytes(), server.threads()
-    print(f"\n{sessions} sessions move a slider every {EVERY:g} s, {samplers} sample:")
+        left = largest(servers)
+    print(
+        f"\n{sessions} sessions move a slider every {EVERY:g} s, {samplers} sample, "
+        f"{processes} process{'es' if processes > 1 else ''}:"
+    )
     moves = [t for (kind, _), values in times.items() if kind == "move" for t in values]
     rows = [("**all moves**", moves)] + [
         (f"{kind} {what}", values) for (kind, what), values in sorted(times.items())
@@ -190,7 +202,7 @@ def class_of(sessions: int, samplers: int, flags: Sequence[str]) -> None:
     )
     names = ("server started", "all sessions open", "all have left")
     table(
-        ("memory", "MB", "threads"),
+        ("memory of the largest process", "MB", "threads"),
         (
             (name, marked(megabytes, LIMIT_MB), threads)
             for name, (megabytes, threads) in zip(names, (fresh, full, left), strict=True)
@@ -211,7 +223,7 @@ async def capacity(server: Server, moved: Moved) -> tuple[int, float, str]:
         sessions = 8
         for _ in range(ROUNDS):
             missing = [(moved.page, moved.query)] * (sessions - len(readers))
-            readers += await opened(stack, server, missing, times)
+            readers += await opened(stack, [server], missing, times)
             start, cpu = time.perf_counter(), server.cpu_seconds()
             answers = await asyncio.gather(
                 *(moving(r, moved.key, i, start, ROUND) for i, r in enumerate(readers[:sessions]))
@@ -298,14 +310,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sessions", type=int, nargs="*", help="numbers of sessions, one run each")
     parser.add_argument("--sampling", type=int, default=10, help="sessions that sample meanwhile")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1], help="replicas")
     parser.add_argument("--capacity", action="store_true", help="each page alone")
     parser.add_argument("--churn", type=int, default=0, help="sessions that come and go")
     parser.add_argument("--flag", action="append", default=[], help="of Streamlit's, to compare")
     arguments = parser.parse_args()
     flags, samplers = arguments.flag, arguments.sampling
     for sessions in arguments.sessions:
-        what = f"{sessions} sessions, {samplers} sampling"
-        attempted(what, functools.partial(class_of, sessions, samplers, flags))
+        for processes in arguments.processes:
+            what = f"{sessions} sessions, {samplers} sampling, {processes} processes"
+            attempted(what, functools.partial(class_of, sessions, samplers, processes, flags))
     if arguments.capacity:
         attempted("capacity", lambda: capacities(flags))
     if arguments.churn:

@@ -82,12 +82,13 @@ def page() -> None:
     names = discrete_networks.available()
     chapter.header("Discrete sampling", defaults=defaults(names))
     chapter.prose(
-        "Each pixel is one of a few states. A network looks at noisy ones and says, for each, how "
-        "likely every clean state is; a step draws from that, and t counts down to 0. What noise "
-        "looks like decides what a step can do: show what was "
+        "Each pixel is one of a few states. A network looks at a noisy picture and says, for each "
+        "pixel, how likely every clean state is; a step draws from that, and t counts down to 0. "
+        "Absorbing noise turns a pixel into "
         + term("[MASK]", "a state of its own that says: hidden. Under absorbing noise everything "
                "ends there")
-        + ", or change what is there."
+        + ", uniform noise into any state at random. That decides what a step back can do: show "
+        "what was hidden, or change what is there."
     )  # fmt: skip
     chapter.question(
         "In the middle of a run, somebody flips twenty pixels that were already there. What "
@@ -108,6 +109,10 @@ def page() -> None:
     exhibit(names)
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
+    st.caption(
+        "This sampler is for absorbing noise with a [MASK] of its own. For every other network, "
+        "the one that runs is in the first box below."
+    )
     formula_and_code(sample_in_order, masked_prediction_terms)
     with st.expander("Every other kernel: the reverse rule, the sampler around it, and guidance"):
         formula_and_code(mixture, sample_discrete, carry_over, guided_belief)

@@ -191,9 +191,9 @@ def ledger_view(pixels: bytes, about: str, setting: Setting, kept: Kept, pixel: 
             live,
             lambda lines, first: draw(lines, first, kept, pixel),
             key="eb_player",
-            first=4,
             scale=5,
             autoplay=True,
+            fps=20,  # all terms within four seconds
             ends=("next to the picture", "noise"),
             ticks=ticks(kept.parts),
             rest=round(0.4 * (len(kept.parts) - 1)),

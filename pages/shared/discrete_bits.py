@@ -49,7 +49,6 @@ def ledger_view(names: Sequence[str]) -> None:
             live,
             lambda own, first: discrete_ledger.draw(own, first, live.frames(), net),
             key="ds_ledger",
-            first=4,
             scale=5,
             autoplay=True,
             ends=("next to the picture", "noise"),

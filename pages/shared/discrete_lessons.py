@@ -23,7 +23,7 @@ def confusions(names: Sequence[str]) -> list[Confusion]:
             "often enough.",
             {"dsview": "error"},
             "The red dots are errors. Absorbing: every one is still there at the end. Uniform: "
-            "they turn green.",
+            "most turn green.",
         ),
         Confusion(
             "Is an absorbing process just masked-token prediction?",
@@ -41,9 +41,9 @@ def confusions(names: Sequence[str]) -> list[Confusion]:
             "Then why not show the most confident pixels first?",
             "One may: MaskGIT does, on tokens of photographs, to need few steps (it adds noise to "
             "the confidence, too). But it is another distribution: what is easy comes first and "
-            "decides the rest. On digits the easy part is the black edge, and a picture that has "
-            "shown nothing but black is most likely a thin stroke. Then sixteen pictures become "
-            "much the same. The bound speaks of the random order only.",
+            "decides the rest. On digits the easy part is the black border, and a picture that "
+            "has shown nothing but black is most likely a thin stroke. Then sixteen pictures "
+            "become much the same. The bound speaks of the random order only.",
             {"dsview": "run", "dsorder": "confidence", **one},
             "Watch the order in x_t, and then how different the sixteen pictures are from each "
             "other.",
@@ -107,20 +107,22 @@ def experiments(names: Sequence[str]) -> list[Experiment]:
         ),
         Experiment(
             "Plant the errors late",
-            "at 90 % there is little noise left to explain a wrong pixel by. Uniform repairs what "
-            "its process could have spoilt; absorbing, nothing at any time.",
+            "at 90 % little noise is left, so a wrong pixel is less likely to be taken for noise. "
+            "Uniform repairs what its process could still have spoilt; absorbing repairs nothing, "
+            "early or late.",
             {"dsview": "error", "dswhen": 90},
         ),
         Experiment(
             "Count the changes",
-            "absorbing: each pixel is unmasked once and never changes. Uniform: some change many "
-            "times, and some away from what was believed.",
+            "absorbing: each pixel is unmasked once and never changes; its map stays black. "
+            "Uniform: some change many times, and some away from what the network believed "
+            "(“re-noised”).",
             {"dsview": "compare", "dssteps": 50},
         ),
         Experiment(
             "Most confident first, step by step",
-            "edges first, the middle last. The number shown per step is that of the random order: "
-            "only the order differs.",
+            "the picture's black border first, its middle last. How many pixels a step unmasks is "
+            "drawn as in the random order; which ones is not.",
             {"dsview": "run", "dsorder": "confidence", "dssteps": 50, **one},
         ),
         *tokens,

@@ -178,14 +178,15 @@ def kernels_compared(name: str) -> None:
         told = " better than " if apart else " level with "
         order += told + networks.KERNELS[RECIPES[worse].kernel]
     st.markdown(
-        "**One recipe, but for the kernel** (test digits for the bound, samples for the rest):\n\n"
+        "**Only the kernel differs** (test digits for the bound, samples for the rest):\n\n"
         + "\n".join(rows)
     )
     st.caption(
         f"By the bound: {order} (level: less than two standard errors apart). D3PM found Gaussian "
         "better than absorbing better than uniform on photographs in colour (Austin et al. 2021, "
-        "their results on CIFAR-10). Lower is better for bits and distance; a distance's floor is "
-        "that of real digits."
+        "their results on CIFAR-10). Lower is better for bits and distance. The floor is the "
+        "distance of as many real digits; below it a network is not better than reality, since so "
+        "few pictures do not fix a distribution."
     )
 
 

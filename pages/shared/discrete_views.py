@@ -159,13 +159,15 @@ def legend(net: Net) -> str:
     marks = [
         f"confidence: {percent(1 / net.levels)} (a guess) {ramp(stops)} 100 % (sure)",
     ]
-    if net.about.kernel == "absorbing":
-        marks.append(f"{swatch(css(discrete_bench.KNOWN))} known, no longer asked")
+    known = "known, " if net.about.kernel == "absorbing" else "t = 0: "
+    marks.append(f"{swatch(css(discrete_bench.KNOWN))} {known}no longer asked")
     if net.own_mask:
         marks.append(f"{swatch(css(networks.MASK_COLOR))} [MASK]")
     elif net.mask is not None:
         gray = css(net.colors[net.mask])
         marks.append(f"{swatch(gray)} gray level {net.mask} is also what noise looks like here")
+    if net.about.tokens:
+        marks.append(f"other colours in xₜ: {net.levels} tokens, in no order")
     return legend_line(marks)
 
 
@@ -215,7 +217,10 @@ def about(rows: Sequence[Row], start: Start) -> str:
         for row in rows
     )
     calls = f"Asked {start.steps} time{'s' if start.steps != 1 else ''} for each picture. "
-    return f"{'; '.join(told)}. {calls}How good they are stands on their [cards](/model_cards)."
+    good = "Its [card](/model_cards) says how good it is."
+    if len(told) > 1:
+        good = "Their [cards](/model_cards) say how good they are."
+    return f"{'; '.join(told)}. {calls}{good}"
 
 
 # --- several runs ---------------------------------------------------------------------------------
@@ -281,8 +286,8 @@ def compare_view(names: Sequence[str]) -> None:
         st.html(change_table(live.frames(), rows))
         st.caption(
             f"{counted(live)} A change is a step from one state to another; being unmasked is "
-            "none. Re-noised: it left the state that the network believed in most. "
-            + about(rows, start)
+            "none, so an absorbing network's map stays black. Re-noised: it left the state that "
+            "the network believed in most. " + about(rows, start)
         )
 
 
@@ -368,8 +373,9 @@ def error_view(names: Sequence[str]) -> None:
         st.html(legend_line(marks))
         st.html(error_table(live.frames()[-1], rows))
         st.caption(
-            f"{counted(live)} Same seed, same moment; the network sees the errors. "
-            + about(rows, start)
+            f"{counted(live)} The errors come after step {at}, in every row with the same seed, "
+            "and each network sees them. What stood there before may have been noise itself, so "
+            "another state may be a repair, too. " + about(rows, start)
         )
 
 
@@ -384,7 +390,7 @@ def error_table(shots: Sequence[Shot], rows: Sequence[Row]) -> str:
         lines.append(
             (row.name, str(planted), *(f"{n} ({s})" for n, s in zip(numbers, shares, strict=True)))
         )
-    head = ("", "errors planted", "still there", "what it was before")
+    head = ("", "errors planted", "still there", "back to what it was")
     return table(head, lines, "What became of the errors")
 
 

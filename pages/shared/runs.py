@@ -25,7 +25,9 @@ class FairSemaphore:
 
     `threading.Semaphore` lets the thread that has just released take the permit again before the
     one that waited wakes up, so a long run would starve the others between two of its own steps.
-    Here nobody is overtaken: of N runs each waits for at most one step of each other.
+    Here nobody is overtaken but by the first step of a new run (`ahead`): its reader has just
+    moved a control and sees nothing yet. Of N runs each waits for at most one step of each other,
+    and for those.
     """
 
     def __init__(self, permits: int = 1) -> None:
@@ -35,25 +37,26 @@ class FairSemaphore:
         self._waiting: deque[threading.Event] = deque()
 
     @contextmanager
-    def turn(self) -> Iterator[int]:
+    def turn(self, *, ahead: bool = False) -> Iterator[int]:
         """Hold one permit for the length of a `with` block; gives how many came before.
 
-        Those are the ones that stood in line at the time of asking, and the ones at work.
+        Those are the ones that stood in line at the time of asking, and the ones at work; with
+        `ahead` the line is jumped, and only the ones at work come before.
         """
-        before = self._acquire()
+        before = self._acquire(ahead)
         try:
             yield before
         finally:
             self._release()
 
-    def _acquire(self) -> int:
+    def _acquire(self, ahead: bool) -> int:
         with self._lock:
-            before = self._permits - self._free + len(self._waiting)
+            before = self._permits - self._free + (0 if ahead else len(self._waiting))
             if self._free > 0:
                 self._free -= 1
                 return before
             turn = threading.Event()
-            self._waiting.append(turn)
+            (self._waiting.appendleft if ahead else self._waiting.append)(turn)
         try:
             turn.wait()
         except BaseException:  # e.g. KeyboardInterrupt: leave the queue, or pass the permit on
@@ -215,7 +218,7 @@ class LiveRun(Generic[S]):
             self._generator, self._position = self._make(), 0
         try:
             while True:
-                with STEPS.turn() as others:
+                with STEPS.turn(ahead=self.have == 0) as others:
                     self._others = max(self._others, others)
                     frame = next(self._generator)
                 self._position += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -201,6 +202,31 @@ def test_the_line_is_counted() -> None:
     assert found == [1, 2, 3]
     with semaphore.turn() as others:
         assert others == 0
+
+
+def test_the_first_step_of_a_new_run_goes_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has just moved a control waits for the step at work, not for the whole line."""
+    monkeypatch.setattr(runs, "STEPS", FairSemaphore())
+    order: list[str] = []
+
+    def steps(name: str) -> Iterator[int]:
+        for step in range(3):
+            order.append(f"{name}{step}")
+            yield step
+
+    old = [LiveRun(partial(steps, name), 3, ident=name) for name in "ab"]
+    for run in old:
+        run.advance(1)
+    new = LiveRun(partial(steps, "new"), 3, ident="new")
+    threads = [threading.Thread(target=run.advance, args=(2,)) for run in (*old, new)]
+    with runs.STEPS.turn():
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            while len(runs.STEPS._waiting) < count:
+                threading.Event().wait(0.001)
+    for thread in threads:
+        thread.join(timeout=10)
+    assert order == ["a0", "b0", "new0", "a1", "b1", "new1"]
 
 
 def test_a_run_tells_how_many_others_it_met(monkeypatch: pytest.MonkeyPatch) -> None:
