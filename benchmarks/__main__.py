@@ -31,7 +31,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "token_sampling": (),
     "uploads": (),
     "gpu": (),
-    "classroom": ("10", "30", "60", "--capacity", "--churn", "300"),
+    "classroom": ("10", "30", "60", "--processes", "1", "2", "--capacity", "--churn", "300"),
 }
 """Name -> arguments."""
 

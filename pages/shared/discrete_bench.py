@@ -330,12 +330,15 @@ def captions(
 
 def told(shot: Shot, net: Net) -> str:
     """What happened in the step that led here, in words."""
+    unmasked, changed, renoised = (  # rounded as the player rounds its curves: halves up
+        f"{math.floor(10 * value + 0.5) / 10:.1f}"
+        for value in (shot.unmasked, shot.changed, shot.renoised)
+    )
     parts = []
     if net.mask is not None:
-        parts.append(f"{shot.unmasked:.1f} unmasked")
+        parts.append(f"{unmasked} unmasked")
     if net.about.kernel != "absorbing":
-        parts.append(f"{shot.changed:.1f} changed")
-        parts.append(f"{shot.renoised:.1f} of them away from what was believed")
+        parts += [f"{changed} changed", f"{renoised} of them re-noised"]
     return f"In this step, per picture: {', '.join(parts)}."
 
 

@@ -134,10 +134,10 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert one
     both = " ".join(f"server 127.0.0.1:{r.server_address[1]} {one[1]}" for r in replicas)
     for old, new in {
+        "/tmp/": f"{folder}/",  # first: what is put in below may lie in /tmp itself
         one[0]: both,
         "listen 8080": f"listen 127.0.0.1:{port}",
         "/etc/nginx/headers.conf": str(DEPLOY / "headers.conf"),
-        "/tmp/": f"{folder}/",
     }.items():
         assert old in text
         text = text.replace(old, new)

@@ -94,7 +94,7 @@ def test_every_number_of_steps(T: int) -> None:
 
 def test_the_first_bars_are_there_before_anybody_asks() -> None:
     header = sent(open_page("elbo"))
-    assert (header["n"], header["total"]) == (4, len(chapters(1000)))
+    assert (header["n"], header["total"]) == (1, len(chapters(1000)))
     assert [panel["color"] for panel in header["panels"]] == ["xt", "x0", "bits"]
     assert [curve["bars"] for curve in header["curves"]] == [True, False]
     assert header["curves"][0]["log"]
