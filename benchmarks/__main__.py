@@ -28,7 +28,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "growth": (),
     "discrete_growth": (),
     "ledger": (),
-    "token_sampling": (),
+    "categories": (),
     "uploads": (),
     "gpu": (),
     "classroom": ("10", "30", "60", "--processes", "1", "2", "--capacity", "--churn", "300"),
