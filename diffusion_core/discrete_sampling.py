@@ -127,13 +127,7 @@ def sample_discrete(
             logits that are no belief (NaN, all -inf), or that rule out every x_0 that could have
             become x_t.
     """
-    steps = [*map(int, timesteps), 0]
-    if (
-        len(steps) < 2
-        or steps[0] > diffusion.T
-        or any(b >= a for a, b in itertools.pairwise(steps))
-    ):
-        raise ValueError(f"timesteps must decrease and lie in 1..{diffusion.T}")
+    steps = down_to_0(diffusion, timesteps)
     if rule not in REVERSE_RULES:
         raise ValueError(f"unknown name {rule!r}; known are {', '.join(REVERSE_RULES)}")
     diffusion.require_states("x_T", x_T)
@@ -163,6 +157,19 @@ def sample_discrete(
         yield DiscreteStep(0, x_t, None, None, None)
 
     return walk()
+
+
+def down_to_0(diffusion: DiscreteDiffusion, timesteps: Sequence[int]) -> list[int]:
+    """The stops of a walk: the timesteps, and the 0 that they imply.
+
+    Raises:
+        ValueError: for timesteps that do not decrease within 1..T, and for none.
+    """
+    steps = [*map(int, timesteps), 0]
+    falling = all(a > b for a, b in itertools.pairwise(steps))
+    if len(steps) < 2 or steps[0] > diffusion.T or not falling:
+        raise ValueError(f"timesteps must decrease and lie in 1..{diffusion.T}")
+    return steps
 
 
 def belief(x0_logits: Tensor) -> Tensor:

@@ -81,6 +81,16 @@ class SelfAttention(nn.Module):
         return x + mixed
 
 
+def step_waves(t: Tensor, frequencies: int) -> Tensor:
+    """Steps [B] as sinusoids at geometrically spaced frequencies, [B, 2 frequencies].
+
+    Source: Vaswani et al. 2017, section 3.5.
+    """
+    spacing = torch.arange(frequencies, device=t.device) / frequencies
+    angles = t[:, None] * torch.exp(-math.log(10_000) * spacing)
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
 class UNet(nn.Module):
     """A U-Net on 14x14 blocks of 2x2 pixels, with one coarser level at 7x7.
 
@@ -125,15 +135,10 @@ class UNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
-        """Step [B] and class [B] int64 (or None) -> [B, E].
-
-        Sinusoids of t at geometrically spaced frequencies (Vaswani et al. 2017, section 3.5).
-        """
+        """Step [B] and class [B] int64 (or None) -> [B, E]."""
         if label is None:
             label = torch.full_like(t, UNCONDITIONAL, dtype=torch.int64)
-        spacing = torch.arange(self.frequencies, device=t.device) / self.frequencies
-        angles = t[:, None] * torch.exp(-math.log(10_000) * spacing)
-        waves = torch.cat([angles.cos(), angles.sin()], dim=1).to(self.label.weight.dtype)
+        waves = step_waves(t, self.frequencies).to(self.label.weight.dtype)
         return F.silu(self.time(waves) + self.label(label.to(t.device)))
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusion_core.networks import UNCONDITIONAL
+from diffusion_core.networks import UNCONDITIONAL, step_waves
 
 
 class TokenBlock(nn.Module):
@@ -86,15 +86,10 @@ class TokenTransformer(nn.Module):
         nn.init.normal_(self.state.weight, std=0.02)
 
     def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
-        """Step [B] int64 and class [B] int64 (or None) -> [B, E].
-
-        Sinusoids of t at geometrically spaced frequencies (Vaswani et al. 2017, section 3.5).
-        """
+        """Step [B] and class [B] int64 (or None) -> [B, E]."""
         if label is None:
             label = torch.full_like(t, UNCONDITIONAL)
-        spacing = torch.arange(self.frequencies, device=t.device) / self.frequencies
-        angles = t[:, None] * torch.exp(-math.log(10_000) * spacing)
-        waves = torch.cat([angles.cos(), angles.sin()], dim=1).to(self.label.weight.dtype)
+        waves = step_waves(t, self.frequencies).to(self.label.weight.dtype)
         return F.silu(self.time(waves) + self.label(label.to(t.device)))
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:

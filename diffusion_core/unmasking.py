@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diffusion_core.discrete import DiscreteDiffusion, sample_categorical, uniforms_like
 from diffusion_core.discrete_elbo import cross_entropy
-from diffusion_core.discrete_sampling import DiscreteDenoiser, belief
+from diffusion_core.discrete_sampling import DiscreteDenoiser, belief, down_to_0
 
 TIE = 1e-9
 """Equal confidences are put in a random order, and only those: this is what chance adds to them."""
@@ -170,13 +170,7 @@ def sample_in_order(
             decrease within 1..T, states outside of 0..K-1: on the call. While walking: where the
             denoiser believes in a clean [MASK].
     """
-    steps = [*map(int, timesteps), 0]
-    if (
-        len(steps) < 2
-        or steps[0] > diffusion.T
-        or any(b >= a for a, b in itertools.pairwise(steps))
-    ):
-        raise ValueError(f"timesteps must decrease and lie in 1..{diffusion.T}")
+    steps = down_to_0(diffusion, timesteps)
     if order not in ORDERS:
         raise ValueError(f"unknown order {order!r}; known are {', '.join(ORDERS)}")
     mask, _ = _mask_and_other(diffusion)

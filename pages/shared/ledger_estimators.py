@@ -120,22 +120,29 @@ def estimator_view(pixels: bytes, setting: Setting, kept: Kept) -> None:
     needed(measured().get(setting.network))
 
 
+def add_histogram(
+    figure: go.Figure, values: np.ndarray, edges: np.ndarray, name: str, color: str
+) -> None:
+    """Bars of how often values fall between edges, named at the highest one."""
+    counts, _ = np.histogram(values, edges)
+    figure.add_bar(
+        x=(edges[1:] + edges[:-1]) / 2, y=counts, name=name, marker_color=color, opacity=0.75,
+        width=edges[1] - edges[0], hovertemplate="%{y} draws",
+    )  # fmt: skip
+    peak = int(counts.argmax())
+    figure.add_annotation(
+        x=(edges[peak] + edges[peak + 1]) / 2, y=int(counts[peak]), text=f"<b>{name}</b>",
+        font={"color": color, "size": 14}, showarrow=False, yshift=12,
+    )  # fmt: skip
+
+
 def histogram(draws: dict[str, np.ndarray], exact: float | None) -> go.Figure:
     """How often a single draw gives which number of bits, on a logarithmic axis."""
     figure = go.Figure()
     edges = np.linspace(-2, 3.4, 37)
     for name, values in draws.items():
-        counts, _ = np.histogram(np.log10(np.clip(values, 1e-2, 2e3)), edges)
         color = COLORS["bits" if name == "importance" else "xt"]
-        figure.add_bar(
-            x=(edges[1:] + edges[:-1]) / 2, y=counts, name=name, marker_color=color, opacity=0.75,
-            width=edges[1] - edges[0], hovertemplate="%{y} draws",
-        )  # fmt: skip
-        peak = int(counts.argmax())
-        figure.add_annotation(
-            x=(edges[peak] + edges[peak + 1]) / 2, y=int(counts[peak]), text=f"<b>{name}</b>",
-            font={"color": color, "size": 14}, showarrow=False, yshift=12,
-        )  # fmt: skip
+        add_histogram(figure, np.log10(np.clip(values, 1e-2, 2e3)), edges, name, color)
     if exact is not None:
         figure.add_vline(x=math.log10(exact), line={"color": COLORS["p"], "width": 2})
         figure.add_annotation(

@@ -19,7 +19,7 @@ from diffusion_core.vdm_elbo import linear_gamma
 from pages.shared import chapter
 from pages.shared.figures import CONFIG, Line, line_chart
 from pages.shared.ledger import bits_per_dim, metrics_of
-from pages.shared.ledger_estimators import quiet
+from pages.shared.ledger_estimators import add_histogram, quiet
 from pages.shared.ledger_views import wide_table
 from pages.shared.palette import COLORS
 from pages.shared.vdm_views import DRAWS as TABLE_DRAWS
@@ -261,17 +261,8 @@ def histogram(draws: dict[str, np.ndarray], mean: float) -> go.Figure:
     edges = np.linspace(both.min() - 0.05, both.max() + 0.05, 31)
     figure = go.Figure()
     for name, logs in values.items():
-        counts, _ = np.histogram(logs, edges)
         color = COLORS["q" if name == "yours" else LOOKS[name][0]]
-        figure.add_bar(
-            x=(edges[1:] + edges[:-1]) / 2, y=counts, name=name, marker_color=color, opacity=0.7,
-            width=edges[1] - edges[0], hovertemplate="%{y} draws",
-        )  # fmt: skip
-        peak = int(counts.argmax())
-        figure.add_annotation(
-            x=(edges[peak] + edges[peak + 1]) / 2, y=int(counts[peak]), text=f"<b>{name}</b>",
-            font={"color": color, "size": 14}, showarrow=False, yshift=12,
-        )  # fmt: skip
+        add_histogram(figure, logs, edges, name, color)
     at = math.log10(bits_per_dim(mean))
     figure.add_vline(x=at, line={"color": COLORS["bits"], "width": 2})
     figure.add_annotation(
