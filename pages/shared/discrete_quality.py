@@ -181,12 +181,15 @@ def kernels_compared(name: str) -> None:
         "**Only the kernel differs** (test digits for the bound, samples for the rest):\n\n"
         + "\n".join(rows)
     )
+    floors = {
+        str(m["reference"]) for of in figures.values() for m in of.values() if m.get("reference")
+    }
     st.caption(
         f"By the bound: {order} (level: less than two standard errors apart). D3PM found Gaussian "
         "better than absorbing better than uniform on photographs in colour (Austin et al. 2021, "
-        "their results on CIFAR-10). Lower is better for bits and distance. The floor is the "
-        "distance of as many real digits; below it a network is not better than reality, since so "
-        "few pictures do not fix a distribution."
+        "their results on CIFAR-10). Lower is better for bits and distance. A distance's floor "
+        f"({', '.join(sorted(floors))}) is that of as many real digits; below it a network is not "
+        "better than reality, since so few pictures do not fix a distribution."
     )
 
 
@@ -200,8 +203,7 @@ def _figure(metric: dict[str, Any] | None) -> str:
     if metric is None:
         return "–"
     spread = f" ± {metric['standard_error']:.2g}" if "standard_error" in metric else ""
-    floor = f" ({metric['reference']})" if metric.get("reference") else ""
-    return f"{metric['value']:.4g}{spread}{floor}"
+    return f"{metric['value']:.4g}{spread}"
 
 
 def card_metrics(metrics: object, name: str) -> None:

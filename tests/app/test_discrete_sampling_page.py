@@ -362,7 +362,10 @@ def test_networks_of_one_recipe_are_ranked_by_the_bound(
     for name, bits in zip(names, (0.75, 0.5, 0.51, 0.1), strict=True):
         path = tmp_path / name / "card.json"
         card = json.loads(path.read_text())
-        card["metrics"] = [{"name": discrete_quality.BITS, "value": bits, "standard_error": 0.01}]
+        card["metrics"] = [
+            {"name": discrete_quality.BITS, "value": bits, "standard_error": 0.01},
+            {"name": "Fréchet distance", "value": 20.5, "reference": "floor 14.25"},
+        ]
         path.write_text(json.dumps(sealed(card)))
     said: list[str] = []
     monkeypatch.setattr(discrete_quality.st, "markdown", said.append)
@@ -371,6 +374,8 @@ def test_networks_of_one_recipe_are_ranked_by_the_bound(
     assert said[0].index("| discretised Gaussian | 0.5 ± 0.01") < said[0].index("| uniform | 0.75")
     assert "discretised Gaussian level with absorbing better than uniform" in said[1]
     assert "| 0.1 " not in said[0]
+    assert "| 20.5 |" in said[0]
+    assert said[1].count("floor 14.25") == 1
     said.clear()
     discrete_quality.kernels_compared("tiny-masking")
     assert not said
