@@ -22,9 +22,10 @@ from pages.shared import chapter, load
 from pages.shared.bayes_axis import LIMIT, Moments, Point, bayes_axis
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
-from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.figures import Line, line_chart
 from pages.shared.pictures import as_bytes, choose_picture, shown_steps
 from pages.shared.player import Curve, Panel, player
+from pages.shared.plot import plot
 
 VIEWS = {
     "line": "On a line",
@@ -240,10 +241,12 @@ def weights(schedule: str, T: int) -> None:
         log_x=T > 10,
         y_range=(-0.04, 1.16),
     )
-    left.plotly_chart(
-        figure, key="weights_chart", config=CONFIG,
+    plot(
+        figure,
+        key="weights_chart",
         alt="The weights of x_0 and of x_t in the posterior mean, and their sum, over t",
-    )  # fmt: skip
+        place=left,
+    )
     name = "β" if back == "one" else "noise from s to t"
     figure = line_chart(
         [
@@ -255,10 +258,12 @@ def weights(schedule: str, T: int) -> None:
         log_x=T > 10,
         log_y=True,
     )
-    right.plotly_chart(
-        figure, key="variance_chart", config=CONFIG,
+    plot(
+        figure,
+        key="variance_chart",
         alt="The variance of the posterior and the variance of the forward noise, over t",
-    )  # fmt: skip
+        place=right,
+    )
     lowest = int(told["sum"].argmin())
     st.caption(
         f"The smallest sum is {told['sum'][lowest]:.6g}, at t = {told['t'][lowest]}. "
@@ -296,10 +301,11 @@ def variance(schedule: str, T: int) -> None:
         y_range=(-0.04, 1.16),
         height=340,
     )  # fmt: skip
-    st.plotly_chart(
-        figure, key="best_chart", config=CONFIG,
+    plot(
+        figure,
+        key="best_chart",
         alt="The best reverse variance for Gaussian data lies between beta-tilde and beta",
-    )  # fmt: skip
+    )
     far = np.flatnonzero(best - share > 0.01)
     st.caption(
         f"At t = 2: β̃ is {share[1]:.1%} of the forward noise, the best for v = {data_variance:g} "

@@ -28,7 +28,8 @@ from diffusion_core.true_reverse import (
 from pages.shared import chapter, load, reverse_digits
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
-from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.figures import Line, line_chart
+from pages.shared.plot import plot
 from pages.shared.reverse_axis import (
     LIMIT,
     MOST_POINTS,
@@ -236,10 +237,12 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
             height=320,
             x_axis={"range": [math.log10(STEPS[-1] * 0.8), math.log10(WHOLE * 1.2)]},
         )
-        left.plotly_chart(
-            figure, key="steps_chart", config=CONFIG,
+        plot(
+            figure,
+            key="steps_chart",
             alt="Divergence of the true reverse step from Gaussians, over the number of steps",
-        )  # fmt: skip
+            place=left,
+        )
     else:
         left.markdown("With a single data point the true step is Gaussian, at any length.")
     if np.isfinite(way["true"]).any():
@@ -255,10 +258,12 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
             height=320,
             x_axis={"range": [int(way["t"][0]), WHOLE]},
         )
-        right.plotly_chart(
-            figure, key="way_chart", config=CONFIG,
+        plot(
+            figure,
+            key="way_chart",
             alt="Divergence of the true reverse step from Gaussians, along the way",
-        )  # fmt: skip
+            place=right,
+        )
     gap = answer(schedule, tuple(scene))["true"].nats
     st.caption(
         f"One jump from t = {scene.t} to s = {earlier(scene.t, scene.T)}, the step after it: "

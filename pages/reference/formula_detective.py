@@ -17,9 +17,9 @@ from pages.shared.cases import CASES, knob_key, page_defaults
 from pages.shared.cases_common import process
 from pages.shared.chapter import Confusion, Experiment, Source, prose, term
 from pages.shared.explain import formula_and_code
-from pages.shared.figures import CONFIG
 from pages.shared.palette import textcolor
 from pages.shared.player import follow, session_runs
+from pages.shared.plot import plot
 
 FIRST = next(iter(CASES))
 TARGET = "x₀ from ε"
@@ -161,11 +161,16 @@ def experiment(case: Case) -> Evidence:
         with place:
             setting.append((knob.name, control(case, knob)))
     found = evidence(case.name, tuple(setting))
-    st.plotly_chart(
-        case_chart(found, judged=judged), key=f"detective_chart_{int(judged)}", config=CONFIG,
-        alt=f"{case.name}: " + ("the printed formula beside the right one" if judged
-                                else "what the printed formula says"),
-    )  # fmt: skip
+    plot(
+        case_chart(found, judged=judged),
+        key=f"detective_chart_{int(judged)}",
+        alt=f"{case.name}: "
+        + (
+            "the printed formula beside the right one"
+            if judged
+            else "what the printed formula says"
+        ),
+    )
     digits = f".{found.digits}g"
     if not judged:
         st.markdown(f"As printed, {found.what}: **{found.value[0]:{digits}}**")

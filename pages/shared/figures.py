@@ -11,9 +11,6 @@ import plotly.graph_objects as go
 
 from pages.shared.palette import COLORS
 
-CONFIG = {"displayModeBar": False, "scrollZoom": False}
-"""For `st.plotly_chart(config=...)`: a chart to read, not to operate."""
-
 
 @dataclass(frozen=True)
 class Line:
@@ -94,7 +91,7 @@ def line_chart(
                 "mode": "lines" if len(line.x) > 20 else "lines+markers",
                 "name": line.label,
                 "line": {"color": COLORS[line.color], "dash": line.dash, "width": line.width},
-                "hovertemplate": "%{x}: %{y:.4g}",
+                "hovertemplate": "%{y:.4g}",
             }
         )
         where = float(line.x[line.at]), float(y[line.at])

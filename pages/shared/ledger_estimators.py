@@ -20,10 +20,10 @@ from diffusion_core.elbo import Uniform, elbo_draws
 from diffusion_core.ledger import Averages, best_probabilities, draw_variance, draws_needed
 from pages.shared import chapter
 from pages.shared.chapter import term
-from pages.shared.figures import CONFIG
 from pages.shared.ledger import Kept, Setting, averages_of, bits_per_dim, model_of, sha_of, unit
 from pages.shared.ledger_views import measured, wide_table
 from pages.shared.palette import COLORS
+from pages.shared.plot import plot
 
 DRAWS = 256
 SHOWN_DRAWS = (16, 32, 64, 128, 256)
@@ -90,16 +90,18 @@ def estimator_view(pixels: bytes, setting: Setting, kept: Kept) -> None:
     )  # fmt: skip
     exact = bits_per_dim(kept.total) if kept.complete else None
     left, right = st.columns(2, gap="large")
-    left.plotly_chart(
+    plot(
         histogram({name: draws[:n] for name, draws in told.items()}, exact),
-        key="eb_draws", config=CONFIG,
+        key="eb_draws",
         alt="Histogram of single draws of the bound, with the step drawn uniformly and by weight",
-    )  # fmt: skip
-    right.plotly_chart(
+        place=left,
+    )
+    plot(
         running({name: draws[:n] for name, draws in told.items()}, exact),
-        key="eb_running", config=CONFIG,
+        key="eb_running",
         alt="Mean of the draws so far with two standard errors, against the exact sum",
-    )  # fmt: skip
+        place=right,
+    )
     said = []
     for name, draws in told.items():
         error = draws[:n].std(ddof=1) / math.sqrt(n)
@@ -298,10 +300,11 @@ def chain_view() -> None:
     x0 = right.slider("x₀", -2.0, 2.0, 0.7, 0.1, key="eb_x0", bind="query-params")
     told = decompositions(model, T, x0)
     exact = float(chain_of(model, T, x0).log_likelihood())
-    st.plotly_chart(
-        estimator_chart(told, exact), key="eb_chain", config=CONFIG,
+    plot(
+        estimator_chart(told, exact),
+        key="eb_chain",
         alt="Mean and standard deviation of five estimators of the bound beside log p(x0)",
-    )  # fmt: skip
+    )
     rows = [
         "| estimator | ELBO, nats | ± on one path | ± with a path per term |",
         "|---|---|---|---|",

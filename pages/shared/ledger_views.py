@@ -22,7 +22,7 @@ from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES
 from diffusion_core.training import WEIGHTINGS
 from pages.shared import chapter, load
-from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.figures import Line, line_chart
 from pages.shared.ledger import (
     Setting,
     averages_of,
@@ -33,6 +33,7 @@ from pages.shared.ledger import (
     sha_of,
     unit,
 )
+from pages.shared.plot import plot
 
 MOST_T = 1000
 NETWORK_COLORS = ("eps", "q", "xt", "p", "x0")
@@ -139,10 +140,12 @@ def forms_view(pixels: bytes, setting: Setting) -> None:
             lines, x_title="step t", y_title=what, log_x=True, log_y=True, height=260,
             y_axis={"dtick": 2},  # there are many decades
         )  # fmt: skip
-        place.plotly_chart(
-            figure, key=f"eb_forms_{what[:3]}", config=CONFIG,
+        plot(
+            figure,
+            key=f"eb_forms_{what[:3]}",
             alt=f"{what} over t, measured on means, on pictures and on noises",
-        )  # fmt: skip
+            place=place,
+        )
     st.caption(
         f"One prediction, at t = {t}, measured three ways. Over the {len(told.t)} steps of the "
         f"charts the three products differ by {told.disagreement:.0e} of their size at most: "
@@ -202,13 +205,20 @@ def test_set_view() -> None:
             Line(name, t, values, NETWORK_COLORS[number % len(NETWORK_COLORS)], at, shift=shift,
                  dash=("solid", "dash", "dot", "dashdot")[number % 4])
         )  # fmt: skip
-    left.plotly_chart(
-        line_chart(lines, x_title="step t", y_title="bits/dim of a step, mean over test digits",
-                   log_x=True, log_y=True, height=300,
-                   x_axis={"range": [-0.05, np.log10(max(a.T for a in found.values())) + 0.1]}),
-        key="eb_test_chart", config=CONFIG,
+    plot(
+        line_chart(
+            lines,
+            x_title="step t",
+            y_title="bits/dim of a step, mean over test digits",
+            log_x=True,
+            log_y=True,
+            height=300,
+            x_axis={"range": [-0.05, np.log10(max(a.T for a in found.values())) + 0.1]},
+        ),
+        key="eb_test_chart",
         alt="Mean cost of each step over the test digits, on two logarithmic axes",
-    )  # fmt: skip
+        place=left,
+    )
     rows = [
         "| network | bits/dim | L₀, nats | steps 2–10 | later steps | digits |",
         "|---|---|---|---|---|---|",
@@ -306,14 +316,19 @@ def weights_view(name: str) -> None:
         Line(f"{name} was trained on", t, told["trained"][at], "p", count // 2, anchor="right",
              shift=-16, dash="dot", width=3),
     ]  # fmt: skip
-    st.plotly_chart(
-        line_chart(lines, x_title="step t",
-                   y_title=f"weight of ‖ε − ε̂‖², relative to t = {recipe.T // 2}",
-                   log_x=True, log_y=True, height=320),
-        key="eb_weights", config=CONFIG,
+    plot(
+        line_chart(
+            lines,
+            x_title="step t",
+            y_title=f"weight of ‖ε − ε̂‖², relative to t = {recipe.T // 2}",
+            log_x=True,
+            log_y=True,
+            height=320,
+        ),
+        key="eb_weights",
         alt="Weights of the squared error of the noise over t in the bound, in L_simple and in "
         "the loss that the network was trained on",
-    )  # fmt: skip
+    )
     rows = ["| network | predicts | weight of its squared error |", "|---|---|---|"]
     for network in networks():
         other = RECIPES[network]

@@ -95,33 +95,9 @@ def matrix_figure(
         height: pixels.
     """
     n = len(p)
-    traces = [heat(p, words, log=log, x=list(range(n)), y=list(range(n)), xgap=1, ygap=1)]
+    traces = [heat(p, words, log=log, x=list(names), y=list(names), xgap=1, ygap=1)]
     if n <= WRITTEN:
         traces.append(_numbers(p, log, dark))
-    # Plotly selects points and no cells: unseen points on the cells are what is clicked. They carry
-    # the words, too, since they lie on top.
-    grid = np.indices((n, n)).reshape(2, -1)
-    cells = np.stack([np.array(names)[grid[0]], np.array(names)[grid[1]]], 1)
-    unseen = {"opacity": 0}
-    traces.append(
-        {
-            "type": "scatter",
-            "x": grid[1],
-            "y": grid[0],
-            "mode": "markers",
-            "marker": {"size": max(6, 230 // n), "symbol": "square", "opacity": 0, "color": "#000"},
-            "selected": {"marker": unseen},
-            "unselected": {"marker": unseen},
-            "customdata": [
-                [str(a), str(b), float(v)] for (a, b), v in zip(cells, p.reshape(-1), strict=True)
-            ],
-            "hovertemplate": words.replace("%{y}", "%{customdata[0]}")
-            .replace("%{x}", "%{customdata[1]}")
-            .replace("%{customdata:", "%{customdata[2]:")
-            + "<extra></extra>",
-            "hoverlabel": {"align": "left"},
-        }
-    )
     half, blue, gray = 0.5, COLORS["x0"], COLORS["xt"]
     edge = {"type": "rect", "fillcolor": "rgba(0,0,0,0)", "layer": "above"}
     across = {"x0": -half, "x1": n - half, "y0": row - half, "y1": row + half}
@@ -134,13 +110,7 @@ def matrix_figure(
     axis = {
         "tickvals": list(range(0, n, every)),
         "ticktext": [names[k] for k in range(0, n, every)],
-        # The pointer's own row and column, drawn by the browser as it moves.
-        "showspikes": True,
-        "spikemode": "across",
-        "spikesnap": "data",
-        "spikedash": "solid",
-        "spikethickness": 1,
-        "spikecolor": gray,
+        "showspikes": True,  # the pointer's own row and column, drawn by the browser as it moves
     }
     x = axis | {"title": {"text": columns, "standoff": 4}, "range": [-half, n - half]}
     y = axis | {"title": {"text": rows, "standoff": 2}, "range": [n - half, -half]}
@@ -280,8 +250,6 @@ def _dressed(
         "margin": {"l": 44, "r": 6, "t": 34, "b": 40},
         "showlegend": False,
         "hovermode": "closest",
-        "dragmode": False,
-        "clickmode": "event+select",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": quiet | x,

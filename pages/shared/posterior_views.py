@@ -12,9 +12,10 @@ from diffusion_core.discrete import DiscreteDiffusion, mask_and_replace
 from diffusion_core.vq_audit import Counted, audit, counted
 from pages.shared import kernels
 from pages.shared.audit_table import Row, audit_table
-from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.figures import Line, line_chart
 from pages.shared.kernels import MASK, NAMES
 from pages.shared.matrices import facets
+from pages.shared.plot import plot
 
 KERNELS = NAMES
 PROCESSES = {
@@ -254,10 +255,11 @@ def over_time(setting: Setting, skip: str) -> None:
         lines, x_title="step t", y_title="largest error of the result, any x<sub>t</sub>",
         log_y=True, y_range=(1e-17, 20), height=260, y_axis={"dtick": 4},
     )  # fmt: skip
-    st.plotly_chart(
-        figure, key="dp_errors", config=CONFIG,
+    plot(
+        figure,
+        key="dp_errors",
         alt="Largest error of the result against counting, over t, for both precisions",
-    )  # fmt: skip
+    )
 
 
 # --- Bayes' rule ----------------------------------------------------------------------------------
@@ -311,10 +313,12 @@ def bayes_view(kernel: str, setting: Setting, x_t: int) -> None:
         log=True,
         height=190,
     )
-    stage.plotly_chart(
-        figure, key="dp_table", config=CONFIG,
+    plot(
+        figure,
+        key="dp_table",
         alt="Heat maps of q(x_s given x_t and x_0), one per x_t; rows are x_0, columns x_s",
-    )  # fmt: skip
+        place=stage,
+    )
     rows = taken_apart(kernel, small, at, x0)
     heading = f"x₀ = {names[x0]}, xₜ = {names[at]}"
     st.html(audit_table(rows, names, ours=heading, color="q"))

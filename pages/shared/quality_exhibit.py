@@ -10,7 +10,7 @@ from diffusion_core.checkpoints import CheckpointError, load_module
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.networks import Classifier
 from pages.shared import chapter, quality_chart
-from pages.shared.figures import CONFIG
+from pages.shared.plot import plot
 from pages.shared.quality_chart import LivePoint
 from pages.shared.runs import STEPS
 
@@ -50,11 +50,17 @@ def section(denoiser: NetworkDenoiser, name: str, weights: str) -> None:
     _measure_again(denoiser, measured, live)
     with place:
         left, right = st.columns(2, gap="medium")
-        left.plotly_chart(
-            quality_chart.recognised_chart(measured, live), config=CONFIG, key="quality_recognised"
+        plot(
+            quality_chart.recognised_chart(measured, live),
+            key="quality_recognised",
+            alt="Share of pictures recognised as the digit asked for, over network calls",
+            place=left,
         )
-        right.plotly_chart(
-            quality_chart.frechet_chart(measured), config=CONFIG, key="quality_frechet"
+        plot(
+            quality_chart.frechet_chart(measured),
+            key="quality_frechet",
+            alt="Fréchet distance to real digits over network calls, by sampler",
+            place=right,
         )
         st.caption(told(measured))
 

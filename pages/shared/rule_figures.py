@@ -88,7 +88,8 @@ def kernel_figure(
             "ygap": 1,
             "colorscale": [[0, ink(color, 0.04)], [1, ink(color, 1)]],
             "showscale": False,
-            "hoverinfo": "skip",
+            "text": _told(p, error, names, t, s),
+            "hovertemplate": "%{text}<extra></extra>",
         }
     ]
     wrong = able & (np.abs(np.nan_to_num(error)) >= VISIBLE)
@@ -103,7 +104,6 @@ def kernel_figure(
         told = [f"<b>{signed(v)}</b>" for v in error[where & wrong]]
         traces.append(_write(where & wrong, told, off, 0.24))
     traces.append(_write(~able, ["–"] * int((~able).sum()), {"size": 11}, 0))
-    traces.append(_touchable(p, error, names, t, s))
     looked_at = {
         "type": "rect", "x0": -0.5, "x1": K - 0.5, "y0": row - 0.5, "y1": row + 0.5,
         "layer": "above", "line": {"color": COLORS["xt"], "width": 2},
@@ -119,8 +119,6 @@ def kernel_figure(
         "margin": {"l": 40, "r": 4, "t": 48, "b": 38},
         "showlegend": False,
         "hovermode": "closest",
-        "dragmode": False,
-        "clickmode": "event+select",
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": across | ticks,
@@ -142,28 +140,21 @@ def _write(
             "textfont": font, "hoverinfo": "skip"}  # fmt: skip
 
 
-def _touchable(
+def _told(
     p: np.ndarray, error: np.ndarray, names: Sequence[str], t: int, s: int
-) -> dict[str, Any]:
-    """Unseen points on the cells, which can be pointed at and clicked; a heat map's cells can't."""
+) -> list[list[str]]:
+    """What each cell says when it is pointed at, [K][K]."""
     K = len(p)
-    y, x = np.indices((K, K)).reshape(2, -1)
-    words = [
-        (
+    return [
+        [
             f"x<sub>{t}</sub> = {names[i]} can't occur"
             if np.isnan(error[i, j])
             else f"from x<sub>{t}</sub> = <b>{names[i]}</b> to x<sub>{s}</sub> = <b>{names[j]}</b>"
             f"<br>with probability {p[i, j]:.6g}<br>off the truth by {error[i, j]:.2g}"
-        )
-        for i, j in zip(y, x, strict=True)
+            for j in range(K)
+        ]
+        for i in range(K)
     ]
-    unseen = {"marker": {"opacity": 0}}
-    return {
-        "type": "scatter", "x": x, "y": y, "mode": "markers", "text": words,
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {"size": 190 // K, "symbol": "square", "opacity": 0, "color": "#000"},
-        "selected": unseen, "unselected": unseen,
-    }  # fmt: skip
 
 
 def bars_figure(

@@ -8,8 +8,9 @@ import streamlit as st
 from diffusion_core.small_world import BELIEFS
 from pages.shared import chapter, kernels
 from pages.shared.distribution_bars import START
-from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.figures import Line, line_chart
 from pages.shared.matrices import spoken
+from pages.shared.plot import plot
 from pages.shared.rule_figures import Pile, bars_figure, kernel_figure
 from pages.shared.small_world import COUNTS, Choice, Seen, World, chains, seen
 
@@ -80,12 +81,9 @@ def say(notes: tuple[str, ...]) -> None:
 # --- one step -------------------------------------------------------------------------------------
 
 
-def clicked(key: str) -> None:
+def clicked(x: float, y: float) -> None:
     """Look at the row whose cell was clicked."""
-    state = st.session_state.get(key)
-    points = state.selection.points if state else []
-    if points:
-        chapter.apply_state(rurow=int(points[0]["y"]))
+    chapter.apply_state(rurow=int(y))
 
 
 def matrices(choice: Choice, t: int, s: int, row: int) -> None:
@@ -105,12 +103,13 @@ def matrices(choice: Choice, t: int, s: int, row: int) -> None:
     ]  # fmt: skip
     for place, (key, title, about, p, error, color) in zip(st.columns(3), shown, strict=True):
         figure = kernel_figure(p, error, title=title, about=about, color=color, **share)
-        key = f"ru_{key}"
-        place.plotly_chart(
-            figure, key=key, config=CONFIG, selection_mode="points",
-            on_select=lambda key=key: clicked(key),
+        plot(
+            figure,
+            key=f"ru_{key}",
             alt=f"{title}: probabilities of x_{s} given x_{t}. {about}",
-        )  # fmt: skip
+            place=place,
+            on_click=clicked,
+        )
     st.caption(in_words(told, choice, t, s))
 
 
@@ -176,10 +175,12 @@ def one_row(choice: Choice, t: int, s: int, row: int) -> None:
          [Pile("product", told.rules["product"][row], "p")], truth),
     ]  # fmt: skip
     for place, key, title, about, bars, marks in shown:
-        place.plotly_chart(
+        plot(
             bars_figure(bars, marks, names, title=title, about=about, x_title=x_title),
-            key=f"ru_row_{key}", config=CONFIG, alt=f"{title}, {about}, over the states of x_{s}",
-        )  # fmt: skip
+            key=f"ru_row_{key}",
+            alt=f"{title}, {about}, over the states of x_{s}",
+            place=place,
+        )
     seen_prior, true_prior = told.prior[row, row], told.true_prior[row]
     st.caption(
         f"What is known: x{_low(t)} = {names[row]}. Green marks are the truth; in the first factor "
@@ -232,9 +233,7 @@ def whole_chain(choice: Choice, made: World, most: int) -> None:
             x_axis={"tickvals": counts, "ticktext": [f"{c:g}" for c in counts]} if log
             else {"autorange": "reversed"},
         )  # fmt: skip
-        place.plotly_chart(
-            figure, key=key, config=CONFIG, alt=f"{title}, for mixture and product",
-        )  # fmt: skip
+        plot(figure, key=key, alt=f"{title}, for mixture and product", place=place)
     few, many = (_both({rule: float(far[k]) for rule, far in ends.items()}) for k in (0, -1))
     st.caption(
         f"Both chains start at the true q(x{_low(T)}) and are followed exactly, without samples: "

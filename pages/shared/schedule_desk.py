@@ -12,7 +12,8 @@ import streamlit as st
 from diffusion_core.published import published
 from diffusion_core.schedule_check import Kind, check_schedule, posterior_csv, posterior_table
 from diffusion_core.schedule_reading import MOST_CHARACTERS, MOST_NUMBERS
-from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.figures import Line, line_chart
+from pages.shared.plot import plot
 from pages.shared.translation import written
 
 KINDS = {"auto": "Work it out", "betas": "betas", "alphas_cumprod": "alphas_cumprod"}
@@ -149,10 +150,11 @@ def _chart(found: Finding) -> None:
         y_range=(-0.04, 1.06),
         height=210,
     )
-    st.plotly_chart(
-        figure, key="cchart", config=CONFIG,
+    plot(
+        figure,
+        key="cchart",
         alt="The signal rate of the pasted schedule over t, beside the published one",
-    )  # fmt: skip
+    )
 
 
 def _table(found: Finding) -> None:

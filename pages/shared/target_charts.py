@@ -10,7 +10,8 @@ from diffusion_core.conversion import min_snr_weight, rates_at, rounding_errors,
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.schedules import SCHEDULES
-from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.figures import Line, line_chart
+from pages.shared.plot import plot
 
 FORMATS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 READ = {"x0": "x̂₀", "eps": "ε̂"}
@@ -95,10 +96,11 @@ def rounded(row: st.delta_generator.DeltaGenerator) -> None:
     )
     for trace in figure.data[::2]:  # for the note under the pointer; a name in the chart is enough
         trace.name = "by formula"
-    st.plotly_chart(
-        figure, key="x_round_chart", config=CONFIG,
+    plot(
+        figure,
+        key="x_round_chart",
         alt=f"Rounding error of {READ[read]} read from answers in {number_format}, by target",
-    )  # fmt: skip
+    )
     digits = digits_process().schedule.snr
     st.caption(
         f"The digits' schedule runs from a ratio of {float(digits[1]):,.0f} at t = 1 to "
@@ -130,10 +132,12 @@ def weighted(row: st.delta_generator.DeltaGenerator) -> None:
         x_axis=EVERY_SECOND_POWER,
         y_axis={"dtick": 2},
     )
-    left.plotly_chart(
-        figure, key="x_weight_chart", config=CONFIG,
+    plot(
+        figure,
+        key="x_weight_chart",
         alt="Loss weights of x0, eps, v and Min-SNR over the signal-to-noise ratio",
-    )  # fmt: skip
+        place=left,
+    )
     shares = {name: w.cumsum() / w.sum() for name, w in weight_table(steps, base, gamma).items()}
     figure = line_chart(
         weight_lines(np.arange(1, len(steps) + 1), shares),
@@ -143,10 +147,12 @@ def weighted(row: st.delta_generator.DeltaGenerator) -> None:
     )
     for trace, name in zip(figure.data, ORDER, strict=True):
         trace.name = LOSSES[name]
-    right.plotly_chart(
-        figure, key="x_share_chart", config=CONFIG,
+    plot(
+        figure,
+        key="x_share_chart",
         alt="Cumulative share of each loss's weight over the steps",
-    )  # fmt: skip
+        place=right,
+    )
     halves = {name: int(np.searchsorted(share, 0.5)) + 1 for name, share in shares.items()}
     st.caption(
         "Half of the weight lies on the steps up to: "

@@ -21,7 +21,7 @@ from pages.shared.corruption import (
     seen,
     told_over_time,
 )
-from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.figures import Line, line_chart
 from pages.shared.kernels import MASK, NAMES, Process
 from pages.shared.matrices import (
     MOST_CELLS,
@@ -33,6 +33,7 @@ from pages.shared.matrices import (
 )
 from pages.shared.pictures import choose_picture
 from pages.shared.player import Curve, Panel, player
+from pages.shared.plot import plot
 
 KERNELS = {**NAMES, "own": "Your own matrix"}
 SHORT = {"nearest_neighbor": "Neighbours", "mask_and_replace": "Mask, replace"}
@@ -109,12 +110,9 @@ def say(notes: tuple[str, ...]) -> None:
 # --- matrices -------------------------------------------------------------------------------------
 
 
-def clicked(key: str) -> None:
+def clicked(x: float, y: float) -> None:
     """Follow the state whose cell was clicked; its row and column are emphasised."""
-    state = st.session_state.get(key)
-    points = state.selection.points if state else []
-    if points:
-        chapter.apply_state(ti=int(points[0]["y"]), tj=int(points[0]["x"]))
+    chapter.apply_state(ti=int(y), tj=int(x))
 
 
 def matrices(kernel: str, choice: Choice, t: int) -> None:
@@ -180,14 +178,13 @@ def matrices(kernel: str, choice: Choice, t: int) -> None:
         (left, step, "tm_step", f"Heat map of the transition matrix of step {t}"),
         (middle, many, "tm_marginal", f"Heat map of the matrix of all steps up to {t}"),
     ):
-        place.plotly_chart(
-            figure, key=key, config=CONFIG, alt=alt, selection_mode="points",
-            on_select=lambda key=key: clicked(key),
-        )  # fmt: skip
-    right.plotly_chart(
-        flow, key="tm_flow", config=CONFIG,
+        plot(figure, key=key, alt=alt, place=place, on_click=clicked)
+    plot(
+        flow,
+        key="tm_flow",
         alt=f"Where state {names[row]} is at every step: probabilities, and three random walks",
-    )  # fmt: skip
+        place=right,
+    )
     stage.caption(in_words(told, row, column, t))
 
 
@@ -241,10 +238,12 @@ def forgetting_view(kernel: str, choice: Choice) -> None:
             )
             for k, name in enumerate(order)
         ]  # fmt: skip
-        place.plotly_chart(
+        plot(
             line_chart(lines, x_title="step t", y_title=title, y_range=(-0.04, 1.12), height=320),
-            key=key, config=CONFIG, alt=f"{title}, for five kernels over t",
-        )  # fmt: skip
+            key=key,
+            alt=f"{title}, for five kernels over t",
+            place=place,
+        )
     st.caption(where_it_ends(made, *told[kernel]))
 
 

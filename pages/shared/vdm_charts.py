@@ -17,11 +17,12 @@ from diffusion_core.ledger import Figure
 from diffusion_core.schedule_paths import cosine_gamma, mix
 from diffusion_core.vdm_elbo import linear_gamma
 from pages.shared import chapter
-from pages.shared.figures import CONFIG, Line, line_chart
+from pages.shared.figures import Line, line_chart
 from pages.shared.ledger import bits_per_dim, metrics_of
 from pages.shared.ledger_estimators import add_histogram, quiet
 from pages.shared.ledger_views import wide_table
 from pages.shared.palette import COLORS
+from pages.shared.plot import plot
 from pages.shared.vdm_views import DRAWS as TABLE_DRAWS
 from pages.shared.vdm_views import (
     FULL,
@@ -132,14 +133,18 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
     shown = {name: on_path(pixels, seed, at, sha) for name, at in NAMED.items()}
     chosen, best = on_path(pixels, seed, position, sha), on_quietest(pixels, seed, sha)
     left, right = st.columns(2, gap="medium")
-    left.plotly_chart(
-        gamma_chart(shown, chosen, best), key="ls_gamma", config=CONFIG,
+    plot(
+        gamma_chart(shown, chosen, best),
+        key="ls_gamma",
         alt="Gamma over time from 0 to 1 on the linear, learned, cosine and chosen path",
-    )  # fmt: skip
-    right.plotly_chart(
-        cost_chart(shown, chosen), key="ls_cost", config=CONFIG,
+        place=left,
+    )
+    plot(
+        cost_chart(shown, chosen),
+        key="ls_cost",
         alt=f"The mean guess of a draw over its time, for {about}, on each path",
-    )  # fmt: skip
+        place=right,
+    )
     bound = terms(pixels, seed, position, None, sha)
     square = bits_per_dim(1.0) ** 2
     chapter.prose(
@@ -169,11 +174,11 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
     paths_table(shown, chosen, best, bound.total, drawn)
     if drawn is not None:
         other = "learned" if position else "linear"
-        st.plotly_chart(
+        plot(
             histogram({other: drawn[other], "yours": drawn["yours"]}, bound.total.mean),
-            key="ls_histogram", config=CONFIG,
+            key="ls_histogram",
             alt=f"Histogram of single draws of the bound, on the {other} and on the chosen path",
-        )  # fmt: skip
+        )
         st.caption(
             "A path with rare, huge draws tells too small a variance and too small an error bar "
             "until one of them has been drawn."
@@ -289,10 +294,11 @@ def without_network() -> None:
 
     shown = {"linear": drawn(linear(t)), "cosine": drawn(cosine(t))}
     chosen = drawn(mix(linear, cosine, share)(t))
-    st.plotly_chart(
-        gamma_chart(shown, chosen), key="ls_gamma_only", config=CONFIG,
+    plot(
+        gamma_chart(shown, chosen),
+        key="ls_gamma_only",
         alt="Gamma over time on the linear, cosine and chosen path",
-    )  # fmt: skip
+    )
     st.caption(
         f"Without the network there is no learned path and no cost: the slider goes from linear to "
         f"cosine, {share:.0%} of the way, between γ = {PAPER_ENDS[0]:g} and {PAPER_ENDS[1]:g}."
@@ -318,12 +324,18 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
         )  # fmt: skip
     limit = bits_per_dim(columns[None].total.mean)
     lines.append(Line("T = ∞", x[[0, -1]], np.array([limit, limit]), "bits", 1, "right", -12))
-    st.plotly_chart(
-        line_chart(lines, x_title="steps T (log)", y_title="the bound, bits/dim (log)", log_x=True,
-                   log_y=True, height=HEIGHT),
-        key="ls_steps", config=CONFIG,
+    plot(
+        line_chart(
+            lines,
+            x_title="steps T (log)",
+            y_title="the bound, bits/dim (log)",
+            log_x=True,
+            log_y=True,
+            height=HEIGHT,
+        ),
+        key="ls_steps",
         alt=f"The bound of {about} over the number of steps, on each path, and its limit",
-    )  # fmt: skip
+    )
     few, many = (
         ", ".join(
             f"{name} **{three(bits_per_dim(y[SWEEP.index(T)]))}**" for name, y in curves.items()
@@ -375,10 +387,12 @@ def ends_view(pixels: bytes, about: str, seed: int, sha: str) -> None:
         (left, low, "reconstruction", "γ₀, where the noise begins"),
         (right, high, "prior", "γ₁, where it ends"),
     ):
-        place.plotly_chart(
-            end_chart(end, own, title), key=f"ls_end_{own}", config=CONFIG,
+        plot(
+            end_chart(end, own, title),
+            key=f"ls_end_{own}",
             alt=f"{own.capitalize()} and diffusion term of {about} if this end were elsewhere",
-        )  # fmt: skip
+            place=place,
+        )
         best = int(end.total.argmin())
         here = int(np.abs(end.gamma - end.learned).argmin())
         edge = " or beyond" if best in {0, len(end.gamma) - 1} else ""

@@ -24,6 +24,7 @@ from pages.shared.vdm_views import (
     terms,
     told_position,
 )
+from tests.app.plots import plots
 from tests.app.test_pages import open_page
 
 VIEWS = ("The path", "T steps", "The ends")
@@ -77,14 +78,14 @@ def test_the_path_is_told_in_words() -> None:
 
 def test_drawing_for_real_fills_the_table_and_is_remembered() -> None:
     at = open_page("learned_schedule", ls_n="32")
-    charts = len(at.get("plotly_chart"))
+    charts = len(plots(at))
     at.button(key="ls_draw").click().run()
     assert not at.exception
-    assert len(at.get("plotly_chart")) == charts + 1
+    assert len(plots(at)) == charts + 1
     at.run()
-    assert len(at.get("plotly_chart")) == charts + 1
+    assert len(plots(at)) == charts + 1
     at.session_state["ls_path"] = 0
-    assert len(at.run().get("plotly_chart")) == charts
+    assert len(plots(at.run())) == charts
 
 
 def test_all_steps_can_be_drawn_for_real() -> None:
@@ -125,7 +126,7 @@ def test_without_the_network_the_paths_are_still_there(monkeypatch: pytest.Monke
     at = open_page("learned_schedule")
     assert not at.exception
     assert [error.value for error in at.error] == ["The network is not here."]
-    assert len(at.get("plotly_chart")) == 1
+    assert len(plots(at)) == 1
     assert "from linear to cosine" in words(at)
     monkeypatch.undo()
     assert not open_page("learned_schedule").error  # the failure was not remembered

@@ -21,17 +21,17 @@ def url(browser: object, server: Any) -> str:
 
 
 def chart(page: Page, index: int) -> Locator:
-    return page.locator('[data-testid="stPlotlyChart"]').nth(index)
+    return page.locator(".plot").nth(index)
 
 
 def settled(page: Page, charts: int) -> None:
-    expect(page.locator("rect.nsewdrag")).to_have_count(charts)
+    expect(page.locator(".plot svg > g.pointer")).to_have_count(charts)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def cell(page: Page, index: int, row: int, column: int, n: int = 8) -> tuple[float, float]:
     """The middle of a cell, in pixels of the window."""
-    box = chart(page, index).locator("rect.nsewdrag").bounding_box()
+    box = chart(page, index).locator("canvas").bounding_box()
     assert box
     return (
         box["x"] + (column + 0.5) / n * box["width"],
@@ -47,10 +47,10 @@ def test_a_cell_says_its_probability_in_words_and_is_followed_when_clicked(
     x, y = cell(page, 1, row=5, column=7)
     page.mouse.move(x - 3, y)
     page.mouse.move(x, y)
-    words = chart(page, 1).locator(".hoverlayer")
+    words = chart(page, 1).locator(".tip")
     expect(words).to_contain_text("After 40 steps, a 5 has become a [M]")
     expect(words).to_contain_text("with probability 0.19")
-    expect(chart(page, 1).locator(".spikeline").first).to_be_attached()  # the pointer's row, column
+    expect(chart(page, 1).locator(".pointer path")).to_be_attached()  # the pointer's row, column
     page.mouse.click(x, y)
     expect(page).to_have_url(re.compile(r"ti=5.*tj=7|tj=7.*ti=5"))
     expect(page.get_by_text("Row 5", exact=True)).to_be_visible()

@@ -25,7 +25,7 @@ def url(browser: object, server: Any) -> str:
 def opened(page: Page, address: str) -> None:
     page.goto(address)
     # The first visitor waits for the imports, too.
-    expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=90_000)
+    expect(page.locator(".plot svg").first).to_be_visible(timeout=90_000)
     expect(page.locator('[data-testid="stSkeleton"]')).to_have_count(0)
 
 

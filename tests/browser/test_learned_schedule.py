@@ -44,6 +44,6 @@ def test_every_view_fits_a_telephone(
 ) -> None:
     page = new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     page.goto(f"{url}?ls_view={view.replace(' ', '+')}")
-    expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=FIRST_MS)
+    expect(page.locator(".plot svg").first).to_be_visible(timeout=FIRST_MS)
     expect(page.get_by_text("Sources", exact=True)).to_be_visible(timeout=FIRST_MS)
     assert_clean(page)

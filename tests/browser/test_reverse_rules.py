@@ -16,7 +16,7 @@ NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
 Shot = Callable[[Page, str], Path]
 
-OPEN_MS = 120_000  # the first chart loads plotly, which takes its time on a busy machine
+OPEN_MS = 120_000
 VIEWS = {"matrices": "", "row": "One row", "chain": "Whole chain"}
 CHARTS = {"matrices": 3, "row": 4, "chain": 2}
 
@@ -32,7 +32,7 @@ def bars(page: Page) -> Locator:
 
 def opened(page: Page, address: str, charts: int = 3) -> None:
     page.goto(address)
-    drawn = page.locator(".js-plotly-plot .main-svg:first-child")
+    drawn = page.locator(".plot svg > g.pointer")
     expect(drawn).to_have_count(charts, timeout=OPEN_MS)
     expect(page.get_by_role("heading", name="Sources")).to_be_visible()
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
@@ -90,7 +90,7 @@ def test_a_clicked_row_is_looked_at_and_a_why_shows_its_view(
     page: Page, url: str, assert_clean: Check
 ) -> None:
     opened(page, url)
-    matrix = page.locator(".js-plotly-plot").nth(2).locator(".nsewdrag")
+    matrix = page.locator(".plot").nth(2).locator("canvas")
     box = matrix.bounding_box()
     assert box
     page.mouse.move(box["x"] + 20, box["y"] + 0.375 * box["height"])

@@ -198,7 +198,7 @@ def test_every_view_is_clean(
         elif view == "digits":
             expect(page.get_by_role("group", name=re.compile("Exact and learned"))).to_be_visible()
         else:
-            expect(page.locator(".js-plotly-plot .scatterlayer").first).to_be_visible()
+            expect(page.locator(".plot svg").first).to_be_visible()
         expect(page.get_by_role("heading", name="Sources")).to_be_visible()
         expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
         if view == "line":

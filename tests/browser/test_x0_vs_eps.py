@@ -62,7 +62,7 @@ def test_a_view_is_in_the_address_and_a_why_shows_the_clip_lens(
     settled(page)
     page.get_by_role("radio", name="Rounding").click()
     expect(page).to_have_url(re.compile("xview=Rounding"))
-    expect(page.locator(".js-plotly-plot .scatterlayer").first).to_be_visible()
+    expect(page.locator(".plot svg").first).to_be_visible()
     box = page.get_by_test_id("stExpander").filter(has_text="ε̂ → μ is one line")
     box.locator("summary").click()
     show_me(box, lambda: "xview=Clip" in page.url)
@@ -91,7 +91,7 @@ def test_every_view_is_clean(
         page.goto(f"{url}?xview={label}" if label else url)
         settled(page)
         if view in {"round", "weights"}:
-            expect(page.locator(".js-plotly-plot .scatterlayer").first).to_be_visible()
+            expect(page.locator(".plot svg").first).to_be_visible()
         else:
             expect(page.locator(".player canvas").first).to_be_visible()
         if view == "one":

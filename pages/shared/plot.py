@@ -1,0 +1,85 @@
+"""A chart on the page: a figure of plotly's, drawn once for each answer.
+
+`st.plotly_chart` takes a figure that has changed for another chart, mounts it anew and draws it
+several times on the way, and plotly.js alone takes 10 to 30 ms for one of ours (Chromium, two
+cores). MEASURE This component draws it in TODO, which leaves a slider's answer its 150 ms where a
+page has three charts. No page loads plotly.js, either: it is 4.7 MB.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+_ASSETS = Path(__file__).parent / "components"
+
+_component = st.components.v2.component(
+    "diffusion_plot",
+    html=(_ASSETS / "plot.html").read_text(encoding="utf-8"),
+    css=(_ASSETS / "plot.css").read_text(encoding="utf-8"),
+    js="\n".join((_ASSETS / f"{name}.js").read_text("utf-8") for name in ("plot_scales", "plot")),
+)
+
+
+def plot(
+    figure: go.Figure,
+    *,
+    key: str,
+    alt: str,
+    place: DeltaGenerator | None = None,
+    on_click: Callable[[float, float], None] | None = None,
+) -> None:
+    """Show a chart; what is pointed at, or reached with the arrow keys, says its numbers.
+
+    Args:
+        figure: what is drawn; the component knows what tests/app/test_plot.py lists.
+        key: the component's key.
+        alt: what a screen reader calls the chart.
+        place: container or column; None for where the script is.
+        on_click: called before the rerun with x and y of the point or cell that was chosen.
+    """
+
+    def clicked() -> None:
+        state = st.session_state.get(key)
+        at = parse_click(state.get("clicked") if isinstance(state, dict) else None)
+        if on_click and at:
+            on_click(*at)
+
+    data = {"figure": as_text(figure), "alt": alt, "clickable": on_click is not None}
+    with place or st.container():
+        _component(key=key, data=data, on_clicked_change=clicked)
+
+
+def parse_click(message: object) -> tuple[float, float] | None:
+    """Check what a browser sent, which may be anything: `{"x": 3, "y": 0.5}` if it is honest."""
+    if not isinstance(message, Mapping):
+        return None
+    at = message.get("x"), message.get("y")
+    known = [float(v) for v in at if type(v) in (int, float) and isfinite(v)]
+    return (known[0], known[1]) if len(known) == 2 else None
+
+
+def as_text(figure: go.Figure) -> str:
+    """The figure as JSON without its template: the page's own theme colours it."""
+    told = figure.to_plotly_json()
+    told["layout"].pop("template", None)
+    return json.dumps(_finite(told), allow_nan=False)
+
+
+def _finite(item: Any) -> Any:
+    """The same with null for numbers that JSON doesn't have."""
+    if isinstance(item, dict):
+        return {key: _finite(value) for key, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [_finite(value) for value in item]
+    if isinstance(item, np.generic):
+        item = item.item()
+    return None if isinstance(item, float) and not isfinite(item) else item
