@@ -70,12 +70,18 @@ window.watch = (key) => {
   const painted = () =>
     requestAnimationFrame(() => { if (seen.asked) seen.painted = performance.now(); });
   const own = (node) => main.querySelector('.st-key-' + key)?.contains(node);
+  // React and innerHTML also put back what was there: that is no answer.
+  const html = (nodes) => [...nodes].map((n) => n.outerHTML ?? n.nodeValue).join('');
+  const changed = (r) => r.type === 'childList' ? html(r.addedNodes) !== html(r.removedNodes)
+    : r.oldValue !== (r.type === 'attributes' ? r.target.getAttribute(r.attributeName)
+                                              : r.target.nodeValue);
   const observer = new MutationObserver((records) => {
-    if (records.some((r) => !own(r.target))) painted();
+    if (records.some((r) => !own(r.target) && changed(r))) painted();
   });
   const inside = window.findRoots().slice(1).filter((root) => !window.playersIn(root).length);
   for (const root of [main, ...inside])
-    observer.observe(root, { subtree: true, childList: true, characterData: true,
+    observer.observe(root, { subtree: true, childList: true, characterDataOldValue: true,
+      attributeOldValue: true,
       attributeFilter: ['d', 'transform', 'points', 'x', 'y', 'width', 'height', 'href', 'src'] });
   let players = window.findPlayers(), runs = '';
   const look = () => {

@@ -149,7 +149,7 @@ _BASE = replace(
 """What the shipped digit networks begin with, so that none has to learn digits from nothing."""
 
 
-def _digits_first(target: str) -> Recipe:
+def _digits(target: str) -> Recipe:
     """Recipes that differ in the prediction target alone, so that they can be compared.
 
     All begin with the same weights and see the same pictures, steps and noise in the same order.
@@ -157,7 +157,7 @@ def _digits_first(target: str) -> Recipe:
     """
     return replace(
         _BASE,
-        name=f"digits-{target}-first",
+        name=f"digits-{target}",
         parameterization=target,
         start_from=_BASE.name,
         steps=5000,
@@ -167,22 +167,16 @@ def _digits_first(target: str) -> Recipe:
     )
 
 
-def _digits(target: str) -> Recipe:
-    """As many steps again, under a fresh optimiser; still alike but for the target."""
-    first = _digits_first(target)
-    return replace(first, name=f"digits-{target}", start_from=first.name, seed=10)
-
-
 _IDDPM = replace(
-    _digits_first("v"),
+    _digits("v"),
     name="digits-iddpm",
     network_args={"out_channels": 2},
-    start_from="digits-v-first",
+    start_from="digits-v",
     steps=3000,
     learning_rate=4e-4,
     seed=4,
 )
-"""Learns its variance, too, with the hybrid loss; the mean goes on from the first digits-v."""
+"""Learns its variance, too, with the hybrid loss; the mean goes on from digits-v."""
 
 
 _VDM = Recipe(
@@ -191,7 +185,7 @@ _VDM = Recipe(
     network="variational_unet",
     T=1000,
     parameterization="eps",
-    start_from="digits-v-first",
+    start_from="digits-v",
     label_dropout=0.1,
     steps=4500,
     batch=64,
@@ -272,7 +266,6 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         _BASE_SIMPLE,
         _BASE,
-        *map(_digits_first, ("eps", "x0", "v")),
         _digits("eps"),
         _digits("x0"),
         _digits("v"),

@@ -161,8 +161,8 @@ class Plot {
     }
     let free = -Infinity; // labels that would cover the one before are left out
     const size = x.spec.tickfont?.size ?? 12;
-    for (const tick of x.ticks) {
-      const at = left + x.at(tick.at, true);
+    const across = x.ticks.map((tick) => ({ ...tick, px: left + x.at(tick.at, true) }));
+    for (const { px: at, ...tick } of across.sort((a, b) => a.px - b.px)) {
       if (x.spec.showgrid) out += `<path class="grid" d="M${Math.round(at) + 0.5} ${top}v${h}"/>`;
       const half = widthOf(tick.label, size) / 2;
       if (at - half < free) continue;
@@ -309,10 +309,10 @@ class Plot {
       if (!Number.isFinite(px) || !Number.isFinite(py)) return "";
       const size = note.font?.size ?? 12;
       const anchor = { left: "start", right: "end" }[note.xanchor] ?? "middle";
-      // A name stays on the page, whatever its line does.
+      // A name stays inside, whatever its line does.
       const wide = widthOf(note.text, size), at = px + (note.xshift ?? 0);
       const begin = at - { start: 0, middle: wide / 2, end: wide }[anchor];
-      const moved = Math.max(2, Math.min(begin, this.width - wide - 2)) - begin;
+      const moved = Math.max(margin.l + 4, Math.min(begin, this.width - wide - 2)) - begin;
       return textAt(at + moved, py - (note.yshift ?? 0) - (note.yanchor === "bottom" ? 0.5 * size : 0), note.text,
         { size, color: note.font?.color, anchor });
     });
