@@ -3,6 +3,8 @@
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from pages.shared import warm
+
 if st.runtime.exists():
     st.set_page_config(
         page_title="Diffusion, step by step", page_icon="pages/shared/icon.png", layout="wide"
@@ -43,4 +45,4 @@ else:
     # the moment to say that pages/ is no flat folder of pages: Streamlit would otherwise take the
     # first visitor's deep link for one of those, and greet them with "Page not found".
     PagesManager.uses_pages_directory = False
-    app = st.App(__file__)
+    app = st.App(__file__, lifespan=warm.lifespan)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,10 @@ def python_files(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-def imported(path: Path) -> Iterator[str]:
+def imported(path: Path, look: Callable[[ast.AST], Iterator[ast.AST]] = ast.walk) -> Iterator[str]:
     """Dotted names of everything that a file imports, at any depth of its syntax tree."""
     package = ".".join(path.relative_to(ROOT).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in look(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -74,6 +75,70 @@ def test_text_only_pages_do_not_load_torch(page: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+WARM = """
+import asyncio, gc, sys, threading
+import app
+early = {"torch", "numpy", "PIL.Image"} & sys.modules.keys()
+assert not early, f"imported before the port is open: {early}"
+
+async def start() -> None:
+    async with app.app.lifespan()(None):
+        for thread in threading.enumerate():
+            if thread.name == "warm":
+                thread.join()
+
+asyncio.run(start())
+assert gc.isenabled()
+assert gc.get_freeze_count() > 200_000, gc.get_freeze_count()
+before = set(sys.modules)
+from streamlit.testing.v1 import AppTest
+page = AppTest.from_file(sys.argv[1], default_timeout=60).run()
+assert len(page.get("bidi_component")) == 2, page.exception  # one is the player
+packages = {"torch", "numpy", "plotly", "diffusion_core", "pages"}
+late = [name for name in set(sys.modules) - before if name.split(".")[0] in packages]
+assert not late, f"imported while the reader waits: {late}"
+needless = {"pandas", "altair", "pydeck", "sympy", "matplotlib", "torch._dynamo"}
+assert not needless & sys.modules.keys(), needless & sys.modules.keys()
+"""
+
+
+def test_the_start_page_finds_its_imports_done() -> None:
+    """What it needs is loaded as soon as the port is open; what nobody needs is not loaded."""
+    command = [sys.executable, "-c", WARM, str(ROOT / "app.py")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_imports_go_in_no_circle() -> None:
+    """Threads that import at once wait for each other, but in a circle Python lets one go ahead."""
+    files = python_files("pages") + python_files("diffusion_core")
+    names = {label(path).removesuffix(".py").replace("/", "."): path for path in files}
+    graph = {
+        name: {
+            other
+            for found in imported(path, ast.iter_child_nodes)
+            for other in names
+            if inside(found, other)
+        }
+        for name, path in names.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # raises where there is one
+
+
+@pytest.mark.parametrize("path", python_files("pages") + python_files("diffusion_core"), ids=label)
+def test_torch_is_imported_before_its_parts(path: Path) -> None:
+    """A thread that begins with a part of torch gets half of it while another imports torch."""
+    nodes = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+             if isinstance(n, ast.Import | ast.ImportFrom)]  # fmt: skip
+    modules: list[str] = []
+    for node in sorted(nodes, key=lambda node: node.lineno):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        else:
+            modules.append(node.module or "")
+    assert [name for name in modules if inside(name, "torch")][:1] in ([], ["torch"])
 
 
 def test_the_frame_does_not_load_torch() -> None:
