@@ -39,14 +39,14 @@ def pinned(name: str) -> dict[str, str]:
     found = {}
     for line in lines:
         if line and not line.startswith(("#", "-r ")):
-            match = re.fullmatch(r"([a-z0-9-]+)==(\d+(?:\.\d+)+)", line)
+            match = re.fullmatch(r"([a-z0-9-]+)==(\d+(?:\.\d+)+)(; .+)?", line)
             assert match, f"{name}: {line!r} is not pinned exactly"
             found[match[1]] = match[2]
     return found
 
 
-def test_run_time_needs_are_six_and_pinned() -> None:
-    expected = {"streamlit", "torch", "plotly", "numpy", "pillow", "safetensors"}
+def test_run_time_needs_are_seven_and_pinned() -> None:
+    expected = {"streamlit", "torch", "plotly", "numpy", "pillow", "safetensors", "uvloop"}
     assert set(pinned("requirements.txt")) == expected
 
 
