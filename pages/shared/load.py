@@ -92,13 +92,19 @@ def gallery_digit(label: int, row: int) -> np.ndarray:
     return sheet.images[index].numpy().copy()  # the sheet is every session's
 
 
-@st.cache_resource(show_spinner=False)
 def settle() -> None:
-    """Take everything imported so far out of the garbage collector's sight, once.
+    """Take everything imported so far out of the garbage collector's sight.
 
     Streamlit's own collection after every script run is off (`runner.postScriptGC`): with torch
     imported it walks a million objects and adds about 50 ms to every answer. Python's ordinary
-    collector goes on; frozen objects are those that live until the process ends anyway. Nothing is
-    collected first: it would keep the first reader waiting for 170 ms, to free a few thousand.
+    collector goes on, and stops every session while it looks: frozen objects, those that live
+    until the process ends anyway, it does not look at. Nothing is collected first: it would keep
+    the first reader waiting for 170 ms, to free a few thousand.
     """
+    _freeze(len(sys.modules))  # anew when a page has brought more
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _freeze(modules: int) -> None:
     gc.freeze()
+    gc.set_threshold(10_000)
