@@ -237,8 +237,10 @@ def sums(setting: Setting, kept: Kept) -> None:
 
 def compared(setting: Setting, kept: Kept) -> str:
     """The picture's bill beside that of test digits, where both are known."""
+    if not kept.complete:
+        return ""
     averages = averages_of(setting.network, sha_of(setting.network))
-    if not kept.complete or averages is None or averages.T != kept.parts[-1][-1]:
+    if averages is None or averages.T != kept.parts[-1][-1]:
         return ""
     mean, deviation = bits_per_dim(averages.total.mean), bits_per_dim(averages.deviation)
     text = f" Test digits cost {mean:.2f} bits/dim on average, give or take {deviation:.2f}."
