@@ -6,16 +6,15 @@ No Streamlit in here.
 from __future__ import annotations
 
 import numpy as np
-import plotly.graph_objects as go
 
 from pages.shared.case_types import Evidence
-from pages.shared.figures import Line, line_chart
+from pages.shared.figures import Figure, Line, line_chart
 from pages.shared.palette import COLORS
 
 _PRINTED, _RIGHT, _MEASURED = "p", "q", "xt"
 
 
-def case_chart(found: Evidence, *, judged: bool) -> go.Figure:
+def case_chart(found: Evidence, *, judged: bool) -> Figure:
     """Draw the printed formula; once it was judged, the right one and the measurements too."""
     at_printed, at_right = (_label_place(found, share) for share in (0.3, 0.72))
     above = found.printed[at_printed] >= found.right[at_printed] or not judged
@@ -39,8 +38,8 @@ def case_chart(found: Evidence, *, judged: bool) -> go.Figure:
         y_range=found.y_range,
         height=290,
     )
-    for line in figure.data:
-        line.mode = "lines"
+    for line in figure["data"]:
+        line["mode"] = "lines"
     if judged and found.dots is not None:
         _add_points(figure, found, *found.dots, _MEASURED, "measured", symbol="circle-open", size=9)
     if found.at is not None:
@@ -52,18 +51,22 @@ def case_chart(found: Evidence, *, judged: bool) -> go.Figure:
 
 
 def _add_points(
-    figure: go.Figure, found: Evidence, x: np.ndarray, y: np.ndarray, color: str, name: str,
+    figure: Figure, found: Evidence, x: np.ndarray, y: np.ndarray, color: str, name: str,
     *, symbol: str = "diamond", size: int = 12,
 ) -> None:  # fmt: skip
     """Marks at places where the chart can show them."""
     good = np.isfinite(y) & ((y > 0) | (not found.log_y))
-    figure.add_scatter(
-        x=x[good],
-        y=y[good],
-        mode="markers",
-        name=name,
-        marker={"color": COLORS[color], "symbol": symbol, "size": size, "line": {"width": 2}},
-        hovertemplate="%{y:.4g}",
+    marker = {"color": COLORS[color], "symbol": symbol, "size": size, "line": {"width": 2}}
+    figure["data"].append(
+        {
+            "type": "scatter",
+            "x": x[good],
+            "y": y[good],
+            "mode": "markers",
+            "name": name,
+            "marker": marker,
+            "hovertemplate": "%{y:.4g}",
+        }
     )
 
 

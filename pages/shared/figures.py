@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from pages.shared.palette import COLORS
 
@@ -39,20 +38,41 @@ class Line:
     width: float = 2
 
 
-def chart(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> go.Figure:
-    """A figure of plain dictionaries, as plotly.js takes them: `{"type": "scatter", ...}`.
+Figure = dict[str, Any]
+"""A figure in plotly's words: {"data": a list of traces, "layout": {...}}, all plain.
 
-    Plotly checks every property that is set, every time, while all sessions wait for the
-    interpreter: of the 20 ms that a 6 × 6 heat map with numbers took, 19 were that. Here nothing is
-    checked; tests/app/test_figures.py checks each kind of chart once.
-    """
-    told = [{key: _listed(value) for key, value in trace.items()} for trace in traces]
-    return go.Figure({"data": told, "layout": layout}, _validate=False)
+`plotly.graph_objects.Figure(figure)` makes plotly's own object of it. Here it stays plain: plotly
+checks every property that is set, every time, while all sessions wait for the interpreter (of the
+20 ms that a 6 × 6 heat map with numbers took, 19 were that), and without the checks its object
+still costs 2 ms a chart. tests/app/test_figures.py has plotly check each kind of chart once.
+"""
+
+BARE: dict[str, Any] = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True}
+"""An axis of which only the labels are seen."""
+CLEAR = {"paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "showlegend": False}
 
 
-def _listed(value: object) -> object:
-    """A small array as a list: writing it so is quicker than packing it."""
-    return value.tolist() if isinstance(value, np.ndarray) and value.size < 500 else value
+def chart(traces: Sequence[Mapping[str, Any]], layout: Mapping[str, Any]) -> Figure:
+    """A figure of plain dictionaries, as plotly.js takes them: `{"type": "scatter", ...}`."""
+    return {"data": list(traces), "layout": dict(layout)}
+
+
+def upright(x: float, color: str, *, width: float = 2, dash: str = "solid") -> dict[str, Any]:
+    """A line across the chart at x, as a shape."""
+    return {"type": "line", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1,
+            "line": {"color": COLORS[color], "width": width, "dash": dash}}  # fmt: skip
+
+
+def level(y: float, color: str, *, width: float = 2) -> dict[str, Any]:
+    """A line across the chart at y, as a shape."""
+    return {"type": "line", "xref": "paper", "y0": y, "y1": y, "x0": 0, "x1": 1,
+            "line": {"color": COLORS[color], "width": width}}  # fmt: skip
+
+
+def name_at(x: float, text: str, color: str, **options: Any) -> dict[str, Any]:
+    """A bold name in its colour, as an annotation; plotly's properties say where."""
+    return {"x": x, "text": f"<b>{text}</b>", "showarrow": False,
+            "font": {"color": COLORS[color], "size": 14}} | options  # fmt: skip
 
 
 def line_chart(
@@ -66,7 +86,7 @@ def line_chart(
     height: int = 300,
     x_axis: Mapping[str, Any] | None = None,
     y_axis: Mapping[str, Any] | None = None,
-) -> go.Figure:
+) -> Figure:
     """Lines over one axis, each with its name beside it.
 
     Args:
@@ -109,8 +129,7 @@ def line_chart(
                 "yshift": line.shift,
             }
         )
-    quiet = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True}
-    quiet["tickfont"] = {"size": 12}
+    quiet = BARE | {"tickfont": {"size": 12}}
     powers = {"dtick": 1, "exponentformat": "power", "showexponent": "all"}
     ends = {} if y_range is None else {"range": [*(np.log10(y_range) if log_y else y_range)]}
     layout = {
@@ -128,10 +147,7 @@ def line_chart(
         "title": {"text": y_title, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
         "height": height,
         "margin": {"l": 48, "r": 12, "t": 40, "b": 44},
-        "showlegend": False,
         "hovermode": "x unified",
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
         "annotations": names,
-    }
+    } | CLEAR
     return chart(traces, layout)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 import torch
 
@@ -20,6 +20,7 @@ from diffusion_core.elbo import Uniform, elbo_draws
 from diffusion_core.ledger import Averages, best_probabilities, draw_variance, draws_needed
 from pages.shared import chapter
 from pages.shared.chapter import term
+from pages.shared.figures import BARE, CLEAR, Figure, chart, level, name_at, upright
 from pages.shared.ledger import Kept, Setting, averages_of, bits_per_dim, model_of, sha_of, unit
 from pages.shared.ledger_views import measured, wide_table
 from pages.shared.palette import COLORS
@@ -122,45 +123,56 @@ def estimator_view(pixels: bytes, setting: Setting, kept: Kept) -> None:
     needed(measured().get(setting.network))
 
 
-def add_histogram(
-    figure: go.Figure, values: np.ndarray, edges: np.ndarray, name: str, color: str
-) -> None:
-    """Bars of how often values fall between edges, named at the highest one."""
-    counts, _ = np.histogram(values, edges)
-    figure.add_bar(
-        x=(edges[1:] + edges[:-1]) / 2, y=counts, name=name, marker_color=color, opacity=0.75,
-        width=edges[1] - edges[0], hovertemplate="%{y} draws",
-    )  # fmt: skip
-    peak = int(counts.argmax())
-    figure.add_annotation(
-        x=(edges[peak] + edges[peak + 1]) / 2, y=int(counts[peak]), text=f"<b>{name}</b>",
-        font={"color": color, "size": 14}, showarrow=False, yshift=12,
-    )  # fmt: skip
+def histogram_chart(
+    values: dict[str, np.ndarray], colors: dict[str, str], edges: np.ndarray, x_title: str
+) -> Figure:
+    """Bars of how often logarithms fall between edges, each name at its highest bar.
 
-
-def histogram(draws: dict[str, np.ndarray], exact: float | None) -> go.Figure:
-    """How often a single draw gives which number of bits, on a logarithmic axis."""
-    figure = go.Figure()
-    edges = np.linspace(-2, 3.4, 37)
-    for name, values in draws.items():
-        color = COLORS["bits" if name == "importance" else "xt"]
-        add_histogram(figure, np.log10(np.clip(values, 1e-2, 2e3)), edges, name, color)
-    if exact is not None:
-        figure.add_vline(x=math.log10(exact), line={"color": COLORS["p"], "width": 2})
-        figure.add_annotation(
-            x=math.log10(exact), y=0.6, yref="paper", text="exact", showarrow=False,
-            xanchor="left", xshift=14, font={"color": COLORS["p"]},
+    Args:
+        values: [n] base-10 logarithms per name.
+        colors: a key of `COLORS` per name.
+        edges: of the bars, logarithms too.
+        x_title: name and unit of the horizontal axis.
+    """
+    middles = (edges[1:] + edges[:-1]) / 2
+    bars, names = [], []
+    for name, logs in values.items():
+        counts, _ = np.histogram(logs, edges)
+        bars.append(
+            {"type": "bar", "x": middles, "y": counts, "name": name, "opacity": 0.75,
+             "marker": {"color": COLORS[colors[name]]}, "width": edges[1] - edges[0],
+             "hovertemplate": "%{y} draws"}
         )  # fmt: skip
-    quiet(figure, "bits/dim that one draw says (log)", "draws")
-    powers = range(-2, 4)
-    figure.update_xaxes(tickvals=list(powers), ticktext=[f"{10.0**k:g}" for k in powers])
-    figure.update_layout(barmode="overlay")
+        peak = int(counts.argmax())
+        names.append(name_at(middles[peak], name, colors[name], y=int(counts[peak]), yshift=12))
+    powers = range(math.floor(edges[0]), math.ceil(edges[-1]) + 1)
+    figure = quiet(bars, x_title, "draws")
+    figure["layout"]["xaxis"] |= {"tickvals": list(powers),
+                                  "ticktext": [f"{10.0**k:g}" for k in powers]}  # fmt: skip
+    figure["layout"] |= {"barmode": "overlay", "annotations": names, "shapes": []}
     return figure
 
 
-def running(draws: dict[str, np.ndarray], exact: float | None) -> go.Figure:
+def histogram(draws: dict[str, np.ndarray], exact: float | None) -> Figure:
+    """How often a single draw gives which number of bits, on a logarithmic axis."""
+    figure = histogram_chart(
+        {name: np.log10(np.clip(values, 1e-2, 2e3)) for name, values in draws.items()},
+        {name: "bits" if name == "importance" else "xt" for name in draws},
+        np.linspace(-2, 3.4, 37),
+        "bits/dim that one draw says (log)",
+    )
+    if exact is not None:
+        at = math.log10(exact)
+        figure["layout"]["shapes"].append(upright(at, "p"))
+        figure["layout"]["annotations"].append(
+            name_at(at, "exact", "p", y=0.6, yref="paper", xanchor="left", xshift=8)
+        )
+    return figure
+
+
+def running(draws: dict[str, np.ndarray], exact: float | None) -> Figure:
     """Mean so far, with a band of two standard errors."""
-    figure = go.Figure()
+    traces: list[dict[str, Any]] = []
     for name, values in draws.items():
         color = COLORS["bits" if name == "importance" else "xt"]
         n = np.arange(2, len(values) + 1)
@@ -168,30 +180,33 @@ def running(draws: dict[str, np.ndarray], exact: float | None) -> go.Figure:
         square = np.cumsum(values**2)[1:] / n
         error = 2 * np.sqrt(np.clip(square - mean**2, 0, None) / (n - 1))
         band = np.concatenate([mean + error, (mean - error)[::-1]])
-        figure.add_scatter(
-            x=np.concatenate([n, n[::-1]]), y=band, fill="toself", fillcolor=color, opacity=0.25,
-            line={"width": 0}, hoverinfo="skip",
-        )  # fmt: skip
-        figure.add_scatter(x=n, y=mean, mode="lines", name=name, line={"color": color, "width": 2})
+        traces += [
+            {"type": "scatter", "x": np.concatenate([n, n[::-1]]), "y": band, "fill": "toself",
+             "fillcolor": color, "opacity": 0.25, "line": {"width": 0}, "hoverinfo": "skip"},
+            {"type": "scatter", "x": n, "y": mean, "mode": "lines", "name": name,
+             "line": {"color": color, "width": 2}, "hovertemplate": "%{y:.3f}"},
+        ]  # fmt: skip
+    figure = quiet(traces, "draws", "mean so far ± 2 standard errors, bits/dim")
     if exact is not None:
-        figure.add_hline(y=exact, line={"color": COLORS["p"], "width": 2})
-    quiet(figure, "draws", "mean so far ± 2 standard errors, bits/dim")
-    figure.update_yaxes(range=[0, max(2 * (exact or 0), 6)])
+        figure["layout"]["shapes"] = [level(exact, "p")]
     marks = (2, 5, 10, 20, 50, 100, 200)
-    figure.update_xaxes(type="log", tickvals=marks, ticktext=[str(n) for n in marks])
+    figure["layout"]["hovermode"] = "x unified"
+    figure["layout"]["yaxis"]["range"] = [0, max(2 * (exact or 0), 6)]
+    figure["layout"]["xaxis"] |= {"type": "log", "tickvals": list(marks),
+                                  "ticktext": [str(n) for n in marks]}  # fmt: skip
     return figure
 
 
-def quiet(figure: go.Figure, x_title: str, y_title: str) -> None:
-    """Frameless, as `line_chart` is."""
-    axes = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True}
-    figure.update_xaxes(title={"text": x_title, "standoff": 8}, **axes)
-    figure.update_yaxes(nticks=5, **(axes | {"showgrid": True}))
-    figure.update_layout(
-        title={"text": y_title, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
-        height=260, margin={"l": 48, "r": 12, "t": 40, "b": 44}, showlegend=False,
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
-    )  # fmt: skip
+def quiet(traces: list[dict[str, Any]], x_title: str, y_title: str) -> Figure:
+    """A chart without a frame, as `line_chart` is."""
+    layout = {
+        "xaxis": BARE | {"title": {"text": x_title, "standoff": 8}},
+        "yaxis": BARE | {"nticks": 5, "showgrid": True},
+        "title": {"text": y_title, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        "height": 260,
+        "margin": {"l": 48, "r": 12, "t": 40, "b": 44},
+    }
+    return chart(traces, layout | CLEAR)
 
 
 def needed(averages: Averages | None) -> None:
@@ -328,27 +343,35 @@ def chain_view() -> None:
     )
 
 
-def estimator_chart(told: dict[str, tuple[float, float, float]], exact: float) -> go.Figure:
+def estimator_chart(told: dict[str, tuple[float, float, float]], exact: float) -> Figure:
     """A dot for the mean, a thick line for one path, a thin one for a path per term."""
-    figure = go.Figure()
+    traces: list[dict[str, Any]] = []
     names = list(told)[::-1]
     for place, name in enumerate(names):
         mean, shared, own = told[name]
         color = COLORS["q" if name.startswith("denoising") else "p"]
         for width, deviation, lift in ((6, shared, 0.14), (2, own, -0.14)):
-            figure.add_scatter(
-                x=[mean - deviation, mean + deviation], y=[place + lift] * 2, mode="lines",
-                line={"color": color, "width": width}, opacity=0.6, hoverinfo="skip",
+            traces.append(
+                {"type": "scatter", "x": [mean - deviation, mean + deviation],
+                 "y": [place + lift] * 2, "mode": "lines", "opacity": 0.6,
+                 "line": {"color": color, "width": width}, "hoverinfo": "skip"}
             )  # fmt: skip
-        figure.add_scatter(x=[mean], y=[place], mode="markers", hovertemplate="%{x:.4f} nats",
-                           marker={"color": color, "size": 10}, name=CHAIN_NAMES[name])  # fmt: skip
-    figure.add_vline(x=exact, line={"color": COLORS["x0"], "width": 2})
-    figure.add_annotation(
-        x=exact, y=len(names) - 0.5, text="<b>log p(x<sub>0</sub>)</b>", showarrow=False,
-        xanchor="left", xshift=4, font={"color": COLORS["x0"], "size": 14},
-    )  # fmt: skip
-    quiet(figure, "nats", "mean ± one standard deviation")
-    figure.update_layout(margin={"l": 12, "r": 12, "t": 40, "b": 44}, height=300)
-    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=[CHAIN_NAMES[n] for n in names],
-                        showgrid=False, automargin=True, nticks=None)  # fmt: skip
+        traces.append(
+            {"type": "scatter", "x": [mean], "y": [place], "mode": "markers",
+             "marker": {"color": color, "size": 10}, "name": CHAIN_NAMES[name],
+             "hovertemplate": "%{x:.4f} nats"}
+        )  # fmt: skip
+    figure = quiet(traces, "nats", "mean ± one standard deviation")
+    figure["layout"] |= {
+        "margin": {"l": 12, "r": 12, "t": 40, "b": 44},
+        "height": 300,
+        "hovermode": "closest",
+        "shapes": [upright(exact, "x0")],
+        "annotations": [
+            name_at(exact, "log p(x<sub>0</sub>)", "x0", y=len(names) - 0.5, xanchor="left",
+                    xshift=4)
+        ],
+    }  # fmt: skip
+    figure["layout"]["yaxis"] = BARE | {"tickvals": list(range(len(names))),
+                                        "ticktext": [CHAIN_NAMES[n] for n in names]}  # fmt: skip
     return figure

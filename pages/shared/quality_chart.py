@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 
 from diffusion_core.quality import Point, Quality, standard_error
 from pages.shared.bench import Rule
-from pages.shared.figures import Line, line_chart
+from pages.shared.figures import Figure, Line, line_chart
 from pages.shared.palette import COLORS
 
 HEIGHT = 340
@@ -50,7 +49,7 @@ def name_of(point: Point) -> str:
     return known[0] if known else Rule(sampler=point.sampler, variance=point.variance).name
 
 
-def recognised_chart(quality: Quality, live: Sequence[LivePoint] = ()) -> go.Figure:
+def recognised_chart(quality: Quality, live: Sequence[LivePoint] = ()) -> Figure:
     """Share of pictures recognised as the digit asked for, by network calls."""
     lines = [
         *_families(quality, "recognised", 100),
@@ -67,18 +66,21 @@ def recognised_chart(quality: Quality, live: Sequence[LivePoint] = ()) -> go.Fig
         height=HEIGHT,
     )
     for one in live:
-        figure.add_scatter(
-            x=[one.point.calls],
-            y=[100 * one.right / one.count],
-            error_y={"array": [100 * one.error], "color": COLORS["xt"]},
-            mode="markers",
-            marker={"color": COLORS["xt"], "size": 11, "symbol": "diamond"},
-            name=f"{name_of(one.point)}, live: {one.right} of {one.count}",
+        figure["data"].append(
+            {
+                "type": "scatter",
+                "x": [one.point.calls],
+                "y": [100 * one.right / one.count],
+                "error_y": {"array": [100 * one.error], "color": COLORS["xt"]},
+                "mode": "markers",
+                "marker": {"color": COLORS["xt"], "size": 11, "symbol": "diamond"},
+                "name": f"{name_of(one.point)}, live: {one.right} of {one.count}",
+            }
         )
     return _ticks(figure, quality)
 
 
-def frechet_chart(quality: Quality) -> go.Figure:
+def frechet_chart(quality: Quality) -> Figure:
     """Fréchet distance to the test set, by network calls."""
     lines = [*_families(quality, "frechet", 1), _reference("real digits", quality.floor, quality)]
     low, high = _ends(lines)
@@ -92,7 +94,7 @@ def frechet_chart(quality: Quality) -> go.Figure:
         y_range=span,
         height=HEIGHT,
     )
-    figure.update_yaxes(dtick=None, tickvals=_ROUND, ticktext=[f"{v:g}" for v in _ROUND])
+    figure["layout"]["yaxis"] |= {"tickvals": _ROUND, "ticktext": [f"{v:g}" for v in _ROUND]}
     return _ticks(figure, quality)
 
 
@@ -133,15 +135,14 @@ def _reference(label: str, value: float, quality: Quality) -> Line:
     return Line(label, ends, np.full(2, value), "q", 1, "right", dash="dot", width=1.5)
 
 
-def _ticks(figure: go.Figure, quality: Quality) -> go.Figure:
+def _ticks(figure: Figure, quality: Quality) -> Figure:
     """Label the numbers of calls that were measured, and leave room for the names on the left."""
     calls = sorted({p.calls for p in quality.points if p.sampler == "ddim"})
     ends = np.log10([min(p.calls for p in quality.points), max(calls)])
     room = 0.55 * (ends[1] - ends[0])
-    figure.update_xaxes(
-        dtick=None,
-        tickvals=calls,
-        ticktext=[str(c) for c in calls],
-        range=[ends[0] - room, ends[1] + 0.05],
-    )
+    figure["layout"]["xaxis"] |= {
+        "tickvals": calls,
+        "ticktext": [str(c) for c in calls],
+        "range": [ends[0] - room, ends[1] + 0.05],
+    }
     return figure

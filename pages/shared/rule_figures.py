@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 
-from pages.shared.figures import chart
+from pages.shared.figures import BARE, CLEAR, Figure, chart
 from pages.shared.matrices import spoken
 from pages.shared.palette import COLORS
 
@@ -16,7 +15,7 @@ VISIBLE = 0.005
 """An error below this is not written into its cell: it would read as 0.00."""
 DEEP = 0.8  # the probability of the full colour
 DARK = 0.48  # from here on a cell's text is white
-_QUIET = {"showgrid": False, "zeroline": False, "showline": False, "fixedrange": True, "ticks": ""}
+_QUIET = BARE | {"ticks": ""}
 
 
 class Pile(NamedTuple):
@@ -58,7 +57,7 @@ def kernel_figure(
     t: int,
     s: int,
     height: int = 300,
-) -> go.Figure:
+) -> Figure:
     """A reverse kernel: each cell its probability and, below, how far that is from the truth.
 
     Args:
@@ -117,15 +116,12 @@ def kernel_figure(
                   "xref": "container", "y": 0.95, "yanchor": "top"},
         "height": height,
         "margin": {"l": 40, "r": 4, "t": 48, "b": 38},
-        "showlegend": False,
         "hovermode": "closest",
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": across | ticks,
         "yaxis": down | ticks,
         "shapes": [looked_at],
     }  # fmt: skip
-    return chart(traces, layout)
+    return chart(traces, layout | CLEAR)
 
 
 def _short(p: float, K: int) -> str:
@@ -166,7 +162,7 @@ def bars_figure(
     about: str,
     x_title: str,
     height: int = 280,
-) -> go.Figure:
+) -> Figure:
     """Bars over the states, on top of each other, and where the truth is.
 
     Args:
@@ -209,11 +205,8 @@ def bars_figure(
                   "yanchor": "top"},
         "height": height,
         "margin": {"l": 30, "r": 4, "t": 52, "b": 38},
-        "showlegend": False,
         "hovermode": "closest",
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": across | _QUIET,
         "yaxis": up | _QUIET | {"showgrid": True},
     }  # fmt: skip
-    return chart(traces, layout)
+    return chart(traces, layout | CLEAR)

@@ -94,8 +94,10 @@ def rounded(row: st.delta_generator.DeltaGenerator) -> None:
         height=340,
         x_axis=EVERY_SECOND_POWER,
     )
-    for trace in figure.data[::2]:  # for the note under the pointer; a name in the chart is enough
-        trace.name = "by formula"
+    for trace in figure["data"][
+        ::2
+    ]:  # for the note under the pointer; a name in the chart is enough
+        trace["name"] = "by formula"
     plot(
         figure,
         key="x_round_chart",
@@ -145,8 +147,8 @@ def weighted(row: st.delta_generator.DeltaGenerator) -> None:
         y_title="share of the weight that lies on steps up to t",
         y_range=(-0.04, 1.1),
     )
-    for trace, name in zip(figure.data, ORDER, strict=True):
-        trace.name = LOSSES[name]
+    for trace, name in zip(figure["data"], ORDER, strict=True):
+        trace["name"] = LOSSES[name]
     plot(
         figure,
         key="x_share_chart",

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 import torch
 
@@ -17,11 +16,11 @@ from diffusion_core.ledger import Figure
 from diffusion_core.schedule_paths import cosine_gamma, mix
 from diffusion_core.vdm_elbo import linear_gamma
 from pages.shared import chapter
-from pages.shared.figures import Line, line_chart
+from pages.shared.figures import Figure as Chart
+from pages.shared.figures import Line, line_chart, name_at, upright
 from pages.shared.ledger import bits_per_dim, metrics_of
-from pages.shared.ledger_estimators import add_histogram, quiet
+from pages.shared.ledger_estimators import histogram_chart
 from pages.shared.ledger_views import wide_table
-from pages.shared.palette import COLORS
 from pages.shared.plot import plot
 from pages.shared.vdm_views import DRAWS as TABLE_DRAWS
 from pages.shared.vdm_views import (
@@ -223,7 +222,7 @@ def paths_table(
         )
 
 
-def gamma_chart(shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = None) -> go.Figure:
+def gamma_chart(shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = None) -> Chart:
     """Gamma over time."""
     lines = []
     for name, told in shown.items():
@@ -238,7 +237,7 @@ def gamma_chart(shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = 
     )
 
 
-def cost_chart(shown: dict[str, OnPath], chosen: OnPath) -> go.Figure:
+def cost_chart(shown: dict[str, OnPath], chosen: OnPath) -> Chart:
     """The expected cost of a draw over its time."""
     lines = [
         Line(name, told.when, bits_per_dim(1.0) * told.cost, LOOKS[name][0],
@@ -257,27 +256,24 @@ def cost_chart(shown: dict[str, OnPath], chosen: OnPath) -> go.Figure:
     )  # fmt: skip
 
 
-def histogram(draws: dict[str, np.ndarray], mean: float) -> go.Figure:
+def histogram(draws: dict[str, np.ndarray], mean: float) -> Chart:
     """How often a single draw says how many bits, on a logarithmic axis."""
     values = {
         name: np.log10(np.clip(bits_per_dim(1.0) * d, 1e-6, None)) for name, d in draws.items()
     }
     both = np.concatenate(list(values.values()))
     edges = np.linspace(both.min() - 0.05, both.max() + 0.05, 31)
-    figure = go.Figure()
-    for name, logs in values.items():
-        color = COLORS["q" if name == "yours" else LOOKS[name][0]]
-        add_histogram(figure, logs, edges, name, color)
+    figure = histogram_chart(
+        values,
+        {name: "q" if name == "yours" else LOOKS[name][0] for name in values},
+        edges,
+        "bits/dim that one draw says (log)",
+    )
     at = math.log10(bits_per_dim(mean))
-    figure.add_vline(x=at, line={"color": COLORS["bits"], "width": 2})
-    figure.add_annotation(
-        x=at, y=0.9, yref="paper", text="<b>bound</b>", showarrow=False, xanchor="left",
-        xshift=6, font={"color": COLORS["bits"], "size": 14},
-    )  # fmt: skip
-    quiet(figure, "bits/dim that one draw says (log)", "draws")
-    powers = range(math.floor(edges[0]), math.ceil(edges[-1]) + 1)
-    figure.update_xaxes(tickvals=list(powers), ticktext=[f"{10.0**k:g}" for k in powers])
-    figure.update_layout(barmode="overlay")
+    figure["layout"]["shapes"].append(upright(at, "bits"))
+    figure["layout"]["annotations"].append(
+        name_at(at, "bound", "bits", y=0.9, yref="paper", xanchor="left", xshift=6)
+    )
     return figure
 
 
@@ -420,7 +416,7 @@ def ends_view(pixels: bytes, about: str, seed: int, sha: str) -> None:
     )
 
 
-def end_chart(end: MovedEnd, own: str, title: str) -> go.Figure:
+def end_chart(end: MovedEnd, own: str, title: str) -> Chart:
     """The two terms that pull at one end, and their sum."""
     left = own == "reconstruction"
     inner, outer = (-3, 1) if left else (2, -2)
@@ -434,9 +430,8 @@ def end_chart(end: MovedEnd, own: str, title: str) -> go.Figure:
         x_title=title, y_title="nats (log)", log_y=True, height=HEIGHT,
         y_range=(float(end.total.min()) / 100, 2 * float(end.total.max())),
     )  # fmt: skip
-    figure.add_vline(x=end.learned, line={"color": COLORS["p"], "width": 2, "dash": "dot"})
-    figure.add_annotation(
-        x=end.learned, y=1, yref="paper", text="<b>learned</b>", showarrow=False, xanchor="left",
-        xshift=5, font={"color": COLORS["p"], "size": 14},
-    )  # fmt: skip
+    figure["layout"]["shapes"] = [upright(end.learned, "p", dash="dot")]
+    figure["layout"]["annotations"].append(
+        name_at(end.learned, "learned", "p", y=1, yref="paper", xanchor="left", xshift=5)
+    )
     return figure

@@ -150,14 +150,20 @@ def test_what_ships_belongs_to_the_weights_that_ship(name: str) -> None:
 def test_the_charts_hold_every_point_and_name_every_line_apart() -> None:
     live = LivePoint(RECORD.points[0], 37, 40)
     chart = quality_chart.recognised_chart(RECORD, [live])
-    drawn = {trace.name.strip(): list(trace.y) for trace in chart.data}
+    drawn = {trace["name"].strip(): list(trace["y"]) for trace in chart["data"]}
     assert drawn["DDIM"] == [100 * p.recognised for p in RECORD.points[-2:]]
     assert drawn["real digits"] == [99.5, 99.5]
     assert [92.5] in drawn.values()
-    distance = {t.name.strip(): list(t.y) for t in quality_chart.frechet_chart(RECORD).data}
+    distance = {
+        t["name"].strip(): list(t["y"]) for t in quality_chart.frechet_chart(RECORD)["data"]
+    }
     assert distance["DDPM, β"] == [75.0, 70.0]
-    names = [a for a in chart.layout.annotations if a.xanchor == "right" and "real" not in a.text]
-    heights = sorted(a.yshift for a in names)  # these three lines begin at one point
+    names = [
+        a
+        for a in chart["layout"]["annotations"]
+        if a["xanchor"] == "right" and "real" not in a["text"]
+    ]
+    heights = sorted(a["yshift"] for a in names)  # these three lines begin at one point
     assert np.diff(heights).min() >= 15
 
 

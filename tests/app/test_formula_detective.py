@@ -182,10 +182,10 @@ def test_a_case_is_checked_when_it_is_made() -> None:
 def test_the_chart_hides_the_truth_until_the_verdict() -> None:
     found = cases_terms.posterior_mean(10, 1.0, 0.8)
     hidden = case_chart(found, judged=False)
-    assert {line.name for line in hidden.data} == {"as printed"}
-    for line in hidden.data:
-        assert not np.isin(np.round(found.right, 12), np.round(line.y, 12)).any()
-    shown = {line.name for line in case_chart(found, judged=True).data}
+    assert {line["name"] for line in hidden["data"]} == {"as printed"}
+    for line in hidden["data"]:
+        assert not np.isin(np.round(found.right, 12), np.round(line["y"], 12)).any()
+    shown = {line["name"] for line in case_chart(found, judged=True)["data"]}
     assert shown == {"as printed", "right", "measured"}
 
 

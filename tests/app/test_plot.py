@@ -24,7 +24,7 @@ TRACE = {
     "[text]", "[customdata]", "line.color", "line.dash", "line.width", "line.shape",
     "marker.color", "marker.size", "marker.symbol", "marker.opacity", "marker.line.width",
     "marker.line.color", "[textfont]", "error_y.array", "error_y.color",
-    "z", "zmin", "zmax", "[colorscale]", "showscale", "xgap", "ygap", "width",
+    "fill", "fillcolor", "z", "zmin", "zmax", "[colorscale]", "showscale", "xgap", "ygap", "width",
 }  # fmt: skip
 AXIS = {
     "title.text", "title.standoff", "type", "range", "autorange", "[tickvals]", "[ticktext]",
@@ -52,6 +52,7 @@ VALUES = {
     "barmode": {"stack", "overlay"},
     "symbol": {"circle", "circle-open", "square", "diamond", "line-ew"},
     "dash": {"solid", "dash", "dot", "dashdot", "longdash"},
+    "fill": {"toself"},
     "xgap": {1},
     "showscale": {False},
     "showlegend": {False},
@@ -63,8 +64,8 @@ FORMAT = re.compile(r"%\{\w+(\[\d+\])?(:\.\d+[gf])?\}")
 
 def leaves(item: Any, path: str, known: set[str]) -> Iterator[tuple[str, Any]]:
     """Each property's path and value; lists of records are walked, lists of values are not."""
-    if f"[{path}]" in known or (isinstance(item, dict) and "bdata" in item):
-        yield (path if f"[{path}]" not in known else f"[{path}]"), None
+    if f"[{path}]" in known:
+        yield f"[{path}]", None
     elif isinstance(item, dict):
         for key, value in item.items():
             yield from leaves(value, f"{path}.{key}".lstrip("."), known)
@@ -77,6 +78,7 @@ def leaves(item: Any, path: str, known: set[str]) -> Iterator[tuple[str, Any]]:
 
 def check(figure: dict[str, Any]) -> None:
     """Raise where a chart asks for something that would not be drawn."""
+    figure["layout"] = {k: v for k, v in figure["layout"].items() if v != []}
     told = [(path, value, TRACE) for trace in figure["data"] for path, value in
             leaves(trace, "", TRACE)]  # fmt: skip
     for key, value in figure["layout"].items():
@@ -107,21 +109,27 @@ def test_the_component_draws_all_that_a_chart_asks_for(kind: str) -> None:
 VIEWS = [
     ("discrete_posterior", {}, 1),
     ("discrete_posterior", {"dview": "Bayes' rule as a table"}, 1),
-    ("elbo", {"eb_view": "How many draws?"}, 0),
+    ("elbo", {"eb_view": "Estimator"}, 2),
+    ("elbo", {"eb_view": "Two decompositions"}, 1),
+    ("elbo", {"eb_view": "Three forms"}, 2),
+    ("elbo", {"eb_view": "Weights"}, 1),
+    ("elbo", {"eb_view": "Test set"}, 1),
     ("formula_detective", {}, 1),
     ("learned_schedule", {}, 2),
     ("learned_schedule", {"ls_view": "T steps"}, 1),
     ("learned_schedule", {"ls_view": "The ends"}, 2),
     ("noise_schedules", {}, 0),
-    ("posterior", {}, 0),
+    ("posterior", {"pview": "Weights"}, 2),
+    ("posterior", {"pview": "β or β̃?"}, 1),
     ("reverse_rules", {}, 3),
     ("reverse_rules", {"ruview": "One row"}, 4),
     ("reverse_rules", {"ruview": "Whole chain"}, 2),
-    ("reverse_sampling", {}, 0),
+    ("reverse_sampling", {}, 2),
     ("transition_matrices", {}, 3),
     ("transition_matrices", {"tview": "Forgetting"}, 2),
-    ("why_a_model", {}, 0),
+    ("why_a_model", {"wview": "How Gaussian?"}, 2),
     ("x0_vs_eps", {"xview": "Loss weights"}, 2),
+    ("x0_vs_eps", {"xview": "Rounding"}, 1),
 ]
 
 
@@ -137,7 +145,7 @@ def test_every_page_asks_for_what_is_drawn(page: str, query: dict[str, str], lea
 
 def test_a_property_that_is_not_drawn_is_found() -> None:
     for trace, layout in (
-        ({"type": "scatter", "y": [1], "fill": "tozeroy"}, {}),
+        ({"type": "scatter", "y": [1], "fill": "tozeroy", "x": [1]}, {}),
         ({"type": "pie"}, {}),
         ({"type": "scatter", "y": [1], "hovertemplate": "%{y:.0%}"}, {}),
         ({"type": "scatter", "y": [1]}, {"legend": {"x": 1}}),

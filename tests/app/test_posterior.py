@@ -202,8 +202,8 @@ def test_a_logarithmic_chart_leaves_out_what_it_cannot_show() -> None:
     x = np.array([1.0, 2.0, 4.0])
     lines = [Line("one", x, np.array([0.0, 0.1, 0.2]), "q", 0), Line("two", x, x, "p", 2)]
     figure = line_chart(lines, x_title="t", y_title="v", log_x=True, log_y=True)
-    assert np.isnan(figure.data[0].y[0])
-    names = [note.text for note in figure.layout.annotations]
+    assert np.isnan(figure["data"][0]["y"][0])
+    names = [note["text"] for note in figure["layout"]["annotations"]]
     assert names == ["<b>two</b>"]  # a name can't stand where its line isn't
-    assert figure.layout.annotations[0].x == pytest.approx(math.log10(4))
-    assert not figure.layout.showlegend
+    assert figure["layout"]["annotations"][0]["x"] == pytest.approx(math.log10(4))
+    assert not figure["layout"]["showlegend"]

@@ -32,7 +32,7 @@ def captions(at: AppTest) -> str:
 
 def written(figure: Any) -> list[str]:
     """The texts in a matrix's cells."""
-    return [t for trace in figure.select_traces({"mode": "text"}) for t in trace.text]
+    return [t for trace in figure["data"] if trace.get("mode") == "text" for t in trace["text"]]
 
 
 def mended(at: AppTest) -> list[str]:
@@ -302,9 +302,9 @@ def test_bars_reach_their_truth() -> None:
         [Pile("a", np.array([0.2, 0.3]), "p"), Pile("b", np.array([0.1, 0.4]), "p")],
         np.array([0.3, 0.7]), ["0", "1"], title="A", about="b", x_title="x",
     )  # fmt: skip
-    assert figure.layout.barmode == "stack"
-    top = sum(np.array(trace.y) for trace in figure.data if trace.type == "bar")
-    np.testing.assert_allclose(top, figure.data[-1].y)
+    assert figure["layout"]["barmode"] == "stack"
+    top = sum(np.array(trace["y"]) for trace in figure["data"] if trace["type"] == "bar")
+    np.testing.assert_allclose(top, figure["data"][-1]["y"])
 
 
 def test_an_error_at_the_limit_of_float64_is_called_that() -> None:

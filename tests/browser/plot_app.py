@@ -1,14 +1,11 @@
 """Charts of every kind that the component draws, for test_plot.py."""
 
-import math
-
 import numpy as np
 import streamlit as st
 
-from pages.shared.figures import Line, chart, line_chart
-from pages.shared.ledger_estimators import add_histogram, quiet
+from pages.shared.figures import Line, chart, line_chart, upright
+from pages.shared.ledger_estimators import histogram_chart
 from pages.shared.matrices import facets, matrix_figure
-from pages.shared.palette import COLORS
 from pages.shared.plot import plot
 from pages.shared.rule_figures import Pile, bars_figure
 
@@ -22,7 +19,7 @@ lines = [
 figure = line_chart(
     lines, x_title="step t", y_title="a loss", log_x=True, log_y=True, y_range=(1e-6, 10)
 )
-figure.add_vline(x=math.log10(50), line={"color": "#ff0000", "width": 2})
+figure["layout"]["shapes"] = [upright(50, "bits")]
 plot(figure, key="lines_plot", alt="Lines over t")
 
 P = np.array([[0.75, 0.25, 0.0], [0.1, 0.9, 0.0], [0.2, 0.3, 0.5]])
@@ -45,12 +42,11 @@ plot(
     ),
     key="bars_plot", alt="Bars",
 )  # fmt: skip
-histogram = chart([], {"annotations": []})
-add_histogram(
-    histogram, np.array([1.0, 1.2, 2.0, 2.1, 2.2]), np.linspace(0, 3, 7), "draws", COLORS["eps"]
-)
-quiet(histogram, "bits", "draws")
-plot(histogram, key="histogram_plot", alt="A histogram")
+values = {"draws": np.array([1.0, 1.2, 2.0, 2.1, 2.2])}
+plot(
+    histogram_chart(values, {"draws": "eps"}, np.linspace(0, 3, 7), "bits"),
+    key="histogram_plot", alt="A histogram",
+)  # fmt: skip
 plot(
     facets(
         np.stack([P] * 5), names, titles=[f"x = {k}" for k in range(5)],

@@ -55,7 +55,7 @@ class Plot {
     this.clickable = clickable;
     if (figure !== this.text) {
       this.text = figure;
-      const { data, layout } = unpacked(JSON.parse(figure));
+      const { data, layout } = JSON.parse(figure);
       [this.traces, this.layout] = [data, layout];
       this.height = layout.height ?? 300;
       this.root.style.minHeight = `${this.height}px`;
@@ -257,7 +257,8 @@ class Plot {
         open = true;
       });
       const dash = DASHES[trace.line?.dash];
-      out += `<path d="${path}" fill="none" style="stroke:${safe(color)}" stroke-width="${trace.line?.width ?? 2}" ` +
+      if (trace.fill === "toself") out += `<path d="${path}Z" style="fill:${safe(trace.fillcolor)}" opacity="${trace.opacity ?? 1}"/>`;
+      else out += `<path d="${path}" fill="none" style="stroke:${safe(color)}" stroke-width="${trace.line?.width ?? 2}" ` +
         `stroke-linejoin="round"${dash ? ` stroke-dasharray="${dash}"` : ""} opacity="${trace.opacity ?? 1}"/>`;
     }
     if (trace.error_y) out += points.filter(known).map(([px], k) => {
@@ -292,8 +293,8 @@ class Plot {
     const own = (ref, name) => (ref ?? name).split(" ")[0];
     if (![xref, "paper"].includes(own(shape.xref, "x")) || ![yref, "paper"].includes(own(shape.yref, "y"))) return "";
     const share = (ref) => ref === "paper" || ref?.endsWith("domain");
-    const [x0, x1] = [shape.x0, shape.x1].map((v) => (share(shape.xref) ? v * x.length : x.at(v, x.log || x.names)));
-    const [y0, y1] = [shape.y0, shape.y1].map((v) => (share(shape.yref) ? (1 - v) * y.length : y.at(v, y.log || y.names)));
+    const [x0, x1] = [shape.x0, shape.x1].map((v) => (share(shape.xref) ? v * x.length : x.at(v, x.names)));
+    const [y0, y1] = [shape.y0, shape.y1].map((v) => (share(shape.yref) ? (1 - v) * y.length : y.at(v, y.names)));
     const dash = DASHES[shape.line?.dash];
     const look = `style="stroke:${safe(shape.line?.color ?? "gray")};fill:${safe(shape.fillcolor ?? "none")}" ` +
       `stroke-width="${shape.line?.width ?? 1}"${dash ? ` stroke-dasharray="${dash}"` : ""} opacity="${shape.opacity ?? 1}"`;

@@ -5,21 +5,6 @@ const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"', "#x27": "'", "#39": "'
 const escaped = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 const pen = document.createElement("canvas").getContext("2d");
 
-// Plotly writes longer arrays as bytes: {dtype: "f8", bdata: base64, shape: "8, 101"}.
-const KINDS = {
-  f8: Float64Array, f4: Float32Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array,
-  i4: Int32Array, u4: Uint32Array,
-};
-function unpacked(item) {
-  if (Array.isArray(item)) return item.map(unpacked);
-  if (!item || typeof item !== "object") return item;
-  if (!item.bdata) return Object.fromEntries(Object.entries(item).map(([k, v]) => [k, unpacked(v)]));
-  const bytes = Uint8Array.from(atob(item.bdata), (c) => c.charCodeAt(0));
-  const flat = [...new KINDS[item.dtype](bytes.buffer)];
-  const columns = Number(item.shape?.split(",")[1] ?? 0);
-  return columns ? flat.flatMap((_, k) => (k % columns ? [] : [flat.slice(k, k + columns)])) : flat;
-}
-
 // A number of at most `digits` digits; powers of ten only where zeros would have to be counted.
 function spoken(v, digits = 6) {
   if (typeof v !== "number") return v === null || v === undefined ? "–" : String(v);
