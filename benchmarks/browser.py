@@ -77,20 +77,26 @@ window.watch = (key) => {
                                               : r.target.nodeValue);
   const observer = new MutationObserver((records) => {
     if (records.some((r) => !own(r.target) && changed(r))) painted();
+    if (playing) look();
   });
   const inside = window.findRoots().slice(1).filter((root) => !window.playersIn(root).length);
   for (const root of [main, ...inside])
     observer.observe(root, { subtree: true, childList: true, characterDataOldValue: true,
       attributeOldValue: true,
       attributeFilter: ['d', 'transform', 'points', 'x', 'y', 'width', 'height', 'href', 'src'] });
-  let players = window.findPlayers(), runs = '';
+  // A loop over animation frames would draw one after the other, and slow what it measures.
+  let players = [], runs = '';
   const look = () => {
-    if (players.some((p) => !p.isConnected)) players = window.findPlayers();
+    if (!players.length || players.some((p) => !p.isConnected)) {
+      players = window.findPlayers();
+      for (const player of players)
+        new MutationObserver(look).observe(player, { attributeFilter: ['data-run'] });
+    }
     const now = players.map((p) => p.dataset.run).join();
     if (now !== runs) { runs = now; painted(); }
-    requestAnimationFrame(look);
   };
   look();
+  const playing = players.length > 0;
   addEventListener('keydown', (e) => { seen.asked = e.timeStamp; seen.painted = 0; }, true);
   // The answer in ms; 0 where nothing changed; null while it may still be on its way.
   window.answer = (patience) => {
@@ -183,7 +189,7 @@ def answers(page: Page, key: str, patience: int) -> tuple[list[float], int]:
             way = 0 if now == ends(control)[0] else 1
         control.press(keys[way])
         known = f"(window.told = window.answer({patience})) !== null"
-        page.wait_for_function(known, polling=20, timeout=4 * patience)
+        page.wait_for_function(known, polling=50, timeout=4 * patience)
         took = page.evaluate("window.told")
         if took:
             times.append(took)
