@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class ModelCard:
     fields: Mapping[str, Any] = field(default_factory=dict)
     gallery: Path | None = None
     problem: str | None = None
+    warning: str = ""
 
 
 def read_cards(folder: Path) -> list[ModelCard]:
@@ -73,7 +75,24 @@ def _read_card(folder: Path) -> ModelCard:
         return ModelCard(folder.name, problem="its card.json was changed after it was written.")
     if shown and fields.get("gallery_sha256", "") not in ("", file_sha256(shown)):
         return ModelCard(folder.name, problem="its gallery.png is not the one on its card.")
-    return ModelCard(folder.name, fields, shown)
+    return ModelCard(folder.name, fields, shown, warning=_about_weights(folder, fields))
+
+
+def _about_weights(folder: Path, fields: Mapping[str, Any]) -> str:
+    """Why the app can't run this network, or ""."""
+    weights = folder / "weights.safetensors"
+    if not weights.is_file():
+        return "Its weights are not here, so the app can't run it."
+    told = weights.stat()
+    if _hash(str(weights), told.st_mtime_ns, told.st_size) == fields.get("sha256"):
+        return ""
+    return "Its weights are not the ones on this card, so the app doesn't run it."
+
+
+@lru_cache(maxsize=64)
+def _hash(path: str, changed: int, size: int) -> str:
+    """A file's SHA-256, computed anew when its time or size has changed."""
+    return file_sha256(Path(path))
 
 
 def draw_card(card: ModelCard) -> None:
@@ -84,6 +103,8 @@ def draw_card(card: ModelCard) -> None:
         if card.problem:
             prose(f"This network can't be described: {card.problem}")
             return
+        if card.warning:
+            st.warning(card.warning, icon=":material/warning:")
         facts = st.container()
         if card.gallery is not None:
             left, facts = st.columns([2, 3], gap="medium")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,22 @@ def test_a_damaged_gallery_is_a_sentence(pretrained: Path) -> None:
     folder = add(pretrained, "digits", CARD)
     (folder / "gallery.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     assert "not a readable picture" in everything(page())
+
+
+def test_weights_that_are_not_the_cards_are_said(pretrained: Path) -> None:
+    good = hashlib.sha256(b"weights").hexdigest()
+    folder = add(pretrained, "digits", {**CARD, "sha256": good})
+    assert [w.value for w in page().warning] == [
+        "Its weights are not here, so the app can't run it."
+    ]
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    assert not page().warning
+    (folder / "weights.safetensors").write_bytes(b"weightz")
+    at = page()
+    assert [w.value for w in at.warning] == [
+        "Its weights are not the ones on this card, so the app doesn't run it."
+    ]
+    assert "2,481,234" in everything(at)  # what was measured stays readable
 
 
 def test_numbers_read_as_people_write_them() -> None:
