@@ -5,8 +5,9 @@ that the server answers, and the player's frame. It needs Chromium and takes a f
 
 A slider's answer is timed in the page, from the key's event to the frame that shows the last
 change that this move brought: text, charts, or a player's new run. The slider's own label does not
-count, nor do later frames of a run that the player goes on fetching. The slider walks to its end
-and back, so that fresh values and repeated ones both occur.
+count, nor do later frames of a run that the player goes on fetching and the words that come with
+them: the answer is there when the new run's first frame is. The slider walks to its end and back,
+so that fresh values and repeated ones both occur.
 """
 
 from __future__ import annotations
@@ -67,8 +68,10 @@ window.watch = (key) => {
   const main = document.querySelector('[data-testid=stMain]');
   const app = document.querySelector('[data-testid=stApp]');
   const seen = window.seen = { asked: 0, painted: 0 };
-  const painted = () =>
-    requestAnimationFrame(() => { if (seen.asked) seen.painted = performance.now(); });
+  const painted = () => {
+    if (!seen.begun)
+      requestAnimationFrame(() => { if (seen.asked) seen.painted = performance.now(); });
+  };
   const own = (node) => main.querySelector('.st-key-' + key)?.contains(node);
   // React and innerHTML also put back what was there: that is no answer.
   const html = (nodes) => [...nodes].map((n) => n.outerHTML ?? n.nodeValue).join('');
@@ -93,11 +96,14 @@ window.watch = (key) => {
         new MutationObserver(look).observe(player, { attributeFilter: ['data-run'] });
     }
     const now = players.map((p) => p.dataset.run).join();
-    if (now !== runs) { runs = now; painted(); }
+    if (now !== runs) { runs = now; painted(); seen.begun = true; }
   };
   look();
+  seen.begun = false;
   const playing = players.length > 0;
-  addEventListener('keydown', (e) => { seen.asked = e.timeStamp; seen.painted = 0; }, true);
+  addEventListener('keydown', (e) => {
+    [seen.asked, seen.painted, seen.begun] = [e.timeStamp, 0, false];
+  }, true);
   // The answer in ms; 0 where nothing changed; null while it may still be on its way.
   window.answer = (patience) => {
     const now = performance.now();
