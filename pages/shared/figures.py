@@ -118,16 +118,15 @@ def line_chart(
         if not np.isfinite(where[1]):
             continue  # a name can't stand where its line isn't
         names.append(
-            {
-                "x": np.log10(where[0]) if log_x else where[0],
-                "y": np.log10(where[1]) if log_y else where[1],
-                "text": f"<b>{line.label}</b>",
-                "font": {"color": COLORS[line.color], "size": 14},
-                "showarrow": False,
-                "xanchor": line.anchor,
-                "yanchor": "middle",
-                "yshift": line.shift,
-            }
+            name_at(
+                np.log10(where[0]) if log_x else where[0],
+                line.label,
+                line.color,
+                y=np.log10(where[1]) if log_y else where[1],
+                xanchor=line.anchor,
+                yanchor="middle",
+                yshift=line.shift,
+            )
         )
     quiet = BARE | {"tickfont": {"size": 12}}
     powers = {"dtick": 1, "exponentformat": "power", "showexponent": "all"}

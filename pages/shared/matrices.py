@@ -198,8 +198,8 @@ def facets(
     wide, high = (1 - 0.03 * (columns - 1)) / columns, (1 - 0.26 * (lines - 1)) / lines
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"annotations": [], "shapes": []}
-    for k in range(m):
-        axis = "" if k == 0 else str(k + 1)
+    axes = ["", *map(str, range(2, m + 1))]  # as plotly numbers them
+    for k, axis in enumerate(axes):
         left, top = (k % columns) * (wide + 0.03), 1 - (k // columns) * (high + 0.26)
         cells = heat(p[k], words[k], log=log, x=list(names), y=list(names), xgap=1, ygap=1)
         traces.append(cells | {"xaxis": f"x{axis}", "yaxis": f"y{axis}"})
@@ -212,7 +212,7 @@ def facets(
             {"xref": "paper", "yref": "paper", "x": left + wide / 2, "y": top, "yanchor": "bottom",
              "yshift": 6, "text": titles[k], "showarrow": False, "font": {"size": 14}}
         )  # fmt: skip
-    at = "" if chosen[0] == 0 else str(chosen[0] + 1)
+    at = axes[chosen[0]]
     layout["shapes"].append(
         {"type": "rect", "xref": f"x{at}", "yref": f"y{at}", "x0": -0.5, "x1": n - 0.5,
          "y0": chosen[1] - 0.5, "y1": chosen[1] + 0.5, "line": {"color": COLORS["x0"], "width": 2}}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.shared.figures import Figure
 
 _ASSETS = Path(__file__).parent / "components"
+_FAR = 1e9  # no cell or point of ours lies there
 
 _component = st.components.v2.component(
     "diffusion_plot",
@@ -55,7 +57,7 @@ def plot(
             on_click(*at)
 
     data = {"figure": as_text(figure), "alt": alt, "clickable": on_click is not None}
-    with place or st.container():
+    with nullcontext() if place is None else place:
         _component(key=key, data=data, on_clicked_change=clicked)
 
 
@@ -64,7 +66,7 @@ def parse_click(message: object) -> tuple[float, float] | None:
     if not isinstance(message, Mapping):
         return None
     at = message.get("x"), message.get("y")
-    known = [float(v) for v in at if type(v) in (int, float) and isfinite(v)]
+    known = [float(v) for v in at if type(v) in (int, float) and abs(v) < _FAR]  # NaN is not
     return (known[0], known[1]) if len(known) == 2 else None
 
 

@@ -40,7 +40,6 @@ class Plot {
     this.tip = parent.querySelector(".tip");
     this.said = parent.querySelector(".said");
     this.at = -1; // the target that is pointed at
-    this.clicks = 0;
     new ResizeObserver(() => { if (this.root.clientWidth !== this.width) this.draw(); }).observe(this.root);
     this.root.onpointermove = (event) => this.point(event);
     this.root.onpointerleave = () => this.leave();
