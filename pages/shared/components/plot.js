@@ -313,7 +313,9 @@ class Plot {
       const wide = widthOf(note.text, size), at = px + (note.xshift ?? 0);
       const begin = at - { start: 0, middle: wide / 2, end: wide }[anchor];
       const moved = Math.max(margin.l + 4, Math.min(begin, this.width - wide - 2)) - begin;
-      return textAt(at + moved, py - (note.yshift ?? 0) - (note.yanchor === "bottom" ? 0.5 * size : 0), note.text,
+      // Nor does it stand on the labels of the axis below.
+      const lowest = note.yref === "paper" ? Infinity : margin.t + H + 2 - 0.5 * size;
+      return textAt(at + moved, Math.min(py - (note.yshift ?? 0), lowest) - (note.yanchor === "bottom" ? 0.5 * size : 0), note.text,
         { size, color: note.font?.color, anchor });
     });
     return `<g class="notes">${notes.join("")}</g>`;

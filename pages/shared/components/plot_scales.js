@@ -149,7 +149,11 @@ class Axis {
     if (this.names) return this.names.map((label, at) => ({ at, label }));
     const most = Math.max(2, Math.min(spec.nticks ?? 99, Math.floor(this.length / (this.vertical ? 34 : 70))));
     if (this.log) return this.decades(low, high, Math.floor(this.length / (this.vertical ? 22 : 38)));
-    const step = spec.dtick ?? niceStep(low, high, most);
+    const found = this.rounded(low, high, spec.dtick ?? niceStep(low, high, most));
+    return found.length > 1 ? found : this.rounded(low, high, niceStep(low, high, 2 * most));
+  }
+
+  rounded(low, high, step) {
     const found = [];
     for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step && found.length < 60; k += 1)
       found.push({ at: k * step, label: tickLabel(k * step, step) });
