@@ -19,7 +19,7 @@ from diffusion_core.discrete_betas import cosine, even_loss, squared_cosine
 from diffusion_core.information import forgetting, matched_step, stationary_of
 from pages.shared import chapter, kernels, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
-from pages.shared.corruption import LEVELS, SENTENCE
+from pages.shared.corruption import LEVELS, SENTENCE, Choice
 from pages.shared.explain import formula_and_code
 from pages.shared.transition_views import (
     KERNELS,
@@ -61,21 +61,35 @@ DEFAULTS = {
 
 
 @st.fragment
+def at_step(kernel: str, choice: Choice) -> None:
+    """The matrices at one step.
+
+    A fragment of its own: what a move sends, and the browser goes through, is what is in here.
+    """
+    t = st.slider("Step t", 1, 100, 40, key="tt", bind="query-params", width=260)
+    with st.container(key="bench_stage"):
+        if t > choice.T:
+            say((f"t = {t} is beyond the last step: t = T = {choice.T} is used.",))
+        matrices(kernel, choice, min(t, choice.T))
+
+
+@st.fragment
 def exhibit() -> None:
     """Four views of noise for categories."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    row = st.container(
+        key="bench_row", horizontal=True, vertical_alignment="bottom", gap="small"
+    )
+    with row:
         view = st.segmented_control(
             "Show", list(VIEWS), key="tview", default="matrix", required=True,
             bind="query-params", format_func=VIEWS.get, width="content",
         )  # fmt: skip
-        kernel, t, at = "uniform", 1, "equal"
+        kernel, at = "uniform", "equal"
         if view in {"matrix", "forgetting"}:
             kernel = st.selectbox(
                 "Kernel", list(KERNELS), key="tkernel", bind="query-params", width=180,
                 format_func=KERNELS.get,
             )  # fmt: skip
-        if view == "matrix":
-            t = st.slider("Step t", 1, 100, 40, key="tt", bind="query-params", width=260)
         if view in {"digit", "text"}:
             at = st.segmented_control(
                 "Compare kernels at", list(AT), key="tat", default="equal", required=True,
@@ -83,12 +97,11 @@ def exhibit() -> None:
             )  # fmt: skip
     stage = st.container()
     choice = more(kernel, view)
+    if view == "matrix":
+        with row:
+            at_step(kernel, choice)
     with stage:
-        if view == "matrix":
-            if t > choice.T:
-                say((f"t = {t} is beyond the last step: t = T = {choice.T} is used.",))
-            matrices(kernel, choice, min(t, choice.T))
-        elif view == "forgetting":
+        if view == "forgetting":
             forgetting_view(kernel, choice)
         elif view == "digit":
             digit_view(choice, at == "equal")

@@ -85,21 +85,23 @@ def eta_slider(label: str, suffix: str, value: float, sampler: str) -> float:
     )  # fmt: skip
 
 
-def rule_controls(suffix: str, sampler: str, eta: float, of: str) -> bench.Rule:
-    """The controls of one row that sit behind "more"; sampler and eta are set elsewhere."""
+def rule_controls(suffix: str, sampler: str, of: str) -> bench.Rule:
+    """The controls of one row that sit behind "more"; eta is set elsewhere."""
     of = of and f", {of}"
-    still = not bench.Rule(eta, sampler=sampler).draws
+    still = not bench.Rule(eta=1.0, sampler=sampler).draws  # whatever eta is
     network = st.selectbox(
         f"Network{of}", NETWORKS, index=DEFAULT, key=f"network{suffix}", bind="query-params"
     )
     noise = st.slider(
         f"Fresh noise times{of}", 0.0, 1.5, 1.0, 0.1, key=f"noise{suffix}", bind="query-params",
-        help="1 is right. 0 leaves out the fresh noise and changes nothing else.", disabled=still,
+        help="1 is right. 0 leaves out the fresh noise and changes nothing else. Heeded where "
+        "there is fresh noise: DDPM's steps, or η above 0.", disabled=still,
     )  # fmt: skip
     variance = st.segmented_control(
         f"Variance of a step{of}", SHOWN_VARIANCES, key=f"variance{suffix}", default="posterior",
         required=True, bind="query-params", disabled=still,
         format_func={"posterior": "β̃", "beta": "β", "learned": "learned"}.get,
+        help="Of the fresh noise: heeded where there is some.",
     )  # fmt: skip
     fresh = st.number_input(
         f"Seed of the fresh noise{of}", 0, 9999, 0, key=f"fresh{suffix}", bind="query-params",
@@ -117,7 +119,7 @@ def rule_controls(suffix: str, sampler: str, eta: float, of: str) -> bench.Rule:
         if not still:
             st.caption(f"{network} predicts no variance; β̃ is used.")
         variance = "posterior"
-    return bench.Rule(eta, variance, noise, at_end, clip, fresh, sampler, rederive, early, network)
+    return bench.Rule(0.0, variance, noise, at_end, clip, fresh, sampler, rederive, early, network)
 
 
 def next_seed() -> None:
@@ -126,24 +128,22 @@ def next_seed() -> None:
 
 
 class Chosen(NamedTuple):
-    """What the controls say."""
+    """What the controls say that a move of Steps or η does not redraw.
 
-    start: bench.Start
+    Attributes:
+        digit, seed: as in `bench.Start`.
+        moves: whether mean and fresh noise are shown.
+        rules: one per row; the first one's η is still to come.
+    """
+
+    digit: str
+    seed: int
+    moves: bool
     rules: list[bench.Rule]
-    stage: st.delta_generator.DeltaGenerator
 
 
-def controls() -> Chosen:
-    """Draw the controls, and a place for the exhibit between the first ones and the rest."""
-    with st.container(key="bench_controls"):
-        one, two, three, four = st.columns([4, 4, 5, 3], vertical_alignment="bottom", gap="medium")
-        with one:
-            sampler = sampler_menu("Sampler", "")
-        steps = two.select_slider("Steps", STEPS, 50, key="steps", bind="query-params")
-        with three:
-            eta = eta_slider("Fresh noise η: 0 is DDIM, 1 is DDPM", "", 0.0, sampler)
-        four.button("Other noise", icon=":material/casino:", on_click=next_seed, width="stretch")
-    stage = st.container(key="bench_stage")
+def more(sampler: str) -> Chosen:
+    """The controls behind "more"."""
     with (
         st.container(key="bench_more"),
         st.expander("More: seed, compare two runs, digit, network, break the rules"),
@@ -156,19 +156,18 @@ def controls() -> Chosen:
             )  # fmt: skip
             seed = st.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
             compare = st.toggle("Compare with a second run", key="compare", bind="query-params")
-            st.toggle(
+            moves = st.toggle(
                 "Show mean and fresh noise", key="moves", bind="query-params",
                 disabled=compare,
             )  # fmt: skip
         with middle:
-            rules = [rule_controls("", sampler, eta, "first run" if compare else "")]
+            rules = [rule_controls("", sampler, "first run" if compare else "")]
         with right:
             if compare:
                 sampler_b = sampler_menu("Sampler of the second run", "_b")
                 eta_b = eta_slider("η of the second run", "_b", 1.0, sampler_b)
-                rules.append(rule_controls("_b", sampler_b, eta_b, "second run"))
-    count = bench.COUNT_COMPARED if compare else bench.COUNT
-    return Chosen(bench.Start(digit, steps, seed, count), rules, stage)
+                rules.append(rule_controls("_b", sampler_b, "second run")._replace(eta=eta_b))
+    return Chosen(digit, seed, moves and not compare, rules)
 
 
 def network_or_default(name: str) -> tuple[NetworkDenoiser, Card]:
@@ -192,53 +191,80 @@ def possible(start: bench.Start, T: int) -> bench.Start:
 @st.fragment
 def exhibit() -> None:
     """Sixteen digits on their way, followed live."""
-    chosen = controls()
-    with chosen.stage:
-        loaded = [network_or_default(rule.network) for rule in chosen.rules]
-        networks = {rule.network: one for rule, (one, _) in zip(chosen.rules, loaded, strict=True)}
-        cards = [card for _, card in loaded]
-        start = possible(chosen.start, min(one.diffusion.T for one in networks.values()))
-        denoiser = loaded[0][0]
-        # A network that stands in for another one need not have that one's variance.
-        rules = [
-            rule if predicts_variance(card.fields) or rule.variance != "learned"
-            else rule._replace(variance="posterior")
-            for rule, card in zip(chosen.rules, cards, strict=True)
-        ]  # fmt: skip
-        times = bench.stops(denoiser, start.steps)
-        names = titles(rules)
-        moves = bool(st.session_state["moves"]) and len(rules) == 1
-        pictures = st.container()
-        numbers = st.segmented_control(
-            "Numbers of each step", NUMBERS, key="numbers", default=NUMBERS[0], required=True,
-            bind="query-params",
-        )  # fmt: skip
-        live = session_runs().open(
-            repr(([card.fields["sha256"] for card in cards], start, rules, moves)),
-            lambda: bench.run(denoiser, start, rules, networks),
-            len(times),
+    row = st.container(
+        key="bench_row", horizontal=True, vertical_alignment="bottom", gap="medium"
+    )
+    with row:
+        sampler = sampler_menu("Sampler", "")
+        st.button("Other noise", icon=":material/casino:", on_click=next_seed)
+    chosen = more(sampler)
+    with row:
+        followed(chosen)
+
+
+@st.fragment
+def followed(chosen: Chosen) -> None:
+    """The run, and the two controls that are moved most.
+
+    A fragment of its own: what a move sends, and the browser goes through, is what is in here.
+    """
+    first, *others = chosen.rules
+    steps = st.select_slider("Steps", STEPS, 50, key="steps", bind="query-params")
+    eta = eta_slider("Fresh noise η: 0 is DDIM, 1 is DDPM", "", 0.0, first.sampler)
+    with st.container(key="bench_stage"):
+        show([first._replace(eta=eta), *others], steps, chosen)
+
+
+def show(rules: list[bench.Rule], steps: int, chosen: Chosen) -> None:
+    """The pictures of a run, its numbers, its files."""
+    loaded = [network_or_default(rule.network) for rule in rules]
+    networks = {rule.network: one for rule, (one, _) in zip(rules, loaded, strict=True)}
+    cards = [card for _, card in loaded]
+    count = bench.COUNT_COMPARED if len(rules) > 1 else bench.COUNT
+    start = possible(
+        bench.Start(chosen.digit, steps, chosen.seed, count),
+        min(one.diffusion.T for one in networks.values()),
+    )
+    denoiser = loaded[0][0]
+    # A network that stands in for another one need not have that one's variance.
+    rules = [
+        rule if predicts_variance(card.fields) or rule.variance != "learned"
+        else rule._replace(variance="posterior")
+        for rule, card in zip(rules, cards, strict=True)
+    ]  # fmt: skip
+    times = bench.stops(denoiser, start.steps)
+    names = titles(rules)
+    pictures = st.container()
+    numbers = st.segmented_control(
+        "Numbers of each step", NUMBERS, key="numbers", default=NUMBERS[0], required=True,
+        bind="query-params",
+    )  # fmt: skip
+    live = session_runs().open(
+        repr(([card.fields["sha256"] for card in cards], start, rules, chosen.moves)),
+        lambda: bench.run(denoiser, start, rules, networks),
+        len(times),
+    )
+    with pictures:
+        event = follow(
+            live,
+            lambda shots, first: bench.draw(shots, first, times, names, chosen.moves),
+            key="bench_player",
+            scale=2,
+            autoplay=True,
+            beside=len(rules) > 1,
+            report_frame=numbers == "this step",
+            ends=("noise", "picture"),
+            row_labels=names if len(names) > 1 else [made_by(rules[0])],
+            charts_last=True,
+            label="Sampling, from noise to picture",
         )
-        with pictures:
-            event = follow(
-                live,
-                lambda shots, first: bench.draw(shots, first, times, names, moves),
-                key="bench_player",
-                scale=2,
-                autoplay=True,
-                beside=len(rules) > 1,
-                report_frame=numbers == "this step",
-                ends=("noise", "picture"),
-                row_labels=names if len(names) > 1 else [made_by(rules[0])],
-                charts_last=True,
-                label="Sampling, from noise to picture",
-            )
-            st.caption(about(cards, networks, rules, start.steps))
-        if numbers != NUMBERS[0]:
-            show_numbers(live, rules, names, event.frame if numbers == "this step" else -1)
-        keep(live, times, names, run_export.Recipe(
-            start, rules, [card.name for card in cards],
-            [card.fields["sha256"] for card in cards],
-        ))  # fmt: skip
+        st.caption(about(cards, networks, rules, start.steps))
+    if numbers != NUMBERS[0]:
+        show_numbers(live, rules, names, event.frame if numbers == "this step" else -1)
+    keep(live, times, names, run_export.Recipe(
+        start, rules, [card.name for card in cards],
+        [card.fields["sha256"] for card in cards],
+    ))  # fmt: skip
 
 
 def made_by(rule: bench.Rule) -> str:

@@ -17,6 +17,7 @@ from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import Step, sample
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.step_table import StepNumbers, step_numbers
+from pages.shared.first_look import remembering
 from pages.shared.player import Curve, Frames, Panel
 
 COUNT = 16  # pictures of one run
@@ -181,9 +182,10 @@ def _row(denoiser: NetworkDenoiser, start: Start, rule: Rule) -> Iterator[Shot]:
     generator = torch.Generator().manual_seed(start.seed)
     x_T = torch.randn(start.count, 1, 28, 28, generator=generator)
     times = stops(denoiser, start.steps)
+    T = denoiser.diffusion.T
     walk = sample(
         denoiser.diffusion,
-        wrong_index(denoiser) if rule.early else denoiser,
+        wrong_index(denoiser) if rule.early else remembering(denoiser, denoiser, T),
         x_T,
         times[:-1],
         label=start.label,

@@ -16,6 +16,7 @@ from diffusion_core.schedules import evenly_spaced
 from diffusion_core.token_moves import Moves, entropy_bits, moves, plant_errors
 from diffusion_core.unmasking import UnmaskStep, sample_in_order
 from pages.shared.discrete_networks import CONFIDENCE, Net, rgb
+from pages.shared.first_look import remembering
 from pages.shared.palette import COLORS
 from pages.shared.player import Curve, Frames, Panel
 
@@ -140,10 +141,11 @@ def walk(
     diffusion = net.denoiser.diffusion
     if net.orders:
         return sample_in_order(
-            diffusion, net.denoiser, x, times, order=row.order, label=label,
-            generator=generator, likeliest_last=last,
+            diffusion, remembering(net, net.denoiser, net.T), x, times, order=row.order,
+            label=label, generator=generator, likeliest_last=last,
         )  # fmt: skip
-    denoiser = guided_belief(net.belief, start.guidance)
+    guided = guided_belief(net.belief, start.guidance)
+    denoiser = remembering((net, start.guidance), guided, net.T)
     return sample_discrete(
         diffusion, denoiser, x, times, label=label, generator=generator, likeliest_last=last
     )

@@ -74,8 +74,7 @@ def order_menu(possible: bool) -> str:
 
 
 def more(rows: Sequence[Row], count: int) -> Start:
-    """Class, seed and the last step, behind "More"; the steps have been drawn before."""
-    steps = int(st.session_state["dssteps"])
+    """Class, seed and the last step, behind "More"; the steps are still to come."""
     with st.expander("More: digit, guidance, seed, last step"):
         one, two, three = st.columns(3, gap="large")
         knows = any(row.net.about.conditional for row in rows)
@@ -96,15 +95,20 @@ def more(rows: Sequence[Row], count: int) -> Start:
             "Draw at the last step, too", False, key="dsdraw", bind="query-params",
             help="Off: the last step takes the likeliest state, as D3PM's code does.",
         )  # fmt: skip
+    return Start(digit, 0, seed, count, draw_last, guidance)
+
+
+def steps_menu() -> int:
+    """How many network calls a run makes."""
+    return int(st.select_slider("Steps", STEPS, 25, key="dssteps", bind="query-params"))
+
+
+def possible(start: Start, steps: int, rows: Sequence[Row]) -> Start:
+    """The start with as many steps as there are, and a sentence where those are fewer."""
     fewest = min(row.net.T for row in rows)
     if steps > fewest:
         st.caption(f":material/build: {steps} steps are more than T = {fewest}; {fewest} are made.")
-    return Start(digit, min(steps, fewest), seed, count, draw_last, guidance)
-
-
-def steps_menu() -> None:
-    """How many network calls a run makes."""
-    st.select_slider("Steps", STEPS, 25, key="dssteps", bind="query-params")
+    return start._replace(steps=min(steps, fewest))
 
 
 def opened_run(start: Start, rows: Sequence[Row]) -> Runs:
@@ -122,22 +126,32 @@ def opened_run(start: Start, rows: Sequence[Row]) -> Runs:
 
 def run_view(names: Sequence[str]) -> None:
     """Sixteen pictures, followed live."""
-    one, two, three, four = st.columns([4, 4, 5, 3], vertical_alignment="bottom", gap="medium")
-    with one:
-        name = network_menu(names)
-    with two:
-        steps_menu()
-    net = opened(name)
-    with three:
+    row = st.container(
+        key="bench_row", horizontal=True, vertical_alignment="bottom", gap="medium"
+    )
+    with row:
+        net = opened(network_menu(names))
         order = order_menu(net is not None and net.orders)
-    four.button("Other draws", icon=":material/casino:", on_click=next_seed, width="stretch")
-    stage = st.container(key="bench_stage")
+        st.button("Other draws", icon=":material/casino:", on_click=next_seed)
     if net is None:
         return
     rows = [Row(net, order)]
     start = more(rows, COUNT)
-    times = times_of(net, start.steps)
-    with stage:
+    with row:
+        followed(start, rows)
+
+
+@st.fragment
+def followed(start: Start, rows: Sequence[Row]) -> None:
+    """One run, and the control that is moved most.
+
+    A fragment of its own: what a move sends, and the browser goes through, is what is in here.
+    """
+    steps = steps_menu()
+    net = rows[0].net
+    with st.container(key="bench_stage"):
+        start = possible(start, steps, rows)
+        times = times_of(net, start.steps)
         follow(
             opened_run(start, rows),
             lambda shots, first: discrete_bench.draw_one(shots, first, times, net),
@@ -233,16 +247,16 @@ def rows_of(nets: Sequence[Net]) -> list[Row]:
     return [Row(net) for net in nets]
 
 
-def several(names: Sequence[str]) -> tuple[list[Net], st.delta_generator.DeltaGenerator]:
-    """The networks chosen, and the place for the exhibit under their controls."""
+def several(names: Sequence[str]) -> tuple[list[Net], int, st.delta_generator.DeltaGenerator]:
+    """The networks chosen, the steps, and the place for the exhibit under their controls."""
     one, two, three = st.columns([8, 4, 3], vertical_alignment="bottom", gap="medium")
     with one:
         chosen = rows_menu(names)
     with two:
-        steps_menu()
+        steps = steps_menu()
     three.button("Other draws", icon=":material/casino:", on_click=next_seed, width="stretch")
     stage = st.container(key="bench_stage")
-    return [net for name in chosen if (net := opened(name)) is not None], stage
+    return [net for name in chosen if (net := opened(name)) is not None], steps, stage
 
 
 def alone(nets: Sequence[Net]) -> None:
@@ -258,11 +272,11 @@ def alone(nets: Sequence[Net]) -> None:
 
 def compare_view(names: Sequence[str]) -> None:
     """Kernels side by side: how often an element changes its mind."""
-    nets, stage = several(names)
+    nets, steps, stage = several(names)
     if not nets:
         return
     rows = rows_of(nets)
-    start = more(rows, COUNT_COMPARED)
+    start = possible(more(rows, COUNT_COMPARED), steps, rows)
     times = times_of(rows[0].net, start.steps)
     live = opened_run(start, rows)
     with stage:
@@ -329,7 +343,7 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]], label: str) -> st
 
 def error_view(names: Sequence[str]) -> None:
     """Errors planted in the middle of a run, and who repairs them."""
-    nets, stage = several(names)
+    nets, steps, stage = several(names)
     if not nets:
         return
     left, right = st.columns(2, gap="large")
@@ -342,7 +356,7 @@ def error_view(names: Sequence[str]) -> None:
         bind="query-params",
     )  # fmt: skip
     rows = [Row(net) for net in nets]
-    start = more(rows, COUNT_COMPARED)
+    start = possible(more(rows, COUNT_COMPARED), steps, rows)
     at = min(max(1, round(start.steps * when / 100)), start.steps - 1)
     start = start._replace(planted=planted, planted_at=at)
     times = times_of(rows[0].net, start.steps)

@@ -19,10 +19,11 @@ from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.samplers import Step, sample
 from diffusion_core.schedules import evenly_spaced
 from pages.shared import bench
+from pages.shared.first_look import remembering
 from pages.shared.pictures import as_bytes
 from pages.shared.player import Curve, Frames, Panel
 
-SHOWN = (1, *range(20, 1000, 20), 990, 995, 1000)
+SHOWN = (1, *range(40, 1000, 40), 980, 990, 995, 1000)
 """Steps t that get a frame; closer together where a network's x̂0 gets wild."""
 BACK = {"one": 1, "jump": 40}  # from t to s; 40 is a stride of sampling in 25 steps
 GAP_SCALE = 5e-7  # white and black of the picture that shows rounding
@@ -189,7 +190,8 @@ def run_beside(
     x_T = torch.randn(COUNT, 1, 28, 28, generator=generator)
     walks = [
         sample(
-            denoiser.diffusion, denoiser, x_T, evenly_spaced(denoiser.diffusion.T, steps),
+            denoiser.diffusion, remembering(denoiser, denoiser, denoiser.diffusion.T), x_T,
+            evenly_spaced(denoiser.diffusion.T, steps),
             sampler="ddim", clip_x0=row.clip, rederive_eps=row.rederive, label=start.label,
             generator=torch.Generator(),
         )

@@ -40,7 +40,14 @@ class Plot {
     this.tip = parent.querySelector(".tip");
     this.said = parent.querySelector(".said");
     this.at = -1; // the target that is pointed at
-    new ResizeObserver(() => { if (this.root.clientWidth !== this.width) this.draw(); }).observe(this.root);
+    this.width = 0; // told by the observer: to ask for it after a change makes the page lay itself out
+    new ResizeObserver(([{ contentRect }]) => {
+      const width = Math.round(contentRect.width);
+      if (width === this.width) return;
+      this.width = width;
+      this.font = getComputedStyle(this.root).fontFamily;
+      this.draw();
+    }).observe(this.root);
     this.root.onpointermove = (event) => this.point(event);
     this.root.onpointerleave = () => this.leave();
     this.root.onblur = () => this.leave();
@@ -58,17 +65,15 @@ class Plot {
       [this.traces, this.layout] = [data, layout];
       this.height = layout.height ?? 300;
       this.root.style.minHeight = `${this.height}px`;
-      this.width = 0;
+      this.draw();
     }
-    if (this.width !== this.root.clientWidth) this.draw();
   }
 
   // --- drawing ------------------------------------------------------------------------------------
 
   draw() {
-    this.width = this.root.clientWidth;
     if (!this.traces || this.width < 20) return; // hidden: drawn when it has a width
-    widthOf.font = getComputedStyle(this.root).fontFamily;
+    widthOf.font = this.font;
     const { width, height } = this;
     this.leave();
     this.targets = [];
