@@ -28,7 +28,7 @@ from playwright.sync_api import BrowserContext, Error, Locator, Page, sync_playw
 from benchmarks import streamlit_client
 from benchmarks.streamlit_client import ROOT
 
-MOVES, ROUNDS, STARTS = 30, 3, 3
+MOVES, ROUNDS, STARTS = 60, 3, 3
 ANSWER, FRAME, SWITCH, START = 150, 16, 500, 3000  # ms that are allowed
 # Address and the key of the control that is moved there: those that a computed answer follows.
 CONTROLS = (

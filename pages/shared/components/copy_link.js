@@ -55,16 +55,23 @@ function present(event) {
   if (!writes) document.querySelector(".st-key-toggle_present button")?.click();
 }
 
-// Streamlit draws these, so their tabindex can't be written where they are made.
+// Streamlit draws these, so their tabindex can't be written where they are made. chapter.css lets a
+// formula scroll where it has one.
 const SCROLLERS = ".stMarkdown .katex-display, .stCode pre, .scroll";
 let waiting = 0;
+let measured = new WeakSet(); // each once, and after a change of the window's size: asking costs a layout
 
-function openScrollers() {
+function openScrollers(event) {
+  if (event?.type === "resize") measured = new WeakSet();
   clearTimeout(waiting);
   waiting = setTimeout(() => {
     for (const box of document.querySelectorAll(SCROLLERS)) {
-      const wide = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
-      if (wide) box.tabIndex = 0;
+      if (measured.has(box) || !box.clientWidth) continue;
+      measured.add(box);
+      const formula = box.querySelector(".katex-html");
+      const more = formula ? formula.scrollWidth > box.clientWidth + 1
+        : box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+      if (more) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
     }
   }, 200);
