@@ -76,9 +76,7 @@ def at_step(kernel: str, choice: Choice) -> None:
 @st.fragment
 def exhibit() -> None:
     """Four views of noise for categories."""
-    row = st.container(
-        key="bench_row", horizontal=True, vertical_alignment="bottom", gap="small"
-    )
+    row = st.container(key="bench_row", horizontal=True, vertical_alignment="bottom", gap="small")
     with row:
         view = st.segmented_control(
             "Show", list(VIEWS), key="tview", default="matrix", required=True,

@@ -191,9 +191,7 @@ def possible(start: bench.Start, T: int) -> bench.Start:
 @st.fragment
 def exhibit() -> None:
     """Sixteen digits on their way, followed live."""
-    row = st.container(
-        key="bench_row", horizontal=True, vertical_alignment="bottom", gap="medium"
-    )
+    row = st.container(key="bench_row", horizontal=True, vertical_alignment="bottom", gap="medium")
     with row:
         sampler = sampler_menu("Sampler", "")
         st.button("Other noise", icon=":material/casino:", on_click=next_seed)

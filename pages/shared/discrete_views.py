@@ -126,9 +126,7 @@ def opened_run(start: Start, rows: Sequence[Row]) -> Runs:
 
 def run_view(names: Sequence[str]) -> None:
     """Sixteen pictures, followed live."""
-    row = st.container(
-        key="bench_row", horizontal=True, vertical_alignment="bottom", gap="medium"
-    )
+    row = st.container(key="bench_row", horizontal=True, vertical_alignment="bottom", gap="medium")
     with row:
         net = opened(network_menu(names))
         order = order_menu(net is not None and net.orders)

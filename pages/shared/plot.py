@@ -23,6 +23,7 @@ from pages.shared.figures import Figure
 
 _ASSETS = Path(__file__).parent / "components"
 _FAR = 1e9  # no cell or point of ours lies there
+_SMALL = 1e-12
 
 _component = st.components.v2.component(
     "diffusion_plot",
@@ -78,12 +79,27 @@ def as_text(figure: Figure) -> str:
 def _plain(item: Any) -> Any:
     if isinstance(item, dict):
         return {key: _plain(value) for key, value in item.items()}
-    if isinstance(item, np.ndarray):
-        return _plain(item.tolist())
     if isinstance(item, list | tuple):
-        return [_plain(value) for value in item]
+        if set(map(type, item)) != {float}:
+            return [_plain(value) for value in item]
+        item = np.array(item)
+    if isinstance(item, np.ndarray):
+        return _short(item) if item.dtype.kind == "f" else _plain(item.tolist())
     if isinstance(item, np.generic):
         return _plain(item.item())
     if isinstance(item, float):
         return float(f"{item:.6g}") if isfinite(item) else None
     return item
+
+
+def _short(values: np.ndarray) -> list[Any]:
+    """Many numbers at once, the same: a chart has thousands, and each would take a microsecond."""
+    size = np.abs(values.astype(np.float64))
+    plain = np.isfinite(size) & (size > _SMALL) & (size < _FAR)
+    rest = ~plain & (size != 0)  # one by one: powers of ten that large or small are not exact
+    digits = 5 - np.floor(np.log10(size, out=np.zeros_like(size), where=plain))
+    up, down = 10.0 ** np.maximum(digits, 0), 10.0 ** np.maximum(-digits, 0)
+    short = np.round(np.where(plain, values, 0.0) * up / down) * down / up
+    if not rest.any():
+        return list(short.tolist())
+    return list(np.where(rest, np.vectorize(_plain, otypes=[object])(values), short).tolist())

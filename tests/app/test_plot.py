@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +173,21 @@ def test_numbers_that_json_lacks_become_gaps() -> None:
 def test_a_click_that_is_none_is_ignored(message: object) -> None:
     assert parse_click(message) is None
     assert parse_click({"x": 3, "y": 0.5}) == (3.0, 0.5)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-3, 3), (-12.5, 9.5), (-30, 30), (-320, 300)])
+@pytest.mark.parametrize("kind", [list, np.array, lambda v: np.reshape(v, (20, -1)).tolist()])
+def test_numbers_keep_six_digits(low: float, high: float, kind: Callable[[Any], Any]) -> None:
+    rng = np.random.default_rng(0)
+    values = 10.0 ** rng.uniform(low, high, 2000) * rng.choice([-1.0, 1.0], 2000)
+    values[:3] = 0.0, 999999.5, -0.1
+    told = np.ravel(json.loads(as_text({"y": kind(values.tolist())}))["y"])
+    assert told.tolist() == [float(f"{v:.6g}") for v in values]
+    shortest = len(json.dumps([float(f"{v:.6g}") for v in values]))
+    assert len(json.dumps(told.tolist())) == shortest
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_what_is_no_number_is_null_among_many(kind: Callable[[Any], Any]) -> None:
+    values = [0.5, math.nan, math.inf, -math.inf, 1e-300, 0.0]
+    assert json.loads(as_text({"y": kind(values)}))["y"] == [0.5, None, None, None, 1e-300, 0]

@@ -101,3 +101,20 @@ def test_every_view_fits_a_telephone(
         )
         assert_clean(page)
     shot(page, f"elbo_{scheme}")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_formula_scrolls_where_it_is_too_wide(url: str, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    opened(page, url)
+    expect(page.locator(".katex-display[tabindex]").first).to_be_attached()
+    found = page.locator(".stMarkdown .katex-display:visible").evaluate_all(
+        """(boxes) => boxes.map((box) => {
+          const ends = [...box.querySelectorAll(".base")].map((b) => b.getBoundingClientRect().right);
+          const scrolls = getComputedStyle(box).overflowX === "auto";
+          return [Math.max(...ends) > box.getBoundingClientRect().right + 1, scrolls, box.tabIndex === 0];
+        })"""  # noqa: E501
+    )
+    assert len(found) > 5
+    assert {wide for wide, _, _ in found} == {True, False}
+    assert all(wide == scrolls == reached for wide, scrolls, reached in found)

@@ -20,7 +20,7 @@ def address(browser: object, serve: Callable[..., Any]) -> str:
 @pytest.fixture
 def charts(page: Page, address: str) -> Page:
     page.goto(address)
-    expect(page.locator(".plot svg > g.pointer")).to_have_count(7)
+    expect(page.locator(".plot svg > g.pointer")).to_have_count(6)  # the hidden one waits
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     return page
 
