@@ -115,6 +115,5 @@ def test_a_formula_scrolls_where_it_is_too_wide(url: str, page: Page, width: int
           return [Math.max(...ends) > box.getBoundingClientRect().right + 1, scrolls, box.tabIndex === 0];
         })"""  # noqa: E501
     )
-    assert len(found) > 5
     assert {wide for wide, _, _ in found} == {True, False}
     assert all(wide == scrolls == reached for wide, scrolls, reached in found)
