@@ -98,6 +98,7 @@ def exhibit() -> None:
     if view == "matrix":
         with row:
             at_step(kernel, choice)
+        return
     with stage:
         if view == "forgetting":
             forgetting_view(kernel, choice)

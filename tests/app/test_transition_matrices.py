@@ -351,3 +351,11 @@ def test_a_large_matrix_is_drawn_without_numbers() -> None:
     many = matrix_figure(np.eye(9), names, log=True, **options)
     assert len(few["data"]) == 2
     assert len(many["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("view", "only"), [("Matrices", "tt"), ("A digit", "digit"), ("A sentence", "ttext")]
+)
+def test_a_view_draws_nothing_of_another(view: str, only: str) -> None:
+    at = open_page("transition_matrices", tview=view)
+    assert {key for key in ("tt", "digit", "ttext") if key in at.session_state} == {only}
