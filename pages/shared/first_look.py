@@ -17,7 +17,7 @@ from torch import Tensor
 Answer = TypeVar("Answer")
 Ask = Callable[[Tensor, Tensor, Tensor | None], Answer]
 
-KEEP = 24  # answers of all networks together; the largest, 16 digits of 16 gray levels, is 1.6 MB
+KEEP = 24  # answers of all networks together: a few numbers per state of 16 pictures each
 _lock = threading.Lock()
 _known: OrderedDict[Hashable, object] = OrderedDict()
 
