@@ -11,7 +11,9 @@ so that fresh values and repeated ones both occur.
 
 A rented machine runs at half its speed while its neighbours are busy, for seconds or minutes: the
 same page then takes up to half as long again. So each row is measured twice, minutes apart, and the
-run with the smaller median counts; the other one's stands beside it.
+run with the smaller median counts; the other one's stands beside it. In each run the smallest page
+that Streamlit can serve is measured too, a slider and a line of text, and each slider is also given
+in multiples of it: that ratio says more of the page and less of the machine's hour.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from benchmarks.streamlit_client import ROOT
 
 MOVES, ROUNDS, STARTS = 60, 3, 3
 RUNS = 2
+SMALLEST = ("", "value")
 ANSWER, FRAME, SWITCH, START = 150, 16, 500, 3000  # ms that are allowed
 # Address and the key of the control that is moved there: those that a computed answer follows.
 CONTROLS = (
@@ -161,9 +164,9 @@ class Figure(NamedTuple):
 
 
 @contextlib.contextmanager
-def served() -> Iterator[str]:
+def served(script: str = "app.py") -> Iterator[str]:
     """The address of a fresh server."""
-    with streamlit_client.served() as server:
+    with streamlit_client.served(script=script) as server:
         yield server.url.replace("ws:", "http:").removesuffix("/_stcore/stream")
 
 
@@ -311,11 +314,16 @@ def sliders(context: BrowserContext, url: str, patience: int, only: str) -> Iter
     """Each control's answers, and how long its page's player draws a frame."""
     names = {control: f"{control[0].split('?')[0]}: `{control[1]}`" for control in CONTROLS}
     chosen = [control for control in CONTROLS if only in names[control]]
-    runs = [{control: move(context, url, control, patience) for control in chosen}
-            for _ in range(RUNS)]  # fmt: skip
-    for control in chosen:
+    names[SMALLEST] = "the smallest page: a slider and a line of text"
+    with served("benchmarks/smallest_app.py") as smallest:
+        addresses = dict.fromkeys(chosen, url) | {SMALLEST: smallest}
+        runs = [{control: move(context, at, control, patience) for control, at in addresses.items()}
+                for _ in range(RUNS)]  # fmt: skip
+    typical = {c: statistics.fmean(run[c].median for run in runs) for c in addresses}
+    for control in (SMALLEST, *chosen):
         best, *others = sorted((run[control] for run in runs), key=lambda run: run.median)
-        remarks = [f"{best.same} moves changed nothing"] if best.same else []
+        remarks = [f"{typical[control] / typical[SMALLEST]:.2f} × the smallest page"]
+        remarks += [f"{best.same} moves changed nothing"] if best.same else []
         remarks += [f"in the other run {run.median:.0f}" for run in others if run.times]
         yield Figure(
             names[control], best.times or [float("nan")], ANSWER,

@@ -60,7 +60,7 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def served(*flags: str) -> Iterator[Server]:
+def served(*flags: str, script: str = "app.py") -> Iterator[Server]:
     """A fresh server on a free port, with further flags of Streamlit's; it ends with the block.
 
     Raises:
@@ -69,7 +69,7 @@ def served(*flags: str) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless=true"]
     command += [f"--server.port={port}", "--server.address=127.0.0.1"]
     command += ["--server.fileWatcherType=none", f"--server.disconnectedSessionTTL={TTL}", *flags]
     nothing = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

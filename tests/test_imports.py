@@ -95,7 +95,8 @@ assert gc.get_freeze_count() > 200_000, gc.get_freeze_count()
 before = set(sys.modules)
 from streamlit.testing.v1 import AppTest
 page = AppTest.from_file(sys.argv[1], default_timeout=60).run()
-assert len(page.get("bidi_component")) == 2, page.exception  # one is the player
+names = [item.proto.component_name for item in page.get("bidi_component")]
+assert any("player" in name for name in names), page.exception
 packages = {"torch", "numpy", "plotly", "diffusion_core", "pages"}
 late = [name for name in set(sys.modules) - before if name.split(".")[0] in packages]
 assert not late, f"imported while the reader waits: {late}"

@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 
+from pages.shared.component import component
 from pages.shared.palette import COLORS
 
 LIMIT = 3.0
 """x_0 and x_t are dragged from -LIMIT to LIMIT."""
 _MOST = 1e6  # of any number that a browser may send; also refuses what is no number
-_ASSETS = Path(__file__).parent / "components"
 
-_component = st.components.v2.component(
-    "diffusion_bayes_axis",
-    html=(_ASSETS / "bayes_axis.html").read_text(encoding="utf-8"),
-    css=(_ASSETS / "bayes_axis.css").read_text(encoding="utf-8"),
-    js=(_ASSETS / "bayes_axis.js").read_text(encoding="utf-8"),
-)
+_component = component("bayes_axis")
 
 
 class Point(NamedTuple):

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-_ASSETS = Path(__file__).parent / "components"
+from pages.shared.component import component
 
-_component = st.components.v2.component(
-    "diffusion_canvas",
-    html=(_ASSETS / "canvas.html").read_text(encoding="utf-8"),
-    css=(_ASSETS / "canvas.css").read_text(encoding="utf-8"),
-    js=(_ASSETS / "canvas.js").read_text(encoding="utf-8"),
-)
+_component = component("canvas")
 
 
 def _ignore() -> None:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import streamlit as st
 
 from diffusion_core.drawn import MOST_POINTS, Point, read_points, write_points
+from pages.shared.component import component
 from pages.shared.palette import COLORS
 
-_ASSETS = Path(__file__).parent / "components"
 _MOST_CHARACTERS = 400
 
-_component = st.components.v2.component(
-    "diffusion_curve_editor",
-    html=(_ASSETS / "curve_editor.html").read_text(encoding="utf-8"),
-    css=(_ASSETS / "curve_editor.css").read_text(encoding="utf-8"),
-    js=(_ASSETS / "curve_editor.js").read_text(encoding="utf-8"),
-)
+_component = component("curve_editor")
 
 
 def curve_editor(

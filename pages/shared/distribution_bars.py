@@ -5,25 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
 
+from pages.shared.component import component
 from pages.shared.palette import COLORS
 
 LEAST, MOST = 2, 5
 """Real states: [MASK] makes one more."""
 START = "0.304 0.257 0.404 0.035"
 _MOST_CHARACTERS = 200
-_ASSETS = Path(__file__).parent / "components"
 
-_component = st.components.v2.component(
-    "diffusion_distribution_bars",
-    html=(_ASSETS / "distribution_bars.html").read_text(encoding="utf-8"),
-    css=(_ASSETS / "distribution_bars.css").read_text(encoding="utf-8"),
-    js=(_ASSETS / "distribution_bars.js").read_text(encoding="utf-8"),
-)
+_component = component("distribution_bars")
 
 
 class Distribution(NamedTuple):

@@ -15,7 +15,6 @@ import logging
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -23,13 +22,13 @@ import streamlit as st
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
+from pages.shared.component import component
 from pages.shared.palette import COLORS
 from pages.shared.runs import Line, LiveRun, Pull, Runs, parse_pull
 
 S = TypeVar("S")
 
 _LOGGER = logging.getLogger(__name__)
-_ASSETS = Path(__file__).parent / "components"
 _MAX_BATCH_BYTES = 8_000_000  # one answer; the browser asks again for what is missing
 _TRIES = 3
 _ANSWER_SECONDS = 0.5  # a longer answer is cut short: pictures keep coming, controls answer soon
@@ -142,12 +141,7 @@ class PlayerEvent(NamedTuple):
     pull: Pull | None
 
 
-_component = st.components.v2.component(
-    "diffusion_player",
-    html=(_ASSETS / "player.html").read_text(encoding="utf-8"),
-    css=(_ASSETS / "player.css").read_text(encoding="utf-8"),
-    js=(_ASSETS / "player.js").read_text(encoding="utf-8"),
-)
+_component = component("player")
 
 
 def _ignore() -> None:

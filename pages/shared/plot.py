@@ -12,25 +12,19 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.shared.component import component
 from pages.shared.figures import Figure
 
-_ASSETS = Path(__file__).parent / "components"
 _FAR = 1e9  # no cell or point of ours lies there
 _SMALL = 1e-12
 
-_component = st.components.v2.component(
-    "diffusion_plot",
-    html=(_ASSETS / "plot.html").read_text(encoding="utf-8"),
-    css=(_ASSETS / "plot.css").read_text(encoding="utf-8"),
-    js="\n".join((_ASSETS / f"{name}.js").read_text("utf-8") for name in ("plot_scales", "plot")),
-)
+_component = component("plot")
 
 
 def plot(

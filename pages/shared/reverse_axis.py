@@ -7,12 +7,12 @@ import math
 import re
 import struct
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 
+from pages.shared.component import component
 from pages.shared.palette import COLORS
 
 LIMIT = 3.0
@@ -22,14 +22,8 @@ STEPS = (1000, 500, 200, 100, 50, 20, 10, 5, 4, 3, 2)
 """In how many steps T the whole way is walked: the fewer, the longer each one is."""
 _MOST = 1e6  # of any number that a browser may send; also refuses what is no number
 _NUMBER = re.compile(r"[-+−]?(?:\d+\.?\d*|\.\d+)", re.ASCII)
-_ASSETS = Path(__file__).parent / "components"
 
-_component = st.components.v2.component(
-    "diffusion_reverse_axis",
-    html=(_ASSETS / "reverse_axis.html").read_text(encoding="utf-8"),
-    css=(_ASSETS / "reverse_axis.css").read_text(encoding="utf-8"),
-    js=(_ASSETS / "reverse_axis.js").read_text(encoding="utf-8"),
-)
+_component = component("reverse_axis")
 
 
 class Scene(NamedTuple):

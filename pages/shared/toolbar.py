@@ -7,19 +7,14 @@ from pathlib import Path
 import streamlit as st
 
 from pages.shared import lesson
+from pages.shared.component import component
 from pages.shared.state import has_defaults, jumps, reset_state
 
 _PRESENT = "present"
 _HERE = Path(__file__).parent
 
 
-def _read(name: str) -> str:
-    return (_HERE / "components" / name).read_text(encoding="utf-8")
-
-
-_copy_link = st.components.v2.component(
-    "copy_link", html=_read("copy_link.html"), css=_read("copy_link.css"), js=_read("copy_link.js")
-)
+_copy_link = component("copy_link")
 
 
 def toolbar(title: str = "") -> None:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
 from diffusion_core.convention_tables import Cell, Table, Value
+from pages.shared.component import component
 from pages.shared.palette import COLORS
 
-_ASSETS = Path(__file__).parent / "components"
-
-_component = st.components.v2.component(
-    "diffusion_translation",
-    html=(_ASSETS / "translation.html").read_text(encoding="utf-8"),
-    css=(_ASSETS / "translation.css").read_text(encoding="utf-8"),
-    js=(_ASSETS / "translation.js").read_text(encoding="utf-8"),
-)
+_component = component("translation")
 
 
 def translation(table: Table, *, key: str, concepts: Sequence[str | None], label: str) -> None:

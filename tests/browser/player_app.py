@@ -17,6 +17,7 @@ import numpy as np
 import streamlit as st
 
 from pages.shared.canvas import canvas
+from pages.shared.component import code
 from pages.shared.player import (
     Curve,
     Frames,
@@ -34,6 +35,7 @@ REST = 30
 SIDE = 28
 
 st.set_page_config(page_title="Player", layout="wide")
+code()
 
 
 def option(name: str) -> bool:

@@ -3,12 +3,14 @@
 import numpy as np
 import streamlit as st
 
+from pages.shared.component import code
 from pages.shared.figures import Line, chart, line_chart, upright
 from pages.shared.ledger_estimators import histogram_chart
 from pages.shared.matrices import facets, matrix_figure
 from pages.shared.plot import plot
 from pages.shared.rule_figures import Pile, bars_figure
 
+code()
 HOSTILE = "<img src=x onerror=alert(1)>"
 t = np.arange(1, 1001)
 count = st.slider("Lines", 1, 3, 2, key="lines")
