@@ -108,7 +108,7 @@ def exhibit() -> None:
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     view = row.segmented_control(
         "Look at", list(VIEWS), key="xview", default="one", required=True, bind="query-params",
-        format_func=VIEWS.get, width="content",
+        format_func=VIEWS.get, width="content", wrap=True,
     )  # fmt: skip
     draw = {
         "one": five_readings,

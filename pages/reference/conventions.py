@@ -82,7 +82,7 @@ def exhibit() -> None:
     top = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     view = top.segmented_control(
         "Translate", list(VIEWS), key="cview", default="gaussian", required=True,
-        bind="query-params", format_func=VIEWS.get, width="content",
+        bind="query-params", format_func=VIEWS.get, width="content", wrap=True,
     )  # fmt: skip
     if view == "yours":
         desk(DEFAULTS["cpaste"])

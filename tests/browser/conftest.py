@@ -229,13 +229,16 @@ _FAULTS = """() => {
       faults.push(`horizontal scroll: ${e.scrollWidth} px in ${e.clientWidth}`);
     }
   }
+  document.querySelectorAll("[role=radiogroup]").forEach((e) => {
+    if (e.scrollWidth > e.clientWidth + 1) faults.push("choices cut off: " + e.innerText);
+  });
   return faults;
 }"""
 
 
 @pytest.fixture
 def assert_clean() -> Callable[[Page], None]:
-    """Check a page: no errors, no red formula, no horizontal scroll, no traceback."""
+    """Check a page: no errors, no red formula, no horizontal scroll, no choice cut off."""
 
     def check(page: Page) -> None:
         problems = page.seen.problems + page.evaluate(_FAULTS)  # type: ignore[attr-defined]
