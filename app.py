@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages.shared import component, warm
+from pages.shared import warm
 
 if st.runtime.exists():
     st.set_page_config(
@@ -39,7 +39,6 @@ if st.runtime.exists():
         },
         expanded=True,
     )
-    component.code()
     page.run()
 else:
     # `streamlit run` finds the name `app` here and imports this file once before it serves. That is

@@ -23,6 +23,7 @@ from zlib import crc32
 import streamlit as st
 
 from pages.shared import glossary, lesson
+from pages.shared.component import code
 from pages.shared.state import (
     apply_state,
     looking,
@@ -115,6 +116,7 @@ def header(title: str, *, defaults: Mapping[str, object] | None = None) -> None:
     remember_defaults(defaults or {})
     st.html(_CSS)
     st.html(_PRINT)
+    code()
     lesson.bar(title, presenting=presenting())
     with st.container(
         key="chapter_header",

@@ -1,4 +1,4 @@
-"""The app's own components, and how their code gets to the browser: once for each visit.
+"""The app's own components, and how their code gets to the browser: once for each page.
 
 With each answer Streamlit sends a component's JavaScript again, and the browser reads all of it to
 see whether it has changed. Most of what a slider's move sent was code. So what goes along is a few
@@ -34,9 +34,11 @@ def component(name: str) -> Callable[..., Any]:
 
 
 def code() -> None:
-    """Bring the code of all components, for all pages: Streamlit sends what is unchanged only once.
+    """Bring the code of all components; `chapter.header` calls this.
 
-    For app.py: on a page it would belong to that page, and the next would bring it again.
+    While a page is shown, Streamlit sends what is unchanged only once. From app.py it would be once
+    for all pages, but what app.py draws stays when the page changes, and a player's answer that
+    comes at that moment then brings Streamlit's frontend down.
     """
     _bring(key="components_code", data=_sources())
 
