@@ -173,9 +173,8 @@ def why(items: Sequence[Confusion]) -> None:
     st.subheader("Why?", anchor="why")
     for number, item in enumerate(items):
         with st.expander(item.asks):
-            prose(item.answer)
-            if item.asked_in:
-                st.caption(f"Asked in {item.asked_in}")
+            asked = f'\n\n<div class="aside">\n\nAsked in {item.asked_in}\n\n</div>'
+            prose(item.answer + (asked if item.asked_in else ""))
             if item.state is not None:
                 st.button(
                     item.show,
@@ -189,17 +188,16 @@ def why(items: Sequence[Confusion]) -> None:
 def try_this(items: Sequence[Experiment]) -> None:
     """List experiments: a button that sets the controls, and what to expect."""
     st.subheader("Try this", anchor="try-this")
-    for number, item in enumerate(items):
-        left, right = st.columns([2, 3], vertical_alignment="center")
-        left.button(
-            item.do,
-            key=f"try_{number}",
-            icon=":material/arrow_upward:",
-            on_click=show_state,
-            args=(item.state, f"{item.do}: {item.expect}"),
-            width="stretch",
-        )
-        with right:
+    with st.container(key="chapter_try"):  # a grid
+        for number, item in enumerate(items):
+            st.button(
+                item.do,
+                key=f"try_{number}",
+                icon=":material/arrow_upward:",
+                on_click=show_state,
+                args=(item.state, f"{item.do}: {item.expect}"),
+                width="stretch",
+            )
             prose(f"**Expect:** {item.expect}")
 
 

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import streamlit as st
 
@@ -46,18 +47,21 @@ def formula_and_code(*objects: object) -> None:
         objects: functions, methods, properties or classes of diffusion_core; for an instance, its
             class is shown.
     """
-    for item in objects:
-        told = explanation(item)
-        left, right = st.columns([2, 3], gap="medium")
-        with left:
-            st.markdown(_as_markdown(told.gist))
-            for formula in told.formulas:
-                st.markdown(f"$$\n{formula}\n$$")
-            if told.source:
-                st.caption(_as_markdown(told.source))
-        with right:
-            st.code(told.code, language="python")
-            st.caption(f"`{told.name}` in `{told.place}`")
+    told = [explanation(item) for item in objects]
+    # Two elements for each, in one box that the style sheet makes a grid: at every answer of the
+    # exhibit Streamlit's frontend goes through all elements of the page.
+    with st.container(key=f"explain_{crc32(' '.join(one.place for one in told).encode()):08x}"):
+        for one in told:
+            st.markdown(_words(one), unsafe_allow_html=True)
+            st.code(one.code, language="python")
+
+
+def _words(told: Explanation) -> str:
+    """Gist, formulas and where they are from, as one piece of Markdown."""
+    formulas = [f"$$\n{formula}\n$$" for formula in told.formulas]
+    source = [_as_markdown(told.source)] if told.source else []
+    aside = ['<div class="aside">', *source, f"`{told.name}` in `{told.place}`", "</div>"]
+    return "\n\n".join([_as_markdown(told.gist), *formulas, *aside])
 
 
 def explanation(item: object) -> Explanation:

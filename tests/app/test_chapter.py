@@ -88,7 +88,7 @@ def test_a_confusion_shows_its_setting() -> None:
     at = page()
     at.button(key="why_0").click().run()
     assert shown(at) == "50 ddpm"
-    assert "Asked in a thread" in [caption.value for caption in at.caption]
+    assert "Asked in a thread" in said(at)
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_symbols_become_formulas_and_shapes_stay_text() -> None:
     assert _as_markdown(explanation(square).gist) == r"Twice $x_t$, \[B, \*D\], in `x_0` units."
 
 
-def test_formula_and_code_stand_side_by_side() -> None:
+def test_formula_and_code_are_two_elements_in_one_box() -> None:
     def app() -> None:
         from diffusion_core.gaussian import GaussianDiffusion
         from pages.shared import explain
@@ -111,7 +111,9 @@ def test_formula_and_code_stand_side_by_side() -> None:
 
     at = AppTest.from_function(app, default_timeout=20).run()
     assert not at.exception
-    left, right = at.columns
-    assert left.markdown[1].value.startswith("$$\nx_t =")
-    assert "Ho et al. 2020, eq. 4" in left.caption[0].value
-    assert right.code[0].value.startswith("def q_sample(")
+    words = at.markdown[0].value
+    assert "\n\n$$\nx_t =" in words
+    assert "Ho et al. 2020, eq. 4" in words
+    assert "`GaussianDiffusion.q_sample` in `diffusion_core/gaussian.py:" in words
+    assert at.code[0].value.startswith("def q_sample(")
+    assert len(at.markdown) == len(at.code) == 1
