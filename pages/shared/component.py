@@ -62,4 +62,6 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-_bring = st.components.v2.component("diffusion_code", js=_read("shelf.js") + _read("code.js"))
+_bring = st.components.v2.component(
+    "diffusion_code", js=_read("shelf.js") + _read("code.js"), isolate_styles=False
+)
