@@ -296,3 +296,22 @@ def test_a_guess_is_answered_and_moves_nothing(page: Page, url: str) -> None:
     ).click()
     expect(page.get_by_text("Not quite.")).to_be_visible()
     wait_for(page, "have === total")
+
+
+def test_a_page_may_be_left_while_its_player_fetches(
+    page: Page, url: str, assert_clean: Check
+) -> None:
+    """An answer for the page that was left comes while the next one is drawn."""
+    opened(page, url)
+    nav = page.get_by_test_id("stSidebarNavLink")
+    for wait in (0, 100, 300, 600, 1000, 1500):
+        nav.get_by_text("ELBO", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("ELBO")
+        expect(page.locator("[role=group][data-frame]")).to_have_attribute(
+            "data-have", re.compile("[1-9]")
+        )
+        page.wait_for_timeout(wait)
+        nav.get_by_text("Learned schedule", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Learned schedule")
+        drawn(page)
+    assert_clean(page)

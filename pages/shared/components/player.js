@@ -207,6 +207,17 @@ function onPageKey(event) {
   seen[0]?.key(event);
 }
 
+// ---- leaving -----------------------------------------------------------------------------------
+
+// Once a link is pressed nothing more is asked for: an answer for this page that comes while the
+// next one is drawn brings Streamlit's frontend down ("Bad delta path index").
+const LEAVING_MS = 3000; // after that the link led nowhere
+let pressed = -Infinity;
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("a[href]")) pressed = performance.now();
+}, true);
+const leaving = () => performance.now() - pressed < LEAVING_MS;
+
 // ---- the player --------------------------------------------------------------------------------
 
 class Player {
@@ -347,6 +358,11 @@ class Player {
     const missing = this.total - this.have();
     const ahead = this.have() - 1 - Math.max(this.frame, this.target ?? 0);
     if (!this.alive || this.run === null || this.asked || missing <= 0 || ahead >= AHEAD) return;
+    if (leaving()) {
+      clearTimeout(this.retry);
+      this.retry = setTimeout(() => this.pull(), LEAVING_MS);
+      return;
+    }
     const slow = this.pace !== null && this.pace > 60; // then short answers, so that it keeps moving
     const ask = Math.min(slow ? ASK_LEAST : ASK_MOST, missing);
     const asked = { at: performance.now() };
@@ -368,6 +384,7 @@ class Player {
     if (!this.batch?.report || this.playing || this.held) return;
     this.report = setTimeout(() => {
       if (this.playing || this.held || this.reported === this.frame || !this.alive) return;
+      if (leaving()) return;
       this.reported = this.frame;
       this.send.state("frame", { run: this.run, index: this.frame });
     }, REPORT_MS);
