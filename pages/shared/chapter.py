@@ -41,6 +41,7 @@ __all__ = [
     "Experiment",
     "Source",
     "apply_state",
+    "aside",
     "header",
     "look",
     "presenting",
@@ -173,8 +174,8 @@ def why(items: Sequence[Confusion]) -> None:
     st.subheader("Why?", anchor="why")
     for number, item in enumerate(items):
         with st.expander(item.asks):
-            asked = f'\n\n<div class="aside">\n\nAsked in {item.asked_in}\n\n</div>'
-            prose(item.answer + (asked if item.asked_in else ""))
+            asked = [aside(f"Asked in {item.asked_in}")] if item.asked_in else []
+            prose("\n\n".join([item.answer, *asked]))
             if item.state is not None:
                 st.button(
                     item.show,
@@ -229,6 +230,11 @@ def _literal(text: str) -> str:
 def prose(text: str) -> None:
     """Write Markdown that may hold `term(...)`; the style sheet sets it to reading width."""
     st.markdown(text, unsafe_allow_html=True)
+
+
+def aside(text: str) -> str:
+    """Markdown for `prose` in small type: where something is from."""
+    return f'<div class="aside">\n\n{text}\n\n</div>'
 
 
 def term(word: str, gist: str | None = None) -> str:

@@ -37,8 +37,8 @@ def code() -> None:
     """Bring the code of all components; `chapter.header` calls this.
 
     While a page is shown, Streamlit sends what is unchanged only once. From app.py it would be once
-    for all pages, but what app.py draws stays when the page changes, and a player's answer that
-    comes at that moment then brings Streamlit's frontend down.
+    for all pages, but there a page left while its player fetched brought the frontend down more
+    often (see "leaving" in player.js).
     """
     _bring(key="components_code", data=_sources())
 

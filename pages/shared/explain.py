@@ -14,6 +14,8 @@ from zlib import crc32
 
 import streamlit as st
 
+from pages.shared import chapter
+
 _FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 _BRACKET = re.compile(r"\\(?:left|begin|right|end)\b|\\[{}]|[{}]|\\q?quad\b")
 _SYMBOL = re.compile(r"\bx_?([0ts])\b")
@@ -52,7 +54,7 @@ def formula_and_code(*objects: object) -> None:
     # exhibit Streamlit's frontend goes through all elements of the page.
     with st.container(key=f"explain_{crc32(' '.join(one.place for one in told).encode()):08x}"):
         for one in told:
-            st.markdown(_words(one), unsafe_allow_html=True)
+            chapter.prose(_words(one))
             st.code(one.code, language="python")
 
 
@@ -60,8 +62,8 @@ def _words(told: Explanation) -> str:
     """Gist, formulas and where they are from, as one piece of Markdown."""
     formulas = [f"$$\n{formula}\n$$" for formula in told.formulas]
     source = [_as_markdown(told.source)] if told.source else []
-    aside = ['<div class="aside">', *source, f"`{told.name}` in `{told.place}`", "</div>"]
-    return "\n\n".join([_as_markdown(told.gist), *formulas, *aside])
+    origin = chapter.aside("\n\n".join([*source, f"`{told.name}` in `{told.place}`"]))
+    return "\n\n".join([_as_markdown(told.gist), *formulas, origin])
 
 
 def explanation(item: object) -> Explanation:
