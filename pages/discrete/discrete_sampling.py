@@ -114,12 +114,25 @@ def page() -> None:
         "the one that runs is in the first box below."
     )
     formula_and_code(sample_in_order, masked_prediction_terms)
-    with st.expander("Every other kernel: the reverse rule, the sampler around it, and guidance"):
-        formula_and_code(mixture, sample_discrete, carry_over, guided_belief)
-    with st.expander("The bound as the ledger has it, and the chance to be unmasked"):
-        formula_and_code(vb_terms, discrete_ledger, unmask_chance)
-    with st.expander("What is counted: moves, entropy, planted errors"):
-        formula_and_code(moves, entropy_bits, plant_errors)
+    formula_and_code(
+        mixture,
+        sample_discrete,
+        carry_over,
+        guided_belief,
+        under="Every other kernel: the reverse rule, the sampler around it, and guidance",
+    )
+    formula_and_code(
+        vb_terms,
+        discrete_ledger,
+        unmask_chance,
+        under="The bound as the ledger has it, and the chance to be unmasked",
+    )
+    formula_and_code(
+        moves,
+        entropy_bits,
+        plant_errors,
+        under="What is counted: moves, entropy, planted errors",
+    )
     chapter.why(discrete_lessons.confusions(names))
     chapter.try_this(discrete_lessons.experiments(names))
     chapter.sources(discrete_lessons.references())

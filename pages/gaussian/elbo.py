@@ -378,10 +378,15 @@ def page() -> None:
         + " of q from p, 0 where the two agree."
     )
     formula_and_code(ElboTerms, gaussian_elbo, discretized_gaussian_tanh, standard_normal_kl)
-    with st.expander("The same term in three forms, its weight, and the estimator"):
-        formula_and_code(
-            term_from_mean, term_from_x0, term_from_eps, bound_weight, elbo_draws, draws_needed
-        )
+    formula_and_code(
+        term_from_mean,
+        term_from_x0,
+        term_from_eps,
+        bound_weight,
+        elbo_draws,
+        draws_needed,
+        under="The same term in three forms, its weight, and the estimator",
+    )
 
     chapter.why(confusions())
     chapter.try_this(

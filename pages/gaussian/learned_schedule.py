@@ -192,11 +192,16 @@ def page() -> None:
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(LearnedGamma, vdm_diffusion, continuous_cost, variance_on_path)
-    with st.expander("The other paths, the whole bound, and how the path was trained"):
-        formula_and_code(
-            cosine_gamma, mix, quietest_path, vdm_elbo, vdm_prior, vdm_reconstruction,
-            VariationalUNet.forward,
-        )  # fmt: skip
+    formula_and_code(
+        cosine_gamma,
+        mix,
+        quietest_path,
+        vdm_elbo,
+        vdm_prior,
+        vdm_reconstruction,
+        VariationalUNet.forward,
+        under="The other paths, the whole bound, and how the path was trained",
+    )
 
     chapter.why(confusions())
     chapter.try_this(

@@ -407,12 +407,23 @@ def page() -> None:
         + " as if x̂₀ were true."
     )
     formula_and_code(step_mean, GaussianDiffusion.q_posterior, clip_prediction)
-    with st.expander("Both as one rule, with the dial η; and DDIM once more, as a step of Euler's"):
-        formula_and_code(Interpolated, euler_step)
-    with st.expander("The solvers that look ahead or back: Heun and DPM-Solver++ 2M"):
-        formula_and_code(Heun, MultistepDPM)
-    with st.expander("The variances β̃, β and learned; and the wrong index, on purpose"):
-        formula_and_code(posterior_variance, beta_variance, learned_variance, wrong_index)
+    formula_and_code(
+        Interpolated,
+        euler_step,
+        under="Both as one rule, with the dial η; and DDIM once more, as a step of Euler's",
+    )
+    formula_and_code(
+        Heun,
+        MultistepDPM,
+        under="The solvers that look ahead or back: Heun and DPM-Solver++ 2M",
+    )
+    formula_and_code(
+        posterior_variance,
+        beta_variance,
+        learned_variance,
+        wrong_index,
+        under="The variances β̃, β and learned; and the wrong index, on purpose",
+    )
 
     chapter.why(bench_lessons.confusions(WITH_VARIANCE))
     chapter.try_this(

@@ -441,8 +441,12 @@ def page() -> None:
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(point_posterior, best_model_step, non_gaussianity, divergence)
-    with st.expander("Among digits"):
-        formula_and_code(ideal_denoiser, data_log_weights, gaussian_step_bound)
+    formula_and_code(
+        ideal_denoiser,
+        data_log_weights,
+        gaussian_step_bound,
+        under="Among digits",
+    )
 
     chapter.why(confusions(told))
     chapter.try_this(

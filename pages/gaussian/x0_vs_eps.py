@@ -442,8 +442,12 @@ def page() -> None:
         Parameterization.loss_weight,
         min_snr_weight,
     )
-    with st.expander("The five readings, and how the rounding was measured"):
-        formula_and_code(readings, rounding_errors, weight_on)
+    formula_and_code(
+        readings,
+        rounding_errors,
+        weight_on,
+        under="The five readings, and how the rounding was measured",
+    )
     chapter.why([*confusions(told), which_is_best()])
     chapter.try_this(experiments())
     chapter.sources(

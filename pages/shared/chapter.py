@@ -27,6 +27,7 @@ from pages.shared.component import code
 from pages.shared.state import (
     apply_state,
     looking,
+    offer,
     remember_defaults,
     remember_link,
     reset_state,
@@ -42,6 +43,8 @@ __all__ = [
     "Source",
     "apply_state",
     "aside",
+    "fold",
+    "grid",
     "header",
     "look",
     "presenting",
@@ -172,34 +175,27 @@ def look() -> None:
 def why(items: Sequence[Confusion]) -> None:
     """List confusions; each opens to its answer and to a setting of the exhibit that shows it."""
     st.subheader("Why?", anchor="why")
+    told = []
     for number, item in enumerate(items):
-        with st.expander(item.asks):
-            asked = [aside(f"Asked in {item.asked_in}")] if item.asked_in else []
-            prose("\n\n".join([item.answer, *asked]))
-            if item.state is not None:
-                st.button(
-                    item.show,
-                    key=f"why_{number}",
-                    icon=":material/arrow_upward:",
-                    on_click=show_state,
-                    args=(item.state, item.look),
-                )
+        parts = [item.answer]
+        if item.asked_in:
+            parts.append(aside(f"Asked in {item.asked_in}"))
+        if item.state is not None:
+            parts.append(_button(item.show, f"why_{number}", item.state, item.look))
+        told.append(fold(item.asks, "\n\n".join(parts)))
+    prose("\n\n".join(told))
 
 
 def try_this(items: Sequence[Experiment]) -> None:
     """List experiments: a button that sets the controls, and what to expect."""
     st.subheader("Try this", anchor="try-this")
-    with st.container(key="chapter_try"):  # a grid
-        for number, item in enumerate(items):
-            st.button(
-                item.do,
-                key=f"try_{number}",
-                icon=":material/arrow_upward:",
-                on_click=show_state,
-                args=(item.state, f"{item.do}: {item.expect}"),
-                width="stretch",
-            )
-            prose(f"**Expect:** {item.expect}")
+    cells = []
+    for number, item in enumerate(items):
+        look_at = f"{item.do}: {item.expect}"
+        cells += [
+            _button(item.do, f"try_{number}", item.state, look_at), f"**Expect:** {item.expect}"
+        ]  # fmt: skip
+    prose(grid(cells, "try"))
 
 
 def report_link() -> None:
@@ -230,6 +226,40 @@ def _literal(text: str) -> str:
 def prose(text: str) -> None:
     """Write Markdown that may hold `term(...)`; the style sheet sets it to reading width."""
     st.markdown(text, unsafe_allow_html=True)
+
+
+# Below the exhibit a page has few elements, each a long text: at every answer of the exhibit
+# Streamlit's frontend goes through all elements of the page, and an expander with a button in it is
+# three. So what folds, stands in two columns or is pressed there is HTML in the text.
+
+
+def fold(title: str, text: str) -> str:
+    """Markdown for `prose`: a line that opens to a text."""
+    return f'<details class="fold">\n<summary>\n\n{title}\n\n</summary>\n\n{text}\n\n</details>'
+
+
+def grid(cells: Sequence[str], name: str) -> str:
+    """Markdown for `prose`: two columns, one under the other on a phone.
+
+    Args:
+        cells: Markdown; left, right, left, right.
+        name: class for the style sheet.
+    """
+    boxes = "\n\n".join(f"<div>\n\n{cell}\n\n</div>" for cell in cells)
+    return f'<div class="grid {name}">\n\n{boxes}\n\n</div>'
+
+
+def _button(label: str, name: str, state: Mapping[str, object], look_at: str) -> str:
+    """Markdown for `prose`: a button that goes to a setting of the exhibit.
+
+    Args:
+        label: Markdown.
+        name: of the setting, once on a page.
+        state: control values.
+        look_at: as in `show_state`.
+    """
+    offer(name, state, look_at)
+    return f'<button type="button" data-show="{name}">{label}</button>'
 
 
 def aside(text: str) -> str:

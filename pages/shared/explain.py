@@ -10,12 +10,10 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-from zlib import crc32
-
-import streamlit as st
 
 from pages.shared import chapter
 
+_FENCE = "`" * 4  # code may hold three
 _FORMULA = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 _BRACKET = re.compile(r"\\(?:left|begin|right|end)\b|\\[{}]|[{}]|\\q?quad\b")
 _SYMBOL = re.compile(r"\bx_?([0ts])\b")
@@ -42,20 +40,18 @@ class Explanation(NamedTuple):
     place: str
 
 
-def formula_and_code(*objects: object) -> None:
+def formula_and_code(*objects: object, under: str = "") -> None:
     """Show each object's formula (with paper and equation) beside the code that computes it.
 
     Args:
         objects: functions, methods, properties or classes of diffusion_core; for an instance, its
             class is shown.
+        under: the line that they are folded under; "" for none.
     """
     told = [explanation(item) for item in objects]
-    # Two elements for each, in one box that the style sheet makes a grid: at every answer of the
-    # exhibit Streamlit's frontend goes through all elements of the page.
-    with st.container(key=f"explain_{crc32(' '.join(one.place for one in told).encode()):08x}"):
-        for one in told:
-            chapter.prose(_words(one))
-            st.code(one.code, language="python")
+    pairs = [(_words(one), f"{_FENCE}python\n{one.code}\n{_FENCE}") for one in told]
+    text = chapter.grid([cell for pair in pairs for cell in pair], "explained")
+    chapter.prose(chapter.fold(under, text) if under else text)
 
 
 def _words(told: Explanation) -> str:

@@ -28,6 +28,7 @@ _DEFAULTS = "_page_defaults"
 _JUMPS = "_page_jumps"
 _LINK = "_link_opened"
 _LOOK = "_look_at"
+_OFFERED = "_settings_offered"
 _OWN = {"present", "lesson", "stop"}  # parameters that are no control's
 _MOST_SENTENCES = 5
 
@@ -37,6 +38,7 @@ def remember_defaults(defaults: Mapping[str, object]) -> None:
     if st.session_state.get(_DEFAULTS, dict(defaults)) != dict(defaults):  # another page
         stop_looking()
         st.session_state[_LINK] = {}
+        st.session_state[_OFFERED] = {}
     st.session_state[_DEFAULTS] = dict(defaults)
 
 
@@ -134,6 +136,18 @@ def show_state(values: Mapping[str, object], look: str = "") -> None:
     apply_state(**values)
     st.session_state[_LOOK] = look
     st.session_state[_JUMPS] = jumps() + 1
+
+
+def offer(name: str, values: Mapping[str, object], look: str) -> None:
+    """Have `show_offered` know a setting by its name; the rest as for `show_state`."""
+    st.session_state.setdefault(_OFFERED, {})[name] = (dict(values), look)
+
+
+def show_offered(name: object) -> None:
+    """Go to a setting that this page offers; a browser sent its name, which may be anything."""
+    found = st.session_state.get(_OFFERED, {}).get(name) if isinstance(name, str) else None
+    if found:
+        show_state(*found)
 
 
 def looking() -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
 
 from pages.shared import lesson
 from pages.shared.component import component
-from pages.shared.state import has_defaults, jumps, reset_state
+from pages.shared.state import has_defaults, jumps, reset_state, show_offered
 
 _PRESENT = "present"
+_TOOLS = "copy_link"
 _HERE = Path(__file__).parent
 
 
-_copy_link = component("copy_link")
+_copy_link = component(_TOOLS)
 
 
 def toolbar(title: str = "") -> None:
@@ -23,7 +25,7 @@ def toolbar(title: str = "") -> None:
     Args:
         title: the page's title.
     """
-    _copy_link(key="copy_link", data={"jumps": jumps()}, width="content")
+    _copy_link(key=_TOOLS, data={"jumps": jumps()}, width="content", on_show_change=_pressed)
     if has_defaults():
         st.button(
             "Reset",
@@ -48,6 +50,12 @@ def toolbar(title: str = "") -> None:
     )
     if on:
         st.html(f"<style>{(_HERE / 'present.css').read_text(encoding='utf-8')}</style>")
+
+
+def _pressed() -> None:
+    """Answer a button that stands in the text; copy_link.js hears all of them."""
+    state = st.session_state.get(_TOOLS)
+    show_offered(state.get("show") if isinstance(state, Mapping) else None)
 
 
 def presenting() -> bool:

@@ -17,11 +17,13 @@ from google.protobuf.message import Message
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
+from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
 # Code is shown as it is written, and may name float("nan").
 CODE = {"code", "download_button"}
 SCRIPT = "<script>alert(1)</script>"
+_FENCED = re.compile(r"^````.*?^````$", re.DOTALL | re.MULTILINE)  # so does code within a text
 _QUOTED = re.compile(r"“[^”]*”")  # what the reader wrote is repeated in quotation marks
 _NO_NUMBER = re.compile(r"(?<![\w\\.-])[-+−]?(?:nan|inf|NaN|Infinity)(?![\w-])")
 _SCRIPTS = {"js_content", "html_content", "css_content", "id", "key", "icon", "body_css"}
@@ -83,8 +85,8 @@ def controls(name: str) -> dict[str, Control]:
 
     at = open_page(name)
     note(at)
-    for key in [b.key for b in at.button if re.match(r"(why|try)_\d+$", b.key or "")]:
-        note(at.button(key=key).click().run())
+    for key in offered(at):
+        note(press(at, key))
     views = [c for c in found.values() if c.kind == "ButtonGroup"][:1]
     for view in (o for c in views for o in c.options):
         note(open_page(name, **{views[0].key: view}))
@@ -129,7 +131,7 @@ def no_numbers(at: AppTest, *typed: str) -> list[str]:
         for text in strings(proto):
             for echo in echoes:
                 text = text.replace(echo, "")
-            if match := _NO_NUMBER.search(_QUOTED.sub("", text)):
+            if match := _NO_NUMBER.search(_QUOTED.sub("", _FENCED.sub("", text))):
                 near = text[max(0, match.start() - 60) : match.end() + 40]
                 found.append(f"{element.type}: …{near}…")
     return found

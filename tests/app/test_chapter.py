@@ -6,10 +6,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import chapter
+from tests.app.settings import offered, press
 
 PAGE = """
 import streamlit as st
 from pages.shared import chapter
+from tests.app.settings import press
 
 chapter.header("A page", defaults={"steps": 50, "sampler": "ddim"})
 chapter.question(
@@ -79,16 +81,45 @@ def test_an_experiment_starts_from_the_defaults() -> None:
     at.selectbox(key="sampler").set_value("ddpm").run()
     at.slider(key="steps").set_value(70).run()
     assert shown(at) == "70 ddpm"
-    at.button(key="try_0").click().run()
+    press(at, "try_0")
     assert shown(at) == "5 ddim"
     assert params(at) == {"steps": "5"}
 
 
 def test_a_confusion_shows_its_setting() -> None:
     at = page()
-    at.button(key="why_0").click().run()
+    press(at, "why_0")
     assert shown(at) == "50 ddpm"
     assert "Asked in a thread" in said(at)
+
+
+def test_what_lies_below_the_exhibit_is_one_element_for_each_bone() -> None:
+    """Streamlit goes through all elements of a page at every answer."""
+    at = page()
+    assert offered(at) == ["why_0", "try_0"]
+    assert not at.expander
+    [why] = [m.value for m in at.markdown if "Why noise?" in m.value]
+    assert why.count("<details") == why.count("</details>") == 2
+    assert "Why not?" in why
+    [tried] = [m.value for m in at.markdown if "**Expect:** blur." in m.value]
+    assert "Five steps</button>" in tried
+
+
+@pytest.mark.parametrize(
+    "name", ["why_1", "why_9", "", "steps", "x" * 10_000, None, 3, [], ["why_0"], {"why_0": 1}]
+)
+def test_a_name_that_is_no_setting_changes_nothing(name: object) -> None:
+    at = press(page(steps="20"), name)
+    assert not at.exception
+    assert shown(at) == "20 ddim"
+
+
+def test_settings_of_the_page_before_are_forgotten() -> None:
+    at = page()
+    at.session_state["_page_defaults"] = {"other": 1}  # as if this page had just been opened
+    at.session_state["_settings_offered"] = {"why_9": ({"steps": 7}, "")}
+    at.run()
+    assert shown(press(at, "why_9")) == "50 ddim"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from diffusion_core.convention_tables import GaussianState, gaussian_table
 from diffusion_core.published import published
 from pages.shared.schedule_desk import example, finding
 from pages.shared.translation import written
+from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
 VIEWS = {"gaussian": "Gaussian", "discrete": "Categories", "guidance": "Guidance"}
@@ -117,10 +117,10 @@ def test_states_that_do_not_exist(query: dict[str, str]) -> None:
 
 def test_every_button_shows_its_setting() -> None:
     at = open_page("conventions")
-    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    keys = offered(at)
     assert len(keys) == 9
     for key in keys:
-        at.button(key=key).click().run()
+        press(at, key)
         assert not at.exception, key
         assert at.session_state["_look_at"], key
     assert "Stable Diffusion" in findings(at)

@@ -24,6 +24,7 @@ from pages.shared.posterior_views import (
     shown_states,
     table_of,
 )
+from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
 START = {"dview": "routine", "dskip": "nothing", "dx": 5, "dK": 6, "dt": 50, "dback": 1}
@@ -118,11 +119,11 @@ def test_a_hostile_link_gets_defaults_and_sentences(query: dict[str, str]) -> No
 
 def test_every_button_shows_what_it_promises() -> None:
     at = open_page("discrete_posterior")
-    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    keys = offered(at)
     assert len(keys) == 12
     said = {}
     for key in keys:
-        at.button(key=key).click().run()
+        press(at, key)
         assert not at.exception, key
         assert not repairs(at), key
         assert at.session_state["_look_at"], key

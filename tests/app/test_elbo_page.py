@@ -39,6 +39,7 @@ from pages.shared.ledger import (
 )
 from pages.shared.ledger_estimators import decompositions, estimates, telescoping_residual
 from pages.shared.ledger_views import bits_on_cards, forms_at, forms_over_time, weights_of
+from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
 VIEWS = ("ledger", "forms", "test", "weights", "draws", "chain")
@@ -136,15 +137,15 @@ def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> 
 
 def test_every_button_shows_its_setting() -> None:
     at = open_page("elbo")
-    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    keys = offered(at)
     assert len(keys) == 11
     for key in keys:
-        at.button(key=key).click().run()
+        press(at, key)
         assert not at.exception, key
         assert at.session_state["_look_at"], key
-    at.button(key="why_1").click().run()
+    press(at, "why_1")
     assert at.session_state["eb_view"] == "chain"
-    at.button(key="try_0").click().run()
+    press(at, "try_0")
     assert (at.session_state["eb_view"], at.session_state["eb_T"]) == ("ledger", 2)
 
 

@@ -96,24 +96,28 @@ def test_every_formula_of_the_package_can_be_shown(item: Any) -> None:
         assert len(re.findall(r"\\left\b", formula)) == len(re.findall(r"\\right\b", formula))
         assert formula.count(r"\begin") == formula.count(r"\end")
     assert '"""' not in told.code
+    assert "````" not in told.code  # that is its fence
 
 
 def test_symbols_become_formulas_and_shapes_stay_text() -> None:
     assert _as_markdown(explanation(square).gist) == r"Twice $x_t$, \[B, \*D\], in `x_0` units."
 
 
-def test_formula_and_code_are_two_elements_in_one_box() -> None:
+def test_formulas_and_code_are_one_element() -> None:
     def app() -> None:
         from diffusion_core.gaussian import GaussianDiffusion
         from pages.shared import explain
 
         explain.formula_and_code(GaussianDiffusion.q_sample)
+        explain.formula_and_code(GaussianDiffusion.q_posterior, under="And back")
 
     at = AppTest.from_function(app, default_timeout=20).run()
     assert not at.exception
-    words = at.markdown[0].value
-    assert "\n\n$$\nx_t =" in words
-    assert "Ho et al. 2020, eq. 4" in words
-    assert "`GaussianDiffusion.q_sample` in `diffusion_core/gaussian.py:" in words
-    assert at.code[0].value.startswith("def q_sample(")
-    assert len(at.markdown) == len(at.code) == 1
+    shown, folded = (m.value for m in at.markdown)
+    assert "\n\n$$\nx_t =" in shown
+    assert "Ho et al. 2020, eq. 4" in shown
+    assert "`GaussianDiffusion.q_sample` in `diffusion_core/gaussian.py:" in shown
+    assert "\n````python\ndef q_sample(" in shown
+    assert shown.count("<div") == shown.count("</div>")
+    assert "<details" not in shown
+    assert re.search(r"<details.*And back.*def q_posterior\(.*</details>", folded, re.DOTALL)

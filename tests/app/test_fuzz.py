@@ -28,6 +28,7 @@ from tests.app.hostile import (
     send,
     unreadable,
 )
+from tests.app.settings import offered, press
 from tests.app.test_pages import PAGES, open_page
 
 SEQUENCES = 200  # of a reader's moves, over all pages
@@ -161,8 +162,10 @@ def test_a_reader_who_clicks_about(name: str) -> None:
         for _ in range(data.draw(st.integers(1, MOVES))):
             widgets = [w for w in bound(at) if not w.proto.disabled]
             buttons = [b for b in at.button if not b.disabled]
-            moved = data.draw(st.sampled_from([*widgets, *buttons]))
-            if moved in buttons:
+            moved = data.draw(st.sampled_from([*widgets, *buttons, *offered(at)]))
+            if isinstance(moved, str):
+                press(at, moved)
+            elif moved in buttons:
                 moved.click().run()
             else:
                 moves = honest_moves(controls(name).get(moved.key), moved)

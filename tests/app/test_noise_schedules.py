@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from diffusion_core.schedules import SCHEDULES
 from pages.shared.curve_editor import parse_drawing
+from tests.app.settings import press
 from tests.app.test_pages import open_page
 from tests.core.oracles import BETAS, alpha_bar_of
 
@@ -66,7 +67,7 @@ def test_more_steps_than_there_are_is_said(kept: int, T: int) -> None:
 @pytest.mark.parametrize("number", range(5))
 def test_each_why_sets_the_page(number: int) -> None:
     at = open_page(PAGE, schedule_a="sigmoid", match="fewer steps")
-    at.button(key=f"why_{number}").click().run()
+    press(at, f"why_{number}")
     assert not at.exception
     assert "_schedules_place" not in at.session_state  # it was used
 
@@ -74,7 +75,7 @@ def test_each_why_sets_the_page(number: int) -> None:
 @pytest.mark.parametrize("number", range(3))
 def test_each_experiment_sets_the_page(number: int) -> None:
     at = open_page(PAGE, zero_b="true")
-    at.button(key=f"try_{number}").click().run()
+    press(at, f"try_{number}")
     assert not at.exception
     assert not at.session_state["zero_b"]  # what was set before is undone
 

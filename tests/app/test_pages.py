@@ -1,6 +1,5 @@
 """Every page as a script: it runs, and hostile links get a default and a sentence."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from diffusion_core.checkpoints import CheckpointError
 from diffusion_core.datasets import DataError
 from pages.shared import load
+from tests.app.settings import offered, press
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.stem for path in ROOT.glob("pages/[!s]*/*.py"))
@@ -53,9 +53,9 @@ def test_reverse_sampling_in_all_settings(digit: str) -> None:
 
 def test_each_experiment_sets_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     at = open_page("reverse_sampling")
-    at.button(key="try_0").click().run()
+    press(at, "try_0")
     assert at.session_state["steps"] == 5
-    at.button(key="try_2").click().run()
+    press(at, "try_2")
     assert at.session_state["steps"] == 50  # the experiment before is undone
     assert at.session_state["class"] == "any"
     assert not at.exception
@@ -64,13 +64,13 @@ def test_each_experiment_sets_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_why_and_try_shows_its_setting_and_says_what_to_look_at(name: str) -> None:
     at = open_page(name)
-    keys = [b.key for b in at.button if re.match(r"(why|try)_\d+$", b.key or "")]
+    keys = offered(at)
     if not keys:
         assert name in WITHOUT_EXPERIMENTS
         return
     assert len(keys) >= 5
     for key in keys:
-        at.button(key=key).click().run()
+        press(at, key)
         assert not at.exception, key
         assert at.session_state["_look_at"], key
         assert any(at.session_state["_look_at"] in m.value for m in at.markdown)

@@ -16,6 +16,7 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.schedules import SCHEDULES
 from pages.shared.bayes_axis import Point, parse_point
 from pages.shared.figures import Line, line_chart
+from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
 VIEWS = ("line", "weights", "variance", "picture")
@@ -129,19 +130,19 @@ def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> 
 
 def test_every_button_shows_a_setting_that_needs_no_repair() -> None:
     at = open_page("posterior")
-    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    keys = offered(at)
     assert len(keys) == 8
     for key in keys:
-        at.button(key=key).click().run()
+        press(at, key)
         assert not at.exception
         assert not repairs(at)
 
 
 def test_an_experiment_undoes_the_one_before() -> None:
     at = open_page("posterior")
-    at.button(key="why_0").click().run()
+    press(at, "why_0")
     assert at.session_state["pmix"]
-    at.button(key="try_0").click().run()
+    press(at, "try_0")
     assert not at.session_state["pmix"]
     assert (at.session_state["pt"], at.session_state["ps"]) == (300, 299)
 

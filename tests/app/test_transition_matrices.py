@@ -19,6 +19,7 @@ from pages.shared.corruption import LEVELS, Choice, cleaned, corrupted, corrupte
 from pages.shared.kernels import LETTERS, NAMES, read_points, read_rows
 from pages.shared.matrices import blocks_named, label_places, matrix_figure, shade, spoken
 from tests.app.plots import plots
+from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
 START = {"tview": "matrix", "tkernel": "uniform", "tt": 40, "tK": 8}
@@ -118,10 +119,10 @@ def test_a_hostile_link_gets_defaults_and_sentences(query: dict[str, str]) -> No
 
 def test_every_button_shows_a_setting_and_says_what_to_look_at() -> None:
     at = open_page("transition_matrices")
-    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    keys = offered(at)
     assert len(keys) == 10
     for key in keys:
-        at.button(key=key).click().run()
+        press(at, key)
         assert not at.exception, key
         assert at.session_state["_look_at"], key
 

@@ -23,6 +23,7 @@ from diffusion_core.schedules import SCHEDULES
 from pages.shared import load
 from pages.shared import readings as exhibits
 from pages.shared.target_charts import FORMATS, READ, TARGETS, rounding, weight_table
+from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
 PRETRAINED = checkpoints.PRETRAINED / "digits-eps"
@@ -125,11 +126,11 @@ def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> 
 
 def test_every_button_shows_its_setting() -> None:
     at = open_page("x0_vs_eps")
-    keys = [b.key for b in at.button if re.match(r"(why|try)_\d", b.key or "")]
+    keys = offered(at)
     assert len(keys) == 10
     seen = set()
     for key in keys:
-        at.button(key=key).click().run()
+        press(at, key)
         assert not at.exception, key
         assert at.session_state["_look_at"], key
         seen.add(at.session_state["xview"])

@@ -67,7 +67,7 @@ def findings(page: Page, axe: str) -> list[str]:
 
 def unfold(page: Page) -> None:
     """Open every expander, and wait until the last has come to rest."""
-    for box in page.get_by_test_id("stExpander").all():
+    for box in page.locator("details").all():
         box.locator("summary").click()
     drawn(page)
     page.wait_for_function("() => document.getAnimations().every((a) => a.playState !== 'running')")

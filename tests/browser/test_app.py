@@ -212,7 +212,7 @@ def test_a_hostile_link_says_what_was_replaced(page: Page, url: str, assert_clea
 def test_the_mistake_in_the_forward_process_shows(page: Page, url: str, shot: Shot) -> None:
     opened(page, f"{url}/forward_process")
     settled(page)
-    box = page.get_by_test_id("stExpander").filter(has_text="Why is the picture multiplied by")
+    box = page.locator("details").filter(has_text="Why is the picture multiplied by")
     box.locator("summary").click()
     show_me(box, lambda: "keep=1" in page.url)
     expect(page).to_have_url(re.compile("keep=1"))
@@ -281,7 +281,7 @@ def test_every_page_is_clean(
     opened(page, f"{url}/{path}")
     expect(page.get_by_text("Page not found")).to_have_count(0)
     drawn(page)
-    for box in page.get_by_test_id("stExpander").all():
+    for box in page.locator("details").all():
         box.locator("summary").click()
     drawn(page)
     assert_clean(page)

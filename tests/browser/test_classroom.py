@@ -157,8 +157,8 @@ _ON_PAPER = """() => {
   for (const e of document.querySelectorAll(screenOnly)) {
     if (shown(e)) faults.push("still there: " + (e.dataset.testid || e.className));
   }
-  for (const e of document.querySelectorAll('[data-testid="stButton"]')) {
-    if (shown(e) && !e.closest('[class*="st-key-try_"]')) faults.push("button: " + e.innerText);
+  for (const e of document.querySelectorAll('[data-testid="stButton"], button[data-show]')) {
+    if (shown(e) && !e.closest(".try")) faults.push("button: " + e.innerText);
   }
   for (const e of document.querySelectorAll("h1, h2, h3, p, li, summary, input, label")) {
     const { color } = getComputedStyle(e);
@@ -166,8 +166,7 @@ _ON_PAPER = """() => {
     if (shown(e) && !own && color !== "rgb(0, 0, 0)") faults.push(color + ": " + e.innerText);
   }
   for (const e of document.querySelectorAll("details")) {
-    const inside = e.querySelector('[data-testid="stExpanderDetails"]');
-    if (inside && !inside.getBoundingClientRect().height) faults.push("folded: " + e.innerText);
+    if (!e.lastElementChild.getBoundingClientRect().height) faults.push("folded: " + e.innerText);
   }
   for (let e = document.querySelector(".stMainBlockContainer"); e; e = e.parentElement) {
     const { overflowY, backgroundColor } = getComputedStyle(e);

@@ -108,9 +108,7 @@ def test_a_term_shows_its_gist_and_leads_to_the_glossary(
 ) -> None:
     page.goto(f"{server.url}/conventions")
     settled(page)
-    page.get_by_test_id("stExpander").filter(has_text="guidance scale of 1").locator(
-        "summary"
-    ).click()
+    page.locator("details").filter(has_text="guidance scale of 1").locator("summary").click()
     word = page.locator(".term", has_text="guidance scale").first
     word.hover()
     note = word.locator(".gist")

@@ -105,7 +105,7 @@ def test_a_left_out_step_shows_its_damage(page: Page, url: str, assert_clean: Ch
     expect(table.locator("tbody tr")).to_have_count(8)
     last = table.locator("tbody tr").last
     expect(last.locator(".wrong")).to_have_count(0)
-    why = page.get_by_test_id("stExpander").filter(has_text="Why is q normalised before")
+    why = page.locator("details").filter(has_text="Why is q normalised before")
     why.get_by_text("Why is q normalised before").click()
     show_me(why, lambda: last.locator(".wrong").count() == 2)
     expect(table.locator(".mark")).to_have_text(["left out"])

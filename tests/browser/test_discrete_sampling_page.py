@@ -133,7 +133,7 @@ def test_every_view_is_clean(
         finished(page, f"{steps}&dsview={view.replace(' ', '+')}" if view else steps, label)
         if not view:
             assert player(page).locator("canvas").first.bounding_box()["y"] < 844
-            for box in page.get_by_test_id("stExpander").all():
+            for box in page.locator("details").all():
                 box.locator("summary").click()
             page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)

@@ -207,7 +207,7 @@ def test_at_the_same_snr_the_two_pictures_are_equal(
 def test_a_why_goes_where_the_answer_is(page: Page, address: str, shot: Shot) -> None:
     opened(page, address)
     before = run_of(page)
-    box = page.get_by_test_id("stExpander").filter(has_text="I sample with 50 of 1000 steps")
+    box = page.locator("details").filter(has_text="I sample with 50 of 1000 steps")
     box.locator("summary").click()
     show_me(box, lambda: run_of(page) != before)
     another_run(page, before)
@@ -231,7 +231,7 @@ def test_the_page_is_clean_with_everything_open(
     page = new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
     opened(page, f"{address}?schedule_b=drawn")
     expect(handle(page, 4)).to_be_visible()
-    for box in page.get_by_test_id("stExpander").all():
+    for box in page.locator("details").all():
         box.locator("summary").click()
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
     assert_clean(page)

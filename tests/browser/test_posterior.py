@@ -217,7 +217,7 @@ def test_without_x0_there_are_two_humps_and_a_button_shows_them(
 ) -> None:
     opened(page, url)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-    box = page.get_by_test_id("stExpander").filter(has_text="Gaussian, or only when x₀ is given")
+    box = page.locator("details").filter(has_text="Gaussian, or only when x₀ is given")
     box.locator("summary").click()
     show_me(box, lambda: "pmix=true" in page.url)
     expect(page).to_have_url(re.compile("pmix=true"))
@@ -237,9 +237,7 @@ def test_without_x0_there_are_two_humps_and_a_button_shows_them(
 
 def test_every_button_of_why_shows_its_view(page: Page, url: str) -> None:
     opened(page, url)
-    box = page.get_by_test_id("stExpander").filter(
-        has_text="which variance should a reverse step use"
-    )
+    box = page.locator("details").filter(has_text="which variance should a reverse step use")
     box.locator("summary").click()
     show_me(box, lambda: page.get_by_text("the best for v = 0.1").count() > 0)
     expect(page.get_by_text("the best for v = 0.1").first).to_be_visible()
@@ -265,7 +263,7 @@ def test_every_view_is_clean(
         expect(page.get_by_role("heading", name="Sources")).to_be_visible()
         expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
         if view == "line":
-            for box in page.get_by_test_id("stExpander").all():
+            for box in page.locator("details").all():
                 box.locator("summary").click()
         page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)

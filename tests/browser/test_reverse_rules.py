@@ -96,7 +96,7 @@ def test_a_clicked_row_is_looked_at_and_a_why_shows_its_view(
     page.mouse.move(box["x"] + 20, box["y"] + 0.375 * box["height"])
     page.mouse.click(box["x"] + 22, box["y"] + 0.375 * box["height"])
     expect(page).to_have_url(re.compile("rurow=1"))
-    why = page.get_by_test_id("stExpander").filter(has_text="if it is Bayes' rule")
+    why = page.locator("details").filter(has_text="if it is Bayes' rule")
     why.locator("summary").click()
     show_me(why, lambda: "ruview=One" in page.url)
     expect(page.get_by_text("What is known: x₂ = 3")).to_be_visible()
@@ -113,7 +113,7 @@ def test_every_view_is_clean(
     for view, label in VIEWS.items():
         opened(page, f"{url}?ruview={label}" if label else url, CHARTS[view])
         if view == "matrices":
-            for box in page.get_by_test_id("stExpander").all():
+            for box in page.locator("details").all():
                 box.locator("summary").click()
             page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)

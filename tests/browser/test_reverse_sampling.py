@@ -91,7 +91,7 @@ def test_everything_at_once_fits(
 ) -> None:
     page = new_page(viewport={"width": width, "height": 720}, color_scheme=scheme)
     finished(page, f"{url}?steps=5&compare=true&numbers=all+steps&sampler_b=Heun")
-    for box in page.get_by_test_id("stExpander").all():
+    for box in page.locator("details").all():
         box.locator("summary").click()
     assert_clean(page)
     shot(page, f"bench-{width}-{scheme}")

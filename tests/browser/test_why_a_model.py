@@ -176,7 +176,7 @@ def test_points_are_added_chosen_and_removed(page: Page, url: str, assert_clean:
 def test_a_button_of_why_shows_the_digits(page: Page, url: str, assert_clean: Check) -> None:
     opened(page, url)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-    box = page.get_by_test_id("stExpander").filter(has_text="why not sample with it")
+    box = page.locator("details").filter(has_text="why not sample with it")
     box.locator("summary").click()
     group = page.get_by_role("group", name=re.compile("Exact and learned guesses"))
     show_me(box, lambda: group.count() > 0)
@@ -202,7 +202,7 @@ def test_every_view_is_clean(
         expect(page.get_by_role("heading", name="Sources")).to_be_visible()
         expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
         if view == "line":
-            for box in page.get_by_test_id("stExpander").all():
+            for box in page.locator("details").all():
                 box.locator("summary").click()
         page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)

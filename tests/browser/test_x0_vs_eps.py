@@ -63,7 +63,7 @@ def test_a_view_is_in_the_address_and_a_why_shows_the_clip_lens(
     page.get_by_role("radio", name="Rounding").click()
     expect(page).to_have_url(re.compile("xview=Rounding"))
     expect(page.locator(".plot svg").first).to_be_visible()
-    box = page.get_by_test_id("stExpander").filter(has_text="ε̂ → μ is one line")
+    box = page.locator("details").filter(has_text="ε̂ → μ is one line")
     box.locator("summary").click()
     show_me(box, lambda: "xview=Clip" in page.url)
     expect(page.get_by_text(re.compile("Without clipping the two routes differ"))).to_be_visible()
@@ -95,7 +95,7 @@ def test_every_view_is_clean(
         else:
             expect(page.locator(".player canvas").first).to_be_visible()
         if view == "one":
-            for box in page.get_by_test_id("stExpander").all():
+            for box in page.locator("details").all():
                 box.locator("summary").click()
             page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)

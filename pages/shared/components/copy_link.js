@@ -1,7 +1,8 @@
 // Copies the address bar; where the browser forbids that (plain http on another host), it shows
 // the address selected instead. It also brings the exhibit into view when the page asks for it,
-// turns presentation mode on and off by a key, and lets the keyboard into what scrolls sideways.
-export default function ({ data, parentElement }) {
+// turns presentation mode on and off by a key, lets the keyboard into what scrolls sideways, and tells
+// the server which of the text's buttons is pressed.
+export default function ({ data, parentElement, setTriggerValue }) {
   const button = parentElement.querySelector("button");
   const label = button.querySelector("span");
   const field = parentElement.querySelector("input");
@@ -37,10 +38,16 @@ export default function ({ data, parentElement }) {
   }
   parentElement.jumps = jumps;
 
+  window.showSetting = (name) => setTriggerValue("show", name);
+
   // Once per tab: this runs again on every page and whenever its data changes.
   if (window.pageKeys) return;
   window.pageKeys = true;
   document.addEventListener("keydown", present);
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button[data-show]");
+    if (button) window.showSetting(button.dataset.show);
+  });
   const watcher = new MutationObserver(openScrollers);
   watcher.observe(document.body, { childList: true, subtree: true });
   window.addEventListener("resize", openScrollers);
@@ -57,7 +64,7 @@ function present(event) {
 
 // Streamlit draws these, so their tabindex can't be written where they are made. chapter.css lets a
 // formula scroll where it has one.
-const SCROLLERS = ".stMarkdown .katex-display, .stCode pre, .scroll";
+const SCROLLERS = ".stMarkdown .katex-display, .stMarkdown pre, .stCode pre, .scroll";
 let waiting = 0;
 let measured = new WeakSet(); // each once, and after a change of the window's size: asking costs a layout
 
