@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.discrete import mixture, product
 from diffusion_core.discrete_sampling import exact_denoiser, true_reverse_matrix
 from diffusion_core.small_world import blind, chain_distances, chain_marginals, tempered
 from pages.shared import chapter, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
-from pages.shared.distribution_bars import START, distribution_bars
+from pages.shared.distribution_bars import START, distribution_bars, read_distribution
 from pages.shared.explain import formula_and_code
 from pages.shared.palette import COLORS
 from pages.shared.rule_facts import Facts, measured
@@ -19,11 +20,12 @@ from pages.shared.rule_views import (
     matrices,
     more,
     one_row,
+    row_and_T,
     say,
     told_error,
     whole_chain,
 )
-from pages.shared.small_world import COUNTS, world
+from pages.shared.small_world import COUNTS, Choice, world
 
 VIEWS = {"matrices": "One step", "row": "One row", "chain": "Whole chain"}
 PAIR = (1, 2)
@@ -83,15 +85,35 @@ def exhibit() -> None:
             "Denoiser", list(DENOISERS), key="rubelief", bind="query-params",
             format_func=DENOISERS.get,
         )  # fmt: skip
-    choice = more(believed, kernel)
-    made = world(choice)
+    choice, moved = more(believed, kernel)
     with bars:
         chapter.prose(f'Data <span style="color:{COLORS["x0"]}">p(x₀)</span>')
-        real = tuple(made.data[: len(made.names) - (made.diffusion.mask is not None)].tolist())
         distribution_bars(
-            choice.data, real, key="ru_bars", on_text=set_data,
+            choice.data, read_distribution(choice.data).probs, key="ru_bars", on_text=set_data,
             label="The data distribution, one bar per state",
         )  # fmt: skip
+    followed(view, choice, third, moved, stage)
+
+
+@st.fragment
+def followed(
+    view: str, choice: Choice, third: DeltaGenerator, moved: DeltaGenerator, stage: DeltaGenerator
+) -> None:
+    """What the rules make of a world, and the controls that are moved most.
+
+    A fragment of its own: what a move sends, and the browser goes through, is what is in here.
+
+    Args:
+        view: a key of `VIEWS`.
+        choice: what the other controls say.
+        third: where the steps that are looked at are chosen.
+        moved: where T and the row are.
+        stage: where the charts are.
+    """
+    with moved:
+        row, T = row_and_T()
+    choice = choice._replace(T=T)
+    made = world(choice)
     t, s, most, notes = 0, 0, 0, made.notes
     with third:
         if view == "chain":
@@ -102,7 +124,7 @@ def exhibit() -> None:
         else:
             t, s, mended = step_back(made.diffusion.T)
             notes += mended
-    row = min(st.session_state.get("rurow", 3), made.diffusion.K - 1)
+    row = min(row, made.diffusion.K - 1)
     with stage:
         say(notes)
         if view == "matrices":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.small_world import BELIEFS
 from pages.shared import chapter, kernels
@@ -38,19 +39,18 @@ def told_error(error: float) -> str:
     return "0 (to rounding)" if error < ROUNDING else f"{error:.3f}".rstrip("0").rstrip(".")
 
 
-def more(belief_name: str, kernel: str) -> Choice:
-    """Draw what is behind "More"; what the rest has no use for is greyed out."""
+def more(belief_name: str, kernel: str) -> tuple[Choice, DeltaGenerator]:
+    """Draw what is behind "More"; what the rest has no use for is greyed out.
+
+    Returns:
+        What the controls say, but T, and the place for `row_and_T`.
+    """
     with st.expander("More: numbers, schedule, how wrong the denoiser is"):
         one, two, three, four = st.columns(4)
         data = one.text_input(
             "Data, one number per state", START, key="rudata", bind="query-params",
             max_chars=200, help="Two to five numbers; they are divided by their sum.",
         )  # fmt: skip
-        one.number_input(
-            "Row to look at: xₜ", 0, 5, 3, key="rurow", bind="query-params",
-            help="Or click a row of a matrix. The last state is [MASK], where there is one.",
-        )  # fmt: skip
-        T = two.select_slider("Number of steps T", COUNTS, value=6, key="ruT", bind="query-params")
         schedule = three.selectbox(
             "Chance β of a jump, per step", kernels.SCHEDULES, key="rusched", bind="query-params",
             disabled=kernel == "mask_and_replace",
@@ -69,7 +69,20 @@ def more(belief_name: str, kernel: str) -> Choice:
             bind="query-params", disabled=belief_name != "hedged",
         )  # fmt: skip
     amount = {"tempered": temperature, "hedged": share}.get(belief_name, 1.0)
-    return Choice(data, kernel, T, schedule, beta, "paper", belief_name, amount)
+    choice = Choice(
+        data, kernel, schedule=schedule, beta=beta, belief=belief_name, amount=amount
+    )  # fmt: skip
+    return choice, two
+
+
+def row_and_T() -> tuple[int, int]:
+    """The row to look at and the number of steps; a click in a matrix chooses the row, too."""
+    T = st.select_slider("Number of steps T", COUNTS, value=6, key="ruT", bind="query-params")
+    row = st.number_input(
+        "Row to look at: xₜ", 0, 5, 3, key="rurow", bind="query-params",
+        help="Or click a row of a matrix. The last state is [MASK], where there is one.",
+    )  # fmt: skip
+    return row, T
 
 
 def say(notes: tuple[str, ...]) -> None:
