@@ -166,7 +166,7 @@ _ON_PAPER = """() => {
     if (shown(e) && !own && color !== "rgb(0, 0, 0)") faults.push(color + ": " + e.innerText);
   }
   for (const e of document.querySelectorAll("details")) {
-    if (!e.lastElementChild.getBoundingClientRect().height) faults.push("folded: " + e.innerText);
+    if (!e.children[1].getBoundingClientRect().height) faults.push("folded: " + e.innerText);
   }
   for (let e = document.querySelector(".stMainBlockContainer"); e; e = e.parentElement) {
     const { overflowY, backgroundColor } = getComputedStyle(e);

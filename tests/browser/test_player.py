@@ -158,6 +158,26 @@ def test_another_run_starts_anew(page: Page, url: str) -> None:
     wait_until(page, player, f"have > {AHEAD} && have < {TOTAL}")
 
 
+def test_while_a_control_is_moved_nothing_more_is_asked_for(page: Page, url: str) -> None:
+    page.goto(url)
+    player = live(page)
+    wait_until(page, player, f"have > {AHEAD}")
+    settled(page)
+    page.wait_for_timeout(800)  # the run came a while ago: its successor may ask at once
+    seed, held = page.get_by_label("Seed"), stats(player)["held"]
+    seed.press("ArrowUp")
+    wait_until(page, player, "have > 1")
+    assert stats(player)["held"] == held
+    page.wait_for_timeout(800)
+    for number in range(2, 5):
+        run = player.get_attribute("data-run")
+        seed.press("ArrowUp")
+        expect(seed).to_have_value(str(number))
+        expect(player).not_to_have_attribute("data-run", run or "")
+    assert stats(player)["held"] > held
+    wait_until(page, player, f"have > {AHEAD}")  # it rests: the last run is computed
+
+
 def test_remount_asks_for_all_there_is(page: Page, url: str) -> None:
     page.goto(url)
     player = live(page)

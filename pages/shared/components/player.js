@@ -214,9 +214,17 @@ function onPageKey(event) {
 const LEAVING_MS = 3000; // after that the link led nowhere
 let pressed = -Infinity;
 document.addEventListener("click", (event) => {
-  if (event.target.closest?.("a[href]")) pressed = performance.now();
+  if (event.target.closest?.("a[href]:not([target=_blank])")) pressed = performance.now();
 }, true);
 const leaving = () => performance.now() - pressed < LEAVING_MS;
+
+// ---- moving a control --------------------------------------------------------------------------
+
+// A control that is being moved begins one run after another. Their first frames come with them; the
+// rest is asked for only when the control rests, so that no step of a run that nobody will see stands
+// before the answer to the next move.
+const MOVING_MS = 700; // runs that follow each other sooner
+const LULL_MS = 250;
 
 // ---- the player --------------------------------------------------------------------------------
 
@@ -231,9 +239,11 @@ class Player {
     this.speed = 0; // an index into SPEEDS
     this.life = 0;
     this.touched = 0; // when the reader last did something with it
+    this.begun = -Infinity; // when the run came
+    this.due = 0;
     this.alone = false; // playing by itself, and nobody has touched it since
     this.resting = false; // on its resting frame, where it went by itself
-    this.root.playerStats = { draws: 0, total: 0, worst: 0, pulls: 0, received: 0 };
+    this.root.playerStats = { draws: 0, total: 0, worst: 0, pulls: 0, held: 0, received: 0 };
     this.listen();
   }
 
@@ -281,6 +291,9 @@ class Player {
     // Where the reader was looking, as a share of the way: a changed setting is compared there.
     this.held = batch.hold && this.run !== null ? this.frame / Math.max(this.total - 1, 1) : null;
     this.wasPlaying = this.playing;
+    const now = performance.now();
+    this.due = now - this.begun < MOVING_MS ? now + LULL_MS : now; // when more is asked for
+    this.begun = now;
     this.run = batch.run;
     this.total = batch.total;
     this.batch = batch;
@@ -358,9 +371,11 @@ class Player {
     const missing = this.total - this.have();
     const ahead = this.have() - 1 - Math.max(this.frame, this.target ?? 0);
     if (!this.alive || this.run === null || this.asked || missing <= 0 || ahead >= AHEAD) return;
-    if (leaving()) {
+    const wait = leaving() ? LEAVING_MS : this.due - performance.now();
+    if (wait > 0) {
       clearTimeout(this.retry);
-      this.retry = setTimeout(() => this.pull(), LEAVING_MS);
+      this.retry = setTimeout(() => this.pull(), wait);
+      this.root.playerStats.held += 1;
       return;
     }
     const slow = this.pace !== null && this.pace > 60; // then short answers, so that it keeps moving
