@@ -108,6 +108,9 @@ def test_a_formula_scrolls_where_it_is_too_wide(url: str, page: Page, width: int
     page.set_viewport_size({"width": width, "height": 800})
     opened(page, url)
     expect(page.locator(".katex-display[tabindex]").first).to_be_attached()
+    folded = page.locator("details.fold").first
+    folded.locator("summary").click()
+    expect(folded.locator(".katex-display[tabindex]").first).to_be_visible()
     found = page.locator(".stMarkdown .katex-display:visible").evaluate_all(
         """(boxes) => boxes.map((box) => {
           const ends = [...box.querySelectorAll(".base")].map((b) => b.getBoundingClientRect().right);

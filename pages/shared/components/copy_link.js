@@ -51,7 +51,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const watcher = new MutationObserver(openScrollers);
   watcher.observe(document.body, { childList: true, subtree: true });
   window.addEventListener("resize", openScrollers);
-  document.addEventListener("toggle", openScrollers, true); // what is folded away has no width
   openScrollers();
 }
 
