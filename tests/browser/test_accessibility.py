@@ -122,7 +122,7 @@ _MARK = """() => {
       const unit = e.matches("[role=radio], [type=radio]") && group ? group : e;
       if (unit.dataset.wanted === undefined) {
         const box = e.closest("label")?.getBoundingClientRect() ?? e.getBoundingClientRect();
-        if (!box.width || !box.height || getComputedStyle(e).visibility === "hidden") continue;
+        if (!box.width || !box.height || !e.checkVisibility({ visibilityProperty: true })) continue;
         // What only helps the mouse (the arrows of a number field) says so with tabindex -1.
         if (e.tabIndex < 0 && unit === e) continue;
         unit.dataset.wanted = count++;
@@ -148,6 +148,7 @@ def test_tab_reaches_every_control(new_page: NewPage, url: str, path: str) -> No
     page = new_page(reduced_motion="reduce")
     opened(page, f"{url}/{path}")
     drawn(page)
+    page.locator("details.fold").evaluate_all("(folds) => folds.forEach((f) => (f.open = true))")
     wanted = page.evaluate(_MARK)
     assert len(wanted) >= 3
     reached = set()

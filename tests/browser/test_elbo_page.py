@@ -119,4 +119,7 @@ def test_a_formula_scrolls_where_it_is_too_wide(url: str, page: Page, width: int
         })"""  # noqa: E501
     )
     assert {wide for wide, _, _ in found} == {True, False}
+    # What sticks out of the text is the ring of what has the focus.
+    text = page.get_by_test_id("stMarkdownContainer").filter(has=page.locator(".grid, .fold"))
+    assert set(text.evaluate_all("(e) => e.map((e) => getComputedStyle(e).overflow)")) == {"visible"}
     assert all(wide == scrolls == reached for wide, scrolls, reached in found)

@@ -164,17 +164,17 @@ def test_while_a_control_is_moved_nothing_more_is_asked_for(page: Page, url: str
     wait_until(page, player, f"have > {AHEAD}")
     settled(page)
     page.wait_for_timeout(800)  # the run came a while ago: its successor may ask at once
-    seed, held = page.get_by_label("Seed"), stats(player)["held"]
+    seed, postponed = page.get_by_label("Seed"), stats(player)["postponed"]
     seed.press("ArrowUp")
     wait_until(page, player, "have > 1")
-    assert stats(player)["held"] == held
+    assert stats(player)["postponed"] == postponed
     page.wait_for_timeout(800)
     for number in range(2, 5):
         run = player.get_attribute("data-run")
         seed.press("ArrowUp")
         expect(seed).to_have_value(str(number))
         expect(player).not_to_have_attribute("data-run", run or "")
-    assert stats(player)["held"] > held
+    assert stats(player)["postponed"] > postponed
     wait_until(page, player, f"have > {AHEAD}")  # it rests: the last run is computed
 
 

@@ -51,6 +51,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const watcher = new MutationObserver(openScrollers);
   watcher.observe(document.body, { childList: true, subtree: true });
   window.addEventListener("resize", openScrollers);
+  // Some browsers give what is folded away no width; Chromium does.
+  document.addEventListener("toggle", openScrollers, true);
   openScrollers();
 }
 
@@ -64,7 +66,7 @@ function present(event) {
 
 // Streamlit draws these, so their tabindex can't be written where they are made. chapter.css lets a
 // formula scroll where it has one.
-const SCROLLERS = ".stMarkdown .katex-display, .stMarkdown pre, .stCode pre, .scroll";
+const SCROLLERS = ".stMarkdown .katex-display, .stCode pre, .scroll";
 let waiting = 0;
 let measured = new WeakSet(); // each once, and after a change of the window's size: asking costs a layout
 

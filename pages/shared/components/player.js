@@ -243,7 +243,7 @@ class Player {
     this.due = 0;
     this.alone = false; // playing by itself, and nobody has touched it since
     this.resting = false; // on its resting frame, where it went by itself
-    this.root.playerStats = { draws: 0, total: 0, worst: 0, pulls: 0, held: 0, received: 0 };
+    this.root.playerStats = { draws: 0, total: 0, worst: 0, pulls: 0, postponed: 0, received: 0 };
     this.listen();
   }
 
@@ -252,7 +252,8 @@ class Player {
   receive(bytes) {
     if (bytes === this.seen || !bytes?.length) {
       this.drawn = null; // a theme change: what a canvas holds in the old colours
-      return this.draw();
+      this.draw();
+      return this.pull(); // what was put off before a remount
     }
     this.seen = bytes;
     const batch = unpack(bytes);
@@ -375,7 +376,7 @@ class Player {
     if (wait > 0) {
       clearTimeout(this.retry);
       this.retry = setTimeout(() => this.pull(), wait);
-      this.root.playerStats.held += 1;
+      this.root.playerStats.postponed += 1;
       return;
     }
     const slow = this.pace !== null && this.pace > 60; // then short answers, so that it keeps moving
