@@ -121,5 +121,6 @@ def test_a_formula_scrolls_where_it_is_too_wide(url: str, page: Page, width: int
     assert {wide for wide, _, _ in found} == {True, False}
     # What sticks out of the text is the ring of what has the focus.
     text = page.get_by_test_id("stMarkdownContainer").filter(has=page.locator(".grid, .fold"))
-    assert set(text.evaluate_all("(e) => e.map((e) => getComputedStyle(e).overflow)")) == {"visible"}
+    overflows = text.evaluate_all("(boxes) => boxes.map((e) => getComputedStyle(e).overflow)")
+    assert set(overflows) == {"visible"}
     assert all(wide == scrolls == reached for wide, scrolls, reached in found)
