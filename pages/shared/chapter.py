@@ -120,7 +120,6 @@ def header(title: str, *, defaults: Mapping[str, object] | None = None) -> None:
     remember_defaults(defaults or {})
     st.html(_CSS)
     st.html(_PRINT)
-    code()
     lesson.bar(title, presenting=presenting())
     with st.container(
         key="chapter_header",
@@ -131,6 +130,7 @@ def header(title: str, *, defaults: Mapping[str, object] | None = None) -> None:
         st.title(title, anchor=False, width="content")
         with st.container(horizontal=True, gap="small", width="content", key="chapter_tools"):
             toolbar(title)
+            code()  # here its placeholder, there until the style sheet is, pushes nothing down
 
 
 def question(text: str, options: Mapping[str, str], *, answer: str, key: str = "") -> None:

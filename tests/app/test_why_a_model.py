@@ -29,6 +29,7 @@ from pages.shared.reverse_axis import (
     read_points,
     write_points,
 )
+from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
 START = {"points": [-1.2, -0.8, 0.9], "chosen": 2, "x_t": 0.1, "t": 520, "T": 3}
@@ -309,10 +310,10 @@ def test_data_that_can_not_be_used_are_reported(
 
 
 def test_every_button_shows_a_setting_that_needs_no_repair(opened: AppTest) -> None:
-    keys = [b.key for b in opened.button if re.match(r"(why|try)_\d", b.key or "")]
+    keys = offered(opened)
     assert len(keys) == 9
     for key in keys:
-        opened.button(key=key).click().run()
+        press(opened, key)
         assert not opened.exception, key
         assert opened.session_state["_look_at"], key
         assert not repairs(opened), key
