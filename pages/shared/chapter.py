@@ -31,7 +31,6 @@ from pages.shared.state import (
     remember_defaults,
     remember_link,
     reset_state,
-    show_state,
     stop_looking,
     unheeded_link,
 )
@@ -52,7 +51,6 @@ __all__ = [
     "question",
     "report_link",
     "reset_state",
-    "show_state",
     "sources",
     "term",
     "toolbar",
@@ -191,10 +189,8 @@ def try_this(items: Sequence[Experiment]) -> None:
     st.subheader("Try this", anchor="try-this")
     cells = []
     for number, item in enumerate(items):
-        look_at = f"{item.do}: {item.expect}"
-        cells += [
-            _button(item.do, f"try_{number}", item.state, look_at), f"**Expect:** {item.expect}"
-        ]  # fmt: skip
+        button = _button(item.do, f"try_{number}", item.state, f"{item.do}: {item.expect}")
+        cells += [button, f"**Expect:** {item.expect}"]
     prose(grid(cells, "try"))
 
 

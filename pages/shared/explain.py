@@ -49,8 +49,10 @@ def formula_and_code(*objects: object, under: str = "") -> None:
         under: the line that they are folded under; "" for none.
     """
     told = [explanation(item) for item in objects]
-    pairs = [(_words(one), f"{_FENCE}python\n{one.code}\n{_FENCE}") for one in told]
-    text = chapter.grid([cell for pair in pairs for cell in pair], "explained")
+    cells = []
+    for one in told:
+        cells += [_words(one), f"{_FENCE}python\n{one.code}\n{_FENCE}"]
+    text = chapter.grid(cells, "explained")
     chapter.prose(chapter.fold(under, text) if under else text)
 
 

@@ -69,10 +69,9 @@ def more(belief_name: str, kernel: str) -> tuple[Choice, DeltaGenerator]:
             bind="query-params", disabled=belief_name != "hedged",
         )  # fmt: skip
     amount = {"tempered": temperature, "hedged": share}.get(belief_name, 1.0)
-    choice = Choice(
+    return Choice(
         data, kernel, schedule=schedule, beta=beta, belief=belief_name, amount=amount
-    )  # fmt: skip
-    return choice, two
+    ), two
 
 
 def row_and_T() -> tuple[int, int]:
