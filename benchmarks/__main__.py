@@ -25,6 +25,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "browser": (),
     "sampling": (),
     "peer_quality": (),
+    "peer_training": (),
     "step_profile": (),
     "growth": (),
     "discrete_growth": (),
