@@ -122,6 +122,17 @@ window.watch = (key) => {
   };
 };
 
+// When a button with these words and a picture in a player are there; a look every 20 ms.
+window.started = (words) => new Promise((done) => {
+  const look = () => {
+    const buttons = [...document.querySelectorAll('[data-testid=stMain] button')];
+    if (buttons.some((b) => b.textContent.includes(words)) && window.findPlayer()?.dataset.have > 0)
+      requestAnimationFrame(() => done(Date.now()));
+    else setTimeout(look, 20);
+  };
+  look();
+});
+
 window.switchTo = (link) => new Promise((done) => {
   const title = () => document.querySelector('[data-testid=stMain] h1')?.textContent;
   const before = title();
@@ -227,17 +238,17 @@ def ends(control: Locator) -> tuple[str | None, ...]:
 def cold(context: BrowserContext) -> list[float]:
     """From `streamlit run` to noise in the start page's player and a button to press.
 
-    The first start is not counted: it is the one that reads from disk and compiles to bytecode.
+    The page itself notes when: asked from outside, a busy machine adds its time to answer. The
+    first start is not counted: it is the one that reads from disk and compiles to bytecode.
     """
     times = []
     for _ in range(1 + STARTS):
-        started = time.perf_counter()
+        started = time.time()
         with served() as url:
             page = context.new_page()
             page.goto(url)
-            page.get_by_role("button", name="Sample sixteen").wait_for()
-            wait(page, f"{PLAYER}?.dataset.have > 0")
-            times.append(1e3 * (time.perf_counter() - started))
+            there = page.evaluate("window.started('Sample sixteen')")
+            times.append(there - 1e3 * started)
             page.close()
     return times[1:]
 

@@ -94,23 +94,26 @@ def chapters() -> None:
     for folder, pages in MAP.items():
         there = []
         for file, (name, question) in pages.items():
-            path = PAGES / folder / f"{file}.py"
-            if path.is_file():
-                there.append((name, question, path))
+            if (PAGES / folder / f"{file}.py").is_file():
+                there.append(card(file, name, question))
             else:
                 missing.append(f"- **{CHAPTERS[folder]}**, {name}: {question}")
         if there:
-            st.subheader(CHAPTERS[folder], anchor=False)
-        for row in range(0, len(there), 3):
-            for column, (name, question, path) in zip(
-                st.columns(3), there[row : row + 3], strict=False
-            ):
-                with column.container(border=True, height="stretch"):
-                    st.page_link(path, label=f"**{name}**", icon=":material/arrow_forward:")
-                    st.markdown(question)
+            title, cards = CHAPTERS[folder], "\n\n".join(there)
+            st.subheader(title, anchor=False)
+            chapter.prose(f'<nav class="cards" aria-label="{title}">\n\n{cards}\n\n</nav>')
     if missing:
         with st.expander("In the making"):
             st.markdown("\n".join(missing))
+
+
+def card(file: str, name: str, question: str) -> str:
+    """Markdown: a page's name and question, all of it a link.
+
+    Streamlit's own page links, each in a box and a column, would be seventy elements to draw before
+    the first digit. copy_link.js sees to it that these don't load the app anew.
+    """
+    return f'<a href="{file}" target="_self">\n\n**{name}**\n\n{question}\n\n</a>'
 
 
 chapter.header("Diffusion, step by step")

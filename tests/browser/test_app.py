@@ -298,6 +298,23 @@ def test_a_guess_is_answered_and_moves_nothing(page: Page, url: str) -> None:
     wait_for(page, "have === total")
 
 
+@pytest.mark.parametrize(("width", "query"), [(1280, ""), (390, ""), (1280, "?present=1")])
+def test_the_map_leads_to_the_pages_and_the_app_stays(
+    new_page: NewPage, url: str, assert_clean: Check, width: int, query: str
+) -> None:
+    page = new_page(viewport={"width": width, "height": 844})
+    opened(page, f"{url}/{query}")
+    drawn(page)
+    addresses = [a.get_attribute("href") for a in page.locator(".cards a").all()]
+    assert sorted(addresses) == PAGES[1:]
+    page.evaluate("window.stays = true")
+    page.locator(".cards a", has_text="Why a model?").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Why a model?")
+    assert page.url.split("?")[0] == f"{url}/why_a_model"
+    assert page.evaluate("window.stays") is True
+    assert_clean(page)
+
+
 def test_a_page_may_be_left_while_its_player_fetches(
     page: Page, url: str, assert_clean: Check
 ) -> None:
@@ -312,6 +329,24 @@ def test_a_page_may_be_left_while_its_player_fetches(
         )
         page.wait_for_timeout(wait)
         nav.get_by_text("Learned schedule", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Learned schedule")
+        drawn(page)
+    assert_clean(page)
+
+
+def test_the_browsers_buttons_may_be_used_while_a_player_fetches(
+    page: Page, url: str, assert_clean: Check
+) -> None:
+    opened(page, url)
+    page.get_by_test_id("stSidebarNavLink").get_by_text("Learned schedule", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Learned schedule")
+    for wait in (100, 300, 600):
+        page.go_back()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Diffusion, step by step")
+        expect(player(page)).to_have_attribute("data-have", re.compile("[1-9]"))
+        page.get_by_role("button", name="Sample sixteen digits from noise").click()
+        page.wait_for_timeout(wait)
+        page.go_forward()
         expect(page.get_by_role("heading", level=1)).to_have_text("Learned schedule")
         drawn(page)
     assert_clean(page)

@@ -1,7 +1,7 @@
 // Copies the address bar; where the browser forbids that (plain http on another host), it shows
 // the address selected instead. It also brings the exhibit into view when the page asks for it,
-// turns presentation mode on and off by a key, lets the keyboard into what scrolls sideways, and tells
-// the server which of the text's buttons is pressed.
+// turns presentation mode on and off by a key, lets the keyboard into what scrolls sideways, tells the
+// server which of the text's buttons is pressed, and follows links to other pages.
 export default function ({ data, parentElement, setTriggerValue }) {
   const button = parentElement.querySelector("button");
   const label = button.querySelector("span");
@@ -47,6 +47,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("button[data-show]");
     if (button) window.showSetting(button.dataset.show);
+    const page = event.target.closest?.(".cards a")?.getAttribute("href");
+    if (page && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)) turnTo(page, event);
   });
   const watcher = new MutationObserver(openScrollers);
   watcher.observe(document.body, { childList: true, subtree: true });
@@ -54,6 +56,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
   // Some browsers give what is folded away no width; Chromium does.
   document.addEventListener("toggle", openScrollers, true);
   openScrollers();
+}
+
+// To another page as the sidebar's link goes there: the app stays. Without that link it is loaded anew.
+function turnTo(page, event) {
+  const link = document.querySelector(`[data-testid="stSidebarNavLink"][href$="/${page}"]`);
+  if (!link) return;
+  event.preventDefault();
+  link.click();
 }
 
 function present(event) {
