@@ -55,6 +55,23 @@ def test_the_readme_names_the_same_torch() -> None:
     assert set(named) == {pinned("requirements.txt")["torch"]}
 
 
+def test_the_readmes_class_is_the_one_that_was_measured() -> None:
+    measured = re.findall(
+        r"^(\d+) sessions move [^\n]* (\d+) process(?:es)?:\n.*?"
+        r"\*\*all moves\*\* \| \d+ \| (\d+) \| (\d+).*?all sessions open \| (\d+) ",
+        (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    rows = {
+        f"| {readers} | {processes} | {megabytes} MB | {median} and {p95} ms |"
+        for readers, processes, median, p95, megabytes in measured
+    }
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| \d+ \| \d+ \| .* ms \|$", readme, re.MULTILINE)
+    assert len(told) >= 5
+    assert set(told) <= rows
+
+
 def test_development_needs_are_pinned_and_add_to_the_others() -> None:
     assert (ROOT / "requirements-dev.txt").read_text().startswith("-r requirements.txt\n")
     assert not set(pinned("requirements-dev.txt")) & set(pinned("requirements.txt"))
