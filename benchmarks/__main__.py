@@ -1,7 +1,8 @@
 """Run benchmarks and keep what they print: `python -m benchmarks [NAME ...]`, on an idle machine.
 
-Without names all are run but `peer_quality`, which trains for hours. What each prints replaces the
-text between its markers in benchmarks/README.md; what is missing or marked ✗ stands at the top.
+Without names all are run but `peer_quality`, which trains for hours, and `peer_training`, which
+needs diffusers as it does. What each prints replaces the text between its markers in
+benchmarks/README.md; what is missing or marked ✗ stands at the top.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "classroom": ("10", "30", "60", "--processes", "1", "2", "--capacity", "--churn", "300"),
 }
 """Name -> arguments."""
-ON_REQUEST = {"peer_quality"}
+ON_REQUEST = {"peer_quality", "peer_training"}
 
 
 def machine() -> str:
@@ -62,14 +63,20 @@ def between(text: str, name: str, new: str) -> str:
 
 
 def short(text: str) -> str:
-    """What is missing or marked, as a list, each line with the benchmark that it is from."""
+    """What is missing or marked, as a list, each line with the benchmark that it is from.
+
+    A table that has a line of its own above it, ending in a colon, is named by that.
+    """
     rows = []
     for name in RUNS:
         part = text.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0].strip()
+        above = name
         for line in part.splitlines() or ["Not measured yet."]:
+            if line.endswith(":"):
+                above = f"{name}, {line.rstrip(':')}"
             if "✗" in line or line.startswith("Not measured"):
                 cells = [cell.strip() for cell in line.strip("| ").split("|")]
-                rows.append(f"- {name}: {' · '.join(cell for cell in cells if cell)}")
+                rows.append(f"- {above}: {' · '.join(cell for cell in cells if cell)}")
     return "\n".join(rows) or "Nothing."
 
 

@@ -123,8 +123,10 @@ window.watch = (key) => {
 };
 
 // When a button with these words and a picture in a player are there; a look every 20 ms.
-window.started = (words) => new Promise((done) => {
+window.started = (words, patience) => new Promise((done, failed) => {
+  const end = Date.now() + patience;
   const look = () => {
+    if (Date.now() > end) return failed(new Error(`no ${words} after ${patience} ms`));
     const buttons = [...document.querySelectorAll('[data-testid=stMain] button')];
     if (buttons.some((b) => b.textContent.includes(words)) && window.findPlayer()?.dataset.have > 0)
       requestAnimationFrame(() => done(Date.now()));
@@ -149,12 +151,16 @@ PLAYER = "window.findPlayer()"
 
 
 class Figure(NamedTuple):
-    """One row of the table: times in ms, and what is allowed; 0 for no limit."""
+    """One row of the table: times in ms, and what is allowed; 0 for no limit.
+
+    Where only a mean is known, it stands for the median, and `times` holds the worst alone.
+    """
 
     what: str
     times: list[float]
     allowed: float = 0
     remark: str = ""
+    mean: float | None = None
 
     @property
     def p95(self) -> float:
@@ -168,10 +174,9 @@ class Figure(NamedTuple):
         shown = f"{self.p95:.1f}" if self.p95 < 10 else f"{self.p95:.0f}"
         if self.allowed and not self.p95 <= self.allowed:
             shown = f"✗ **{shown}**"
-        return (
-            f"| {self.what} | {statistics.median(self.times):.1f} | {shown} | {limit} "
-            f"| {len(self.times)} | {self.remark} |"
-        )
+        middle = statistics.median(self.times) if self.mean is None else self.mean
+        count = len(self.times) if self.mean is None else ""
+        return f"| {self.what} | {middle:.1f} | {shown} | {limit} | {count} | {self.remark} |"
 
 
 @contextlib.contextmanager
@@ -247,7 +252,7 @@ def cold(context: BrowserContext) -> list[float]:
         with served() as url:
             page = context.new_page()
             page.goto(url)
-            there = page.evaluate("window.started('Sample sixteen')")
+            there = page.evaluate("window.started('Sample sixteen', 60000)")
             times.append(there - 1e3 * started)
             page.close()
     return times[1:]
@@ -346,7 +351,7 @@ def sliders(context: BrowserContext, url: str, patience: int, only: str) -> Iter
         if best.player and best.player["draws"]:
             mean = best.player["total"] / best.player["draws"]
             worst = best.player["worst"]
-            yield Figure("its player draws a frame: mean and worst", [mean, worst], FRAME)
+            yield Figure("its player draws a frame: mean and worst", [worst], FRAME, mean=mean)
 
 
 def main() -> None:
@@ -365,7 +370,7 @@ def main() -> None:
         context = browser.new_context(reduced_motion="reduce")
         context.add_init_script(FIND)
         if not options.only:
-            what = "`streamlit run` to the first noise on the start page"
+            what = "`streamlit run`, disk warm, to the first noise on the start page"
             print(Figure(what, cold(context), START), flush=True)
         with served() as url:
             if not options.only:

@@ -195,7 +195,7 @@ def class_of(sessions: int, samplers: int, processes: int, flags: Sequence[str])
                 what,
                 len(values),
                 f"{1e3 * statistics.median(values):.0f}",
-                marked(p95(values), math.inf if what.startswith(("open", "sample")) else LIMIT_MS),
+                marked(p95(values), LIMIT_MS if values is moves else math.inf),
             )
             for what, values in rows
         ),

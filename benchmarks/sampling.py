@@ -3,9 +3,10 @@
 The same network is run as the app runs it (the batch cut over the cores), with torch's own
 threads, and on one core. Where diffusers is installed (`pip install -r
 benchmarks/requirements.txt`, best in an environment of its own) two kinds of rows are added: its
-DDIMPipeline around this very network, which draws the same pictures, so quality is equal and only
-the loop differs; and around its own class-conditional UNet2DModel of equal parameter count, whose
-weights are random, so that cost can be compared and quality can not.
+DDIMPipeline around this very network, which draws the same pictures, so only the loop differs; and
+around its own class-conditional UNet2DModel of equal parameter count, which is what at least three
+times our time is wanted of. Its weights are random here: `benchmarks.peer_quality` says what it
+learns.
 
 All rows are run in turn, several times over; what counts are the ratios.
 """
@@ -165,7 +166,7 @@ def main() -> None:
         if importlib.util.find_spec("diffusers"):
             rows |= {key: (run, cores) for key, run in peer_runs(denoiser, full).items()}
         else:
-            print("diffusers is not installed, so the peer is left out; see its docstring.\n")
+            print("Not measured: the peer, as diffusers is not installed; see the docstring.\n")
         times: dict[str, list[float]] = {key: [] for key in rows}
         for _ in range(REPEATS + 1):
             for key, (run, threads) in rows.items():

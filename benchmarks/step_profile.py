@@ -2,10 +2,11 @@
 
 `python -m benchmarks.step_profile` prints tables, best on an idle machine. The first splits one
 step of eight pictures on one thread (what each core of two gets of sixteen digits) by kind of
-operation, from torch's profiler: the limit is what convolutions and matrix products take. Where the
-app computes in bfloat16, the same in float32 follows: bfloat16 shortens the products and nothing
-else, so the rest has a larger share of a shorter step. The last table runs variants of the step in
-turn, in one process, many times over, and prints each against the step as it is.
+operation, from torch's profiler: the limit is what convolutions and matrix products take. Shares
+are of the time within operations; Python between them is in the last table alone. Where the app
+computes in bfloat16, the same in float32 follows: bfloat16 shortens the convolutions, and most else
+takes longer in it. The last table runs variants of the step in turn, in one process, many times
+over, and prints each against the step as it is.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.discrete import (
     DiscreteDiffusion,
@@ -23,10 +24,12 @@ from pages.shared.corruption import LEVELS, SENTENCE, Choice
 from pages.shared.explain import formula_and_code
 from pages.shared.transition_views import (
     KERNELS,
+    MOST_STEPS,
     digit_view,
     forgetting_view,
     matrices,
     more,
+    number_of_steps,
     say,
     text_view,
 )
@@ -61,12 +64,19 @@ DEFAULTS = {
 
 
 @st.fragment
-def at_step(kernel: str, choice: Choice) -> None:
-    """The matrices at one step.
+def at_step(kernel: str, choice: Choice, place: DeltaGenerator) -> None:
+    """The matrices at one step, and the controls that are moved most.
 
     A fragment of its own: what a move sends, and the browser goes through, is what is in here.
+
+    Args:
+        kernel: a key of `KERNELS`.
+        choice: what the other controls say.
+        place: where the number of steps is chosen.
     """
-    t = st.slider("Step t", 1, 100, 40, key="tt", bind="query-params", width=260)
+    with place:
+        choice = choice._replace(T=number_of_steps())
+    t = st.slider("Step t", 1, MOST_STEPS, 40, key="tt", bind="query-params", width=260)
     with st.container(key="bench_stage"):
         if t > choice.T:
             say((f"t = {t} is beyond the last step: t = T = {choice.T} is used.",))
@@ -94,11 +104,13 @@ def exhibit() -> None:
                 bind="query-params", format_func=AT.get, width="content",
             )  # fmt: skip
     stage = st.container()
-    choice = more(kernel, view)
+    choice, place = more(kernel, view)
     if view == "matrix":
         with row:
-            at_step(kernel, choice)
+            at_step(kernel, choice, place)
         return
+    with place:
+        choice = choice._replace(T=number_of_steps())
     with stage:
         if view == "forgetting":
             forgetting_view(kernel, choice)

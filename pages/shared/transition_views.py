@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared import chapter, kernels
 from pages.shared.corruption import (
@@ -39,6 +40,7 @@ KERNELS = {**NAMES, "own": "Your own matrix"}
 SHORT = {"nearest_neighbor": "Neighbours", "mask_and_replace": "Mask, replace"}
 SHOWN_LETTERS = 300
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
+MOST_STEPS = 100
 MOST_CURVES = 64  # states in the view that needs every row at every t
 
 
@@ -47,8 +49,12 @@ def in_a_sentence(kernel: str) -> str:
     return KERNELS[kernel] if kernel == "gaussian" else KERNELS[kernel].lower()
 
 
-def more(kernel: str, view: str) -> Choice:
-    """Draw what is behind "More"; what the kernel or the view has no use for is greyed out."""
+def more(kernel: str, view: str) -> tuple[Choice, DeltaGenerator]:
+    """Draw what is behind "More"; what the kernel or the view has no use for is greyed out.
+
+    Returns:
+        What the controls say, but T, and the place for `number_of_steps`.
+    """
     all_kernels = view != "matrix"
     sized = view in {"matrix", "forgetting"}
     with st.expander("More: states, schedule, the kernel's own settings"):
@@ -57,9 +63,7 @@ def more(kernel: str, view: str) -> Choice:
             "States K, [MASK] included", 2, 4096, 8, key="tK", bind="query-params",
             disabled=not sized or kernel == "own",
         )  # fmt: skip
-        T = one.select_slider(
-            "Number of steps T", [2, 10, 25, 50, 100], value=100, key="tT", bind="query-params"
-        )
+        place = one.container()
         schedule = two.selectbox(
             "Chance β of a jump, per step", kernels.SCHEDULES, key="tsched", bind="query-params",
             help="“cosine” is D3PM's, “squared cosine” improved DDPM's.",
@@ -98,7 +102,16 @@ def more(kernel: str, view: str) -> Choice:
                 "Your matrix: one row a line, rows are “from”", kernels.ROWS, key="trows",
                 bind="query-params", height=120,
             )  # fmt: skip
-    return Choice(K, T, schedule, beta, scaling, embedding, points, float(rate), ending, rows)
+    rest = (schedule, beta, scaling, embedding, points, float(rate), ending, rows)
+    return Choice(K, MOST_STEPS, *rest), place
+
+
+def number_of_steps() -> int:
+    """Draw the choice of T."""
+    return st.select_slider(
+        "Number of steps T", [2, 10, 25, 50, MOST_STEPS], value=MOST_STEPS, key="tT",
+        bind="query-params",
+    )  # fmt: skip
 
 
 def say(notes: tuple[str, ...]) -> None:

@@ -298,19 +298,39 @@ def test_a_guess_is_answered_and_moves_nothing(page: Page, url: str) -> None:
     wait_for(page, "have === total")
 
 
-@pytest.mark.parametrize(("width", "query"), [(1280, ""), (390, ""), (1280, "?present=1")])
+PHONE = (
+    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/140.0.0.0 Mobile Safari/537.36"
+)
+
+
+@pytest.mark.parametrize(
+    ("context", "query"),
+    [
+        ({}, ""),
+        ({}, "?present=1"),
+        ({"viewport": {"width": 390, "height": 844}, "user_agent": PHONE}, ""),
+    ],
+    ids=["desktop", "presentation", "phone"],
+)
 def test_the_map_leads_to_the_pages_and_the_app_stays(
-    new_page: NewPage, url: str, assert_clean: Check, width: int, query: str
+    new_page: NewPage, url: str, assert_clean: Check, context: dict[str, Any], query: str
 ) -> None:
-    page = new_page(viewport={"width": width, "height": 844})
+    page = new_page(**context)
     opened(page, f"{url}/{query}")
     drawn(page)
-    addresses = [a.get_attribute("href") for a in page.locator(".cards a").all()]
-    assert sorted(addresses) == PAGES[1:]
+    cards = page.locator(".cards a")
+    assert sorted(card.get_attribute("href") or "" for card in cards.all()) == PAGES[1:]
     page.evaluate("window.stays = true")
-    page.locator(".cards a", has_text="Why a model?").press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Why a model?")
-    assert page.url.split("?")[0] == f"{url}/why_a_model"
+    cards.filter(has_text="Two reverse rules").press("Enter")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Two reverse rules")
+    drawn(page)
+    expect(heading).to_be_in_viewport()
+    assert page.url.split("?")[0] == f"{url}/reverse_rules"
+    assert ("present=1" in page.url) == bool(query)
+    page.go_back()
+    expect(heading).to_have_text("Diffusion, step by step")
     assert page.evaluate("window.stays") is True
     assert_clean(page)
 

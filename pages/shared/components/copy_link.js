@@ -1,7 +1,7 @@
 // Copies the address bar; where the browser forbids that (plain http on another host), it shows
 // the address selected instead. It also brings the exhibit into view when the page asks for it,
 // turns presentation mode on and off by a key, lets the keyboard into what scrolls sideways, tells the
-// server which of the text's buttons is pressed, and follows links to other pages.
+// server which of the text's buttons is pressed, and turns to the pages of the start page's map.
 export default function ({ data, parentElement, setTriggerValue }) {
   const button = parentElement.querySelector("button");
   const label = button.querySelector("span");
@@ -58,12 +58,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
   openScrollers();
 }
 
-// To another page as the sidebar's link goes there: the app stays. Without that link it is loaded anew.
+// From the start page to another one, as the browser's buttons do it: the app stays.
 function turnTo(page, event) {
-  const link = document.querySelector(`[data-testid="stSidebarNavLink"][href$="/${page}"]`);
-  if (!link) return;
   event.preventDefault();
-  link.click();
+  history.pushState(null, "", location.pathname.replace(/\/?$/, `/${page}`));
+  window.dispatchEvent(new PopStateEvent("popstate"));
 }
 
 function present(event) {
