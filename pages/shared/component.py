@@ -38,7 +38,7 @@ def code() -> None:
 
     While a page is shown, Streamlit sends what is unchanged only once. From app.py it would be once
     for all pages, but there a page left while its player fetched brought the frontend down more
-    often (see "leaving" in player.js).
+    often (see `leaving` in player.js).
     """
     _bring(key="components_code", data=_sources())
 

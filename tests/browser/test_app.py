@@ -354,6 +354,22 @@ def test_a_page_may_be_left_while_its_player_fetches(
     assert_clean(page)
 
 
+def test_a_link_waits_for_what_was_asked_before_it(
+    page: Page, url: str, assert_clean: Check
+) -> None:
+    """A button and a link in one moment: the page change must not overtake the button's message."""
+    opened(page, url)
+    button = page.get_by_role("button", name="Sample sixteen digits from noise")
+    link = page.get_by_test_id("stSidebarNavLink").get_by_text("ELBO", exact=True)
+    expect(player(page)).to_have_attribute("data-have", re.compile("[1-9]"))
+    link.evaluate("(link, button) => { button.click(); link.click(); }", button.element_handle())
+    expect(page.get_by_role("heading", level=1)).to_have_text("ELBO")
+    drawn(page)
+    arrived = page.locator("[role=group][data-frame]")
+    assert arrived.evaluate("(e) => e.playerStats.postponed") == 0  # nor does this page wait
+    assert_clean(page)
+
+
 def test_the_browsers_buttons_may_be_used_while_a_player_fetches(
     page: Page, url: str, assert_clean: Check
 ) -> None:

@@ -207,17 +207,6 @@ function onPageKey(event) {
   seen[0]?.key(event);
 }
 
-// ---- leaving -----------------------------------------------------------------------------------
-
-// Once a link is pressed nothing more is asked for: an answer for this page that comes while the
-// next one is drawn brings Streamlit's frontend down ("Bad delta path index").
-const LEAVING_MS = 3000; // after that the link led nowhere
-let pressed = -Infinity;
-document.addEventListener("click", (event) => {
-  if (event.target.closest?.("a[href]:not([target=_blank])")) pressed = performance.now();
-}, true);
-const leaving = () => performance.now() - pressed < LEAVING_MS;
-
 // ---- moving a control --------------------------------------------------------------------------
 
 // A control that is being moved begins one run after another. Their first frames come with them; the
@@ -225,6 +214,7 @@ const leaving = () => performance.now() - pressed < LEAVING_MS;
 // before the answer to the next move.
 const MOVING_MS = 700; // runs that follow each other sooner
 const LULL_MS = 250;
+const LEAVING_MS = 3000; // after that a link that was pressed led nowhere
 
 // ---- the player --------------------------------------------------------------------------------
 
@@ -241,6 +231,7 @@ class Player {
     this.touched = 0; // when the reader last did something with it
     this.begun = -Infinity; // when the run came
     this.due = 0;
+    this.page = location.pathname;
     this.alone = false; // playing by itself, and nobody has touched it since
     this.resting = false; // on its resting frame, where it went by itself
     this.root.playerStats = { draws: 0, total: 0, worst: 0, pulls: 0, postponed: 0, received: 0 };
@@ -368,11 +359,20 @@ class Player {
 
   // -- to the server --
 
+  // Once a link is pressed (code.js notes it) or the browser has turned back, the page that is left
+  // asks for nothing more: the server would answer for it after it has drawn the next one, and
+  // Streamlit's frontend then shows neither.
+  leaving() {
+    const { at, from } = window.linkPressed;
+    const justNow = performance.now() - at < LEAVING_MS;
+    return location.pathname !== this.page || (from === this.page && justNow);
+  }
+
   pull() {
     const missing = this.total - this.have();
     const ahead = this.have() - 1 - Math.max(this.frame, this.target ?? 0);
     if (!this.alive || this.run === null || this.asked || missing <= 0 || ahead >= AHEAD) return;
-    const wait = leaving() ? LEAVING_MS : this.due - performance.now();
+    const wait = this.leaving() ? LEAVING_MS : this.due - performance.now();
     if (wait > 0) {
       clearTimeout(this.retry);
       this.retry = setTimeout(() => this.pull(), wait);
@@ -400,7 +400,7 @@ class Player {
     if (!this.batch?.report || this.playing || this.held) return;
     this.report = setTimeout(() => {
       if (this.playing || this.held || this.reported === this.frame || !this.alive) return;
-      if (leaving()) return;
+      if (this.leaving()) return;
       this.reported = this.frame;
       this.send.state("frame", { run: this.run, index: this.frame });
     }, REPORT_MS);
