@@ -271,6 +271,12 @@ def shot() -> Callable[[Page, str], Path]:
     return take
 
 
+def idle(page: Page) -> None:
+    """Wait until Streamlit runs no script; its "running" sign comes a while after the start."""
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning")
+
+
 def show_me(box: Any, done: Callable[[], bool]) -> None:
     """Press the "Show me" of an opened Why until it took effect.
 

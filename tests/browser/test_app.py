@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import show_me
+from tests.browser.conftest import idle, show_me
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -57,13 +57,9 @@ def opened(page: Page, address: str, title: str | None = None) -> None:
     expect(heading).to_have_text(title) if title else expect(heading).to_be_visible()
 
 
-def settled(page: Page) -> None:
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-
-
 def drawn(page: Page) -> None:
     """Wait until nothing on the page is still to come: the script, its parts, their pictures."""
-    settled(page)
+    idle(page)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     for group in page.locator("[role=group][data-frame]").all():
         expect(group).to_have_attribute("data-have", re.compile("[1-9]"))
@@ -114,7 +110,7 @@ def test_run_pause_step_and_scrub(page: Page, url: str, assert_clean: Check) -> 
     wait_for(page, f"frame === {here - 1}")
     page.keyboard.press("ArrowRight")
     wait_for(page, f"frame === {here}")
-    settled(page)
+    idle(page)
     sent = page.seen.sent  # type: ignore[attr-defined]
     page.keyboard.press("Home")
     wait_for(page, "frame === 0")
@@ -211,7 +207,7 @@ def test_a_hostile_link_says_what_was_replaced(page: Page, url: str, assert_clea
 
 def test_the_mistake_in_the_forward_process_shows(page: Page, url: str, shot: Shot) -> None:
     opened(page, f"{url}/forward_process")
-    settled(page)
+    idle(page)
     box = page.locator("details").filter(has_text="Why is the picture multiplied by")
     box.locator("summary").click()
     show_me(box, lambda: "keep=1" in page.url)
@@ -219,7 +215,7 @@ def test_the_mistake_in_the_forward_process_shows(page: Page, url: str, shot: Sh
     player(page).get_by_role("slider").focus()
     page.keyboard.press("End")
     wait_for(page, "frame === total - 1")
-    settled(page)
+    idle(page)
     spread = player(page).get_by_text("step by step", exact=True).first.locator("xpath=..")
     value = float(re.findall(r"[\d.]+", spread.inner_text())[-1])
     assert value > 3

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_app import PAGES, drawn, opened, settled
+from tests.browser.conftest import idle
+from tests.browser.test_app import PAGES, drawn, opened
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -63,7 +64,7 @@ def test_a_p_that_is_typed_is_a_letter(page: Page, url: str) -> None:
     page.keyboard.press("Escape")  # the open menu hides the rest of the page
     page.locator("h1").press("Control+p")
     page.wait_for_timeout(500)
-    settled(page)
+    idle(page)
     assert "present" not in page.url
     # A slider takes no letters: the key works there.
     page.get_by_role("slider").first.press("p")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from diffusion_core.drawn import from_points, read_points
-from tests.browser.conftest import show_me
+from tests.browser.conftest import idle, show_me
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -233,6 +233,6 @@ def test_the_page_is_clean_with_everything_open(
     expect(handle(page, 4)).to_be_visible()
     for box in page.locator("details").all():
         box.locator("summary").click()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    idle(page)
     assert_clean(page)
     shot(page, f"noise_schedules-{width}-{scheme}")

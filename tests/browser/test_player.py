@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.conftest import idle
+
 TOTAL = 50
 REST = 30
 AHEAD = 12
@@ -63,11 +65,6 @@ def wait_until(page: Page, player: Locator, condition: str) -> None:
     )
 
 
-def settled(page: Page) -> None:
-    """Wait until Streamlit is idle."""
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-
-
 def pixels(player: Locator, panel: int = 0) -> list[int]:
     return (
         player.locator("canvas")
@@ -100,7 +97,7 @@ def test_it_computes_only_what_is_watched(page: Page, url: str) -> None:
     page.goto(url)
     player = live(page)
     wait_until(page, player, f"have > {AHEAD}")
-    settled(page)
+    idle(page)
     assert number(player, "frame") == 0
     assert number(player, "have") <= AHEAD + 9
     sent = page.seen.sent
@@ -118,7 +115,7 @@ def test_pause_stops_asking(page: Page, url: str) -> None:
     frame, have = number(player, "frame"), number(player, "have")
     assert have < TOTAL
     expect(page.locator("#live_frame")).to_have_text(str(frame))
-    settled(page)
+    idle(page)
     sent = page.seen.sent
     page.wait_for_timeout(500)
     assert page.seen.sent == sent
@@ -162,7 +159,7 @@ def test_while_a_control_is_moved_nothing_more_is_asked_for(page: Page, url: str
     page.goto(url)
     player = live(page)
     wait_until(page, player, f"have > {AHEAD}")
-    settled(page)
+    idle(page)
     page.wait_for_timeout(800)  # the run came a while ago: its successor may ask at once
     seed, postponed = page.get_by_label("Seed"), stats(player)["postponed"]
     seed.press("ArrowUp")
@@ -273,7 +270,7 @@ def test_scrubbing_asks_nobody(page: Page, url: str) -> None:
     page.goto(url)
     player = static(page)
     wait_until(page, live(page), f"have > {AHEAD}")
-    settled(page)
+    idle(page)
     slider = scrub(player)
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
@@ -324,7 +321,7 @@ def test_reduced_motion(new_page: NewPage, url: str) -> None:
     page.goto(f"{url}/?autoplay=1")
     player = live(page)
     wait_until(page, player, f"have > {AHEAD}")
-    settled(page)
+    idle(page)
     assert number(player, "frame") == 0
     expect(button(player, "Play")).to_be_visible()
     button(player, "One frame forward").click()
@@ -341,7 +338,7 @@ def test_a_button_of_the_page_leaves_the_arrows_to_the_player(page: Page, url: s
     page.keyboard.press("ArrowRight")  # nothing has the focus
     assert number(player, "frame") == REST + 1
     page.get_by_role("button", name="Plain").click()
-    settled(page)
+    idle(page)
     for key, frame in [
         ("ArrowLeft", REST),
         ("Shift+ArrowLeft", REST),
@@ -384,7 +381,7 @@ def test_controls_keep_their_keys(page: Page, url: str) -> None:
             assert number(player, "frame") == REST, f"{key} in {name}"
         expect(player).to_have_class("player")  # it does not play
         page.keyboard.press("Escape")
-    settled(page)
+    idle(page)
     expect(page.get_by_role("slider", name="Number")).to_have_value("9")
 
 
@@ -494,7 +491,7 @@ def test_looks(
     cursor = static(page).locator(".cursor").bounding_box()["x"]
     box = scrub(static(page)).bounding_box()
     assert cursor == pytest.approx(box["x"] + 8 + (box["width"] - 16) * 17 / 49, abs=1)
-    settled(page)
+    idle(page)
     assert_clean(page)
     shot(page, f"player-{theme}-{width}")
 
@@ -655,7 +652,7 @@ def test_everything_looks(
     )
     page.goto(f"{url}/?extras=1&histogram=1")
     expect(everything(page)).to_have_attribute("data-frame", str(REST))
-    settled(page)
+    idle(page)
     assert len(set(widths(everything(page)))) == 1  # one row has a histogram, and all are compared
     assert_clean(page)
     shot(page, f"player-extras-{theme}-{width}")
@@ -746,7 +743,7 @@ def test_drawing_with_a_finger_does_not_scroll(new_page: NewPage, url: str) -> N
     page = new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.goto(url)
     sheet(page).scroll_into_view_if_needed()
-    settled(page)
+    idle(page)
     scroll = "() => document.querySelector('[data-testid=\"stMain\"]').scrollTop"
     before = page.evaluate(scroll)
     box = sheet(page).bounding_box()

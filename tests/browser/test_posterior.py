@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from diffusion_core.bayes import point_posterior
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.schedules import SCHEDULES
-from tests.browser.conftest import show_me
+from tests.browser.conftest import idle, show_me
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -216,7 +216,7 @@ def test_without_x0_there_are_two_humps_and_a_button_shows_them(
     page: Page, url: str, assert_clean: Check, shot: Shot
 ) -> None:
     opened(page, url)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    idle(page)
     box = page.locator("details").filter(has_text="Gaussian, or only when x₀ is given")
     box.locator("summary").click()
     show_me(box, lambda: "pmix=true" in page.url)
@@ -261,7 +261,7 @@ def test_every_view_is_clean(
         else:
             expect(page.locator(".plot svg").first).to_be_visible()
         expect(page.get_by_role("heading", name="Sources")).to_be_visible()
-        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+        idle(page)
         if view == "line":
             for box in page.locator("details").all():
                 box.locator("summary").click()

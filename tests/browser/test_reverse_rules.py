@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import show_me
+from tests.browser.conftest import idle, show_me
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -35,7 +35,7 @@ def opened(page: Page, address: str, charts: int = 3) -> None:
     drawn = page.locator(".plot svg > g.pointer")
     expect(drawn).to_have_count(charts, timeout=OPEN_MS)
     expect(page.get_by_role("heading", name="Sources")).to_be_visible()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    idle(page)
 
 
 def numbers(page: Page) -> list[float]:

@@ -21,7 +21,7 @@ from diffusion_core.true_reverse import (
     non_gaussianity,
 )
 from pages.shared.reverse_axis import earlier
-from tests.browser.conftest import show_me
+from tests.browser.conftest import idle, show_me
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -175,7 +175,7 @@ def test_points_are_added_chosen_and_removed(page: Page, url: str, assert_clean:
 
 def test_a_button_of_why_shows_the_digits(page: Page, url: str, assert_clean: Check) -> None:
     opened(page, url)
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    idle(page)
     box = page.locator("details").filter(has_text="why not sample with it")
     box.locator("summary").click()
     group = page.get_by_role("group", name=re.compile("Exact and learned guesses"))
@@ -200,7 +200,7 @@ def test_every_view_is_clean(
         else:
             expect(page.locator(".plot svg").first).to_be_visible()
         expect(page.get_by_role("heading", name="Sources")).to_be_visible()
-        expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+        idle(page)
         if view == "line":
             for box in page.locator("details").all():
                 box.locator("summary").click()
