@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,6 +195,11 @@ def test_same_link_same_pictures(new_page: NewPage, url: str) -> None:
         wait_for(page, "frame === total - 1")
         seen.append(picture(page, 0))
     assert seen[0] == seen[1]
+
+
+def test_no_site_around_the_app_may_steer_it(url: str) -> None:
+    with urllib.request.urlopen(f"{url}/_stcore/host-config") as answer:
+        assert json.load(answer)["allowedOrigins"] == []
 
 
 def test_a_hostile_link_says_what_was_replaced(page: Page, url: str, assert_clean: Check) -> None:

@@ -175,6 +175,30 @@ def test_while_a_control_is_moved_nothing_more_is_asked_for(page: Page, url: str
     wait_until(page, player, f"have > {AHEAD}")  # it rests: the last run is computed
 
 
+def test_nothing_is_asked_for_between_a_move_and_its_answer(page: Page, url: str) -> None:
+    page.goto(url)
+    player = live(page)
+    wait_until(page, player, f"have > {AHEAD}")
+    seed = page.get_by_label("Seed")
+    for number in (1, 2):
+        run = player.get_attribute("data-run")
+        seed.press("ArrowUp")
+        expect(seed).to_have_value(str(number))
+        expect(player).not_to_have_attribute("data-run", run or "")
+    page.wait_for_timeout(80)
+    asked = player.evaluate(
+        """async (player, seed) => {
+            const before = player.playerStats.pulls;
+            seed.dispatchEvent(new KeyboardEvent("keydown", { key: "Shift", bubbles: true }));
+            await new Promise((done) => setTimeout(done, 200));
+            return player.playerStats.pulls - before;
+        }""",
+        seed.element_handle(),
+    )
+    assert asked == 0  # it counts as a move whose answer takes its time
+    wait_until(page, player, f"have > {AHEAD}")  # and which never comes here
+
+
 def test_remount_asks_for_all_there_is(page: Page, url: str) -> None:
     page.goto(url)
     player = live(page)

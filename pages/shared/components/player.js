@@ -214,6 +214,15 @@ function onPageKey(event) {
 // before the answer to the next move.
 const MOVING_MS = 700; // runs that follow each other sooner
 const LULL_MS = 250;
+const CONTROL = '[data-testid="stSlider"], [data-testid="stNumberInput"]';
+let moved = -Infinity; // when a control was last moved
+for (const kind of ["keydown", "pointerdown", "pointermove"]) {
+  document.addEventListener(kind, (event) => {
+    if (kind === "pointermove" && !event.buttons) return;
+    if (event.target.closest?.(CONTROL)) moved = performance.now();
+  }, { capture: true, passive: true });
+}
+
 const LEAVING_MS = 3000; // after that a link that was pressed led nowhere
 
 // ---- the player --------------------------------------------------------------------------------
@@ -368,11 +377,17 @@ class Player {
     return location.pathname !== this.page || (from === this.page && justNow);
   }
 
+  // Milliseconds until something may be asked for: not before a move's own answer.
+  wait() {
+    const due = moved > this.begun ? Math.max(this.due, moved + LULL_MS) : this.due;
+    return this.leaving() ? LEAVING_MS : due - performance.now();
+  }
+
   pull() {
     const missing = this.total - this.have();
     const ahead = this.have() - 1 - Math.max(this.frame, this.target ?? 0);
     if (!this.alive || this.run === null || this.asked || missing <= 0 || ahead >= AHEAD) return;
-    const wait = this.leaving() ? LEAVING_MS : this.due - performance.now();
+    const wait = this.wait();
     if (wait > 0) {
       clearTimeout(this.retry);
       this.retry = setTimeout(() => this.pull(), wait);
@@ -400,10 +415,11 @@ class Player {
     if (!this.batch?.report || this.playing || this.held) return;
     this.report = setTimeout(() => {
       if (this.playing || this.held || this.reported === this.frame || !this.alive) return;
-      if (this.leaving()) return;
+      if (this.wait() > 0) return this.rest();
       this.reported = this.frame;
       this.send.state("frame", { run: this.run, index: this.frame });
-    }, REPORT_MS);
+      return undefined;
+    }, Math.max(REPORT_MS, this.wait()));
   }
 
   // -- moving --
