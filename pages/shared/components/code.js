@@ -19,9 +19,10 @@ if (!window.linkPressed) {
   window.linkPressed = { at: -Infinity };
   const early = navigator.userActivation?.isActive && document.querySelector("a[href]:is(:hover, :focus)");
   if (early) press();
+  const leads = 'a[href]:not([href^="#"], [target=_blank], [download])';
   let sent = null; // the link whose press has waited
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("a[href]:not([target=_blank])");
+    const link = event.target.closest?.(leads);
     const elsewhere = event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
     if (!link || elsewhere) return;
     press();
