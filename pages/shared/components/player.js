@@ -6,6 +6,7 @@ const ASK_LEAST = 4;
 const ASK_MOST = 8; // the server caps it too
 const PATIENCE_MS = 4000; // an unanswered request is lost (a rerun can swallow one): ask again
 const BACKOFF_MS = 150; // an answer without anything new: ask again, ever more slowly
+const LEAVING_MS = 3000; // after that a link that was pressed led nowhere
 const REPORT_MS = 300; // the frame goes to the server when it has rested this long
 const HINT_MS = 250; // waiting shorter than this is not worth a word
 const CROWD = 2; // other runs at once, from which on it is worth saying
@@ -223,8 +224,6 @@ for (const kind of ["keydown", "pointerdown", "pointermove"]) {
   }, { capture: true, passive: true });
 }
 
-const LEAVING_MS = 3000; // after that a link that was pressed led nowhere
-
 // ---- the player --------------------------------------------------------------------------------
 
 class Player {
@@ -415,10 +414,12 @@ class Player {
     if (!this.batch?.report || this.playing || this.held) return;
     this.report = setTimeout(() => {
       if (this.playing || this.held || this.reported === this.frame || !this.alive) return;
-      if (this.wait() > 0) return this.rest();
+      if (this.wait() > 0) {
+        this.rest();
+        return;
+      }
       this.reported = this.frame;
       this.send.state("frame", { run: this.run, index: this.frame });
-      return undefined;
     }, Math.max(REPORT_MS, this.wait()));
   }
 
