@@ -279,8 +279,8 @@ def why(told: Facts) -> None:
                 f"paper about {told.replaced_paper:.0%} of the states end on another real state, "
                 f"with the public code's end points {told.replaced_code:.0e}.",
                 {"tview": "forgetting", "tkernel": "mask_and_replace", "tK": 17},
-                "Right: the green curve stops above 0. Left: nothing of the start is left all the "
-                "same.",
+                "Second chart: the green curve stops above 0. First: nothing of the start is left "
+                "all the same.",
             ),
             Confusion(
                 "Why not compare two kernels at the same t?",

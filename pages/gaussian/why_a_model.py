@@ -373,8 +373,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "steps have Gaussian noise, too. The very last step is the exception: it ends on the "
             "data, however short it is.",
             {"wview": "gauss"},
-            "Left: the fewer steps, the less Gaussian each one is. Right: for the T you choose, it "
-            "is the last part of the way, small t, that is hardest to fit.",
+            "First chart: the fewer steps, the less Gaussian each one is. Second: for the T you "
+            "choose, it is the last part of the way, small t, that is hardest to fit.",
             asked_in="Artificial Intelligence Stack Exchange, question 40368",
         ),
         Confusion(

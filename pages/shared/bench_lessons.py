@@ -37,7 +37,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             f"linear schedule, a thousand steps without fresh noise end with variance "
             f"{without:.0e}, with it {with_noise:.3f}.",
             {"class": "7", "eta": 1.0, "compare": True, "eta_b": 1.0, "noise_b": 0.0},
-            "Left with fresh noise: nine hands. Right without: the same seven again and again.",
+            "First with fresh noise: nine hands. Then without: the same seven again and again.",
             asked_in="a StackExchange thread, where one answer has DDPM add none",
         ),
         Confusion(
@@ -152,6 +152,6 @@ def learned_confusion(networks: Sequence[str]) -> list[Confusion]:
             "corner all pictures agree, along a stroke they don't. With many steps β̃ and β lie "
             "close together, and little is gained; with few steps the choice counts.",
             row | second | {"variance": "learned", "compare": True, "steps": 10},
-            "Left with the learned variance, right with β̃, from the same noise.",
+            "First with the learned variance, then with β̃, from the same noise.",
         )
     ]
