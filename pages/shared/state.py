@@ -28,6 +28,8 @@ _DEFAULTS = "_page_defaults"
 _JUMPS = "_page_jumps"
 _LINK = "_link_opened"
 _LOOK = "_look_at"
+_LOOKED_FROM = "_look_at_from"
+_JUST_SET = "_look_at_just_set"
 _OFFERED = "_settings_offered"
 _OWN = {"present", "lesson", "stop"}  # parameters that are no control's
 _MOST_SENTENCES = 5
@@ -135,6 +137,8 @@ def show_state(values: Mapping[str, object], look: str = "") -> None:
     reset_state()
     apply_state(**values)
     st.session_state[_LOOK] = look
+    st.session_state[_LOOKED_FROM] = st.query_params.to_dict()
+    st.session_state[_JUST_SET] = True
     st.session_state[_JUMPS] = jumps() + 1
 
 
@@ -151,7 +155,15 @@ def show_offered(name: object) -> None:
 
 
 def looking() -> str:
-    """What the reader was last told to look at, "" for nothing."""
+    """What the reader was last told to look at, "" for nothing. To be asked once a run.
+
+    The browser's Back takes back the setting; the address is then the one from before, and there is
+    nothing to look at. In the run that makes the setting it still is.
+    """
+    if not st.session_state.pop(_JUST_SET, False) and (
+        st.session_state.get(_LOOKED_FROM) == st.query_params.to_dict()
+    ):
+        stop_looking()
     return str(st.session_state.get(_LOOK, ""))
 
 

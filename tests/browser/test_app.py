@@ -373,6 +373,52 @@ def test_a_link_waits_for_what_was_asked_before_it(
     assert_clean(page)
 
 
+def test_back_takes_back_what_one_press_set_and_a_moved_control_is_no_entry(
+    page: Page, url: str, assert_clean: Check
+) -> None:
+    """Streamlit makes an entry of the history for every control that the server sets."""
+    opened(page, url)
+    nav = page.get_by_test_id("stSidebarNavLink")
+    nav.get_by_text("Reverse sampling", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Reverse sampling")
+    drawn(page)
+    moved = page.locator(".st-key-steps input")
+    moved.focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**/reverse_sampling?steps=20")
+    drawn(page)
+    why = page.locator("details").filter(has_text="Why is fresh noise added")
+    why.locator("summary").click()
+    entries = page.evaluate("history.length")
+    for press in (
+        lambda: show_me(why, lambda: "eta=1" in page.url),
+        lambda: page.get_by_role("button", name="Reset").click(),
+    ):
+        press()
+        expect(moved).to_have_value("5")
+        drawn(page)
+        assert page.evaluate("history.length") == entries + 1  # the second takes the first's place
+        page.go_back()
+        expect(moved).to_have_value("4")
+        drawn(page)
+        assert page.url == f"{url}/reverse_sampling?steps=20"
+        expect(page.get_by_role("button", name="Got it")).to_have_count(0)
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Diffusion, step by step")
+
+    nav.get_by_text("Posterior", exact=True).click()
+    drawn(page)
+    entries = page.evaluate("history.length")
+    page.locator(".st-key-T input").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**/posterior?*ps=20*")  # s and t follow T
+    drawn(page)
+    assert page.evaluate("history.length") == entries
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Diffusion, step by step")
+    assert_clean(page)
+
+
 def test_the_browsers_buttons_may_be_used_while_a_player_fetches(
     page: Page, url: str, assert_clean: Check
 ) -> None:

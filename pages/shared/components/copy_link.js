@@ -44,7 +44,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (window.pageKeys) return;
   window.pageKeys = true;
   document.addEventListener("keydown", present);
+  const setsAll = takeBackByOne();
   document.addEventListener("click", (event) => {
+    if (event.target.closest?.("button[data-show], .st-key-reset button")) setsAll();
     const button = event.target.closest?.("button[data-show]");
     if (button) window.showSetting(button.dataset.show);
     const page = event.target.closest?.(".cards a")?.getAttribute("href");
@@ -56,6 +58,21 @@ export default function ({ data, parentElement, setTriggerValue }) {
   // Some browsers give what is folded away no width; Chromium does.
   document.addEventListener("toggle", openScrollers, true);
   openScrollers();
+}
+
+// The browser's Back takes back what set many controls at once. Streamlit makes an entry of the
+// history for each control that the server sets, of a drag in a chart, too; here a press that calls
+// the returned function makes one, and all else none.
+function takeBackByOne() {
+  let one = false;
+  const push = history.pushState.bind(history);
+  history.pushState = (state, title, to) => {
+    const stays = new URL(to, location.href).pathname === location.pathname;
+    if (stays && !one) history.replaceState(state, title, to);
+    else push(state, title, to);
+    if (stays) one = false;
+  };
+  return () => { one = true; };
 }
 
 // From the start page to another one, as the browser's buttons do it: the app stays.
