@@ -171,7 +171,7 @@ def exhibit() -> None:
             f"{critical:.3f}."
         )
         if broken:
-            chapter.prose(f"**Broken on purpose**, left picture: {step_formula(keep, spread)}")
+            chapter.prose(f"**Broken on purpose**, step by step: {step_formula(keep, spread)}")
 
 
 SPREAD_CHART = "spread of the pixels (std)"
@@ -251,8 +251,8 @@ def page() -> None:
                 "are far too small: the picture fades to gray instead of drowning in noise, and "
                 f"the spread of the pixels ends near {faded:.2f} instead of 1.",
                 {"spread": "beta"},
-                "The left picture fades to gray, and its spread falls; the right one is as it "
-                "should be.",
+                "Step by step, the picture fades to gray and its spread falls. The one jump is as "
+                "it should be.",
             ),
             Confusion(
                 "Why is the picture multiplied by √(1−β), and not left as it is?",
@@ -260,7 +260,7 @@ def page() -> None:
                 "without end. With it, variance 1 stays 1: (1−β)·1 + β = 1. A digit starts lower, "
                 "because most of it is black, and is pulled up to 1.",
                 {"keep": "1"},
-                "The spread of the left picture passes 1, then 3, and goes on growing.",
+                "Step by step, the picture's spread passes 1, then 3, and goes on growing.",
             ),
             Confusion(
                 "Why can we jump straight to any t?",
@@ -268,11 +268,11 @@ def page() -> None:
                 + term("normal", "distributed along the bell curve N(m, v)")
                 + " numbers is normal. All the factors √(1−β) multiply to √ᾱ. Each dose is faded "
                 "by the factors after it, and what is left of all doses has the variance 1−ᾱ. Here "
-                "it is with ten steps: the left picture took every "
-                "one, the right one jumped, and their spreads agree up to chance.",
+                "it is with ten steps: the first picture took every one, the second "
+                "jumped, and their spreads agree up to chance.",
                 {"T": 10},
-                "Ten big steps on the left, one jump on the right: the two spreads lie on each "
-                "other at every t.",
+                "Ten big steps in the first picture, one jump in the second: the two spreads lie "
+                "on each other at every t.",
             ),
             Confusion(
                 "Does time start at 0 or at 1?",

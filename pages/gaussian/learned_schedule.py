@@ -103,10 +103,10 @@ def confusions() -> list[Confusion]:
             "square is least where all are of equal size: "
             + term("γ′ ∝ 1/e", "the schedule lingers where the network errs much")
             + ". So the clock should go slowly where the network errs much and fast where it errs "
-            "little, until the curve on the right is flat. What noise there is in a single error "
-            "remains.",
+            "little, until the curve in the second chart is flat. What noise there is in a single "
+            "error remains.",
             {"ls_path": 0},
-            "The right chart: the flatter the line, the smaller the variance below it.",
+            "The second chart: the flatter the line, the smaller the variance below it.",
         ),
         Confusion(
             "If the bound does not depend on the path, where does its gradient come from?",
@@ -134,7 +134,7 @@ def confusions() -> list[Confusion]:
             "picture and every pixel. μ²/σ² of q(xₜ | x₀) would be α² x₀²/σ²: another number at "
             "each pixel, and 0 where a pixel is mid-gray.",
             {"ls_path": -FULL},
-            "The left chart: linear means that log SNR falls evenly, for every picture alike.",
+            "The first chart: linear means that log SNR falls evenly, for every picture alike.",
         ),
         Confusion(
             "Do more steps always help?",

@@ -46,7 +46,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "left to be uncertain about: the variance of the posterior is 0. Noise added there "
             "would stay on the finished picture, as grain.",
             {"eta": 1.0, "steps": 10, "compare": True, "eta_b": 1.0, "at_end_b": True},
-            "The two runs agree until the last step. Then the right one gets noise that nobody "
+            "The two runs agree until the last step. Then the second gets noise that nobody "
             "takes away again.",
         ),
         Confusion(
@@ -98,7 +98,8 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "error in ε̂ throws x̂₀ far outside of black and white. Clipping brings it back to "
             "where pictures live. The lower curve shows how far out it was.",
             {"compare": True, "eta_b": 0.0, "clip_b": False, "steps": 20},
-            "The right run is not clipped: its x̂₀ leaves the range of pixels and never comes back.",
+            "The second run is not clipped: its x̂₀ leaves the range of pixels and never comes "
+            "back.",
             asked_in="improved-diffusion #64",
         ),
         Confusion(
@@ -107,7 +108,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "between. With a thousand steps the two hardly differ. With few they do: β leaves "
             "grains, because its steps add more noise than the next mean takes away.",
             {"compare": True, "eta": 1.0, "eta_b": 1.0, "variance_b": "beta", "steps": 10},
-            "Right, with β: rougher strokes and grains around them.",
+            "The second run, with β: rougher strokes and grains around them.",
         ),
         Confusion(
             "Must ε̂ be recomputed after clipping?",
@@ -132,8 +133,8 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "picture. It removes a little too little noise, at every step. With a thousand steps "
             "that is a small mistake: nothing breaks, and so nobody finds it.",
             {"compare": True, "eta_b": 0.0, "early_b": True, "steps": 5},
-            "Right, the network is asked at t − 1. The same digits, with other details: look at "
-            "the thin strokes.",
+            "In the second run the network is asked at t − 1. The same digits, with other details: "
+            "look at the thin strokes.",
         ),
         *learned_confusion(with_variance),
     ]

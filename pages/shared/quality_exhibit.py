@@ -121,8 +121,8 @@ def verdict(live: LivePoint, measured: quality.Quality) -> str:
         f"**Live, {live.count} digits only:** {quality_chart.name_of(live.point)} with "
         f"{live.point.calls} calls drew {live.right} of {live.count} as asked, "
         f"{live.right / live.count:.0%} ± {live.error:.0%}; of the {measured.count} stored, "
-        f"{live.point.recognised:.1%}. It is the diamond on the left. A Fréchet distance of so few "
-        "would mean nothing."
+        f"{live.point.recognised:.1%}. It is the diamond in the first chart. A Fréchet distance "
+        "of so few would mean nothing."
     )
 
 

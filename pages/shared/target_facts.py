@@ -103,7 +103,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "left. (The weight, not the loss: x̂₀'s own errors are tiny there.) The digit "
             "networks were trained with it first, and then with v's weights.",
             {"xview": "weights"},
-            "Left: the orange line is the SNR. v follows x₀ on the left and ε on the right.",
+            "First chart: the orange line is the SNR. v follows x₀ at the left end and ε at the "
+            "right.",
         ),
         Confusion(
             "What does Min-SNR change?",
