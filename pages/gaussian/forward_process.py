@@ -16,6 +16,7 @@ from pages.shared.explain import formula_and_code
 from pages.shared.palette import textcolor
 from pages.shared.pictures import as_bytes, choose_picture, shown_steps
 from pages.shared.player import Curve, Histogram, Panel, player
+from pages.shared.short_chains import capped
 
 DEFAULTS = {
     "source": "gallery",
@@ -113,10 +114,11 @@ def exhibit() -> None:
     if schedule != "linear":
         straight = GaussianDiffusion(SCHEDULES["linear"](T)).schedule.alpha_bar[steps]
         curves += [
-            Curve("linear", straight.sqrt().numpy(), "x0", rates, 0, 1, ghost=True),
-            Curve("linear", (1 - straight).sqrt().numpy(), "eps", rates, 0, 1, ghost=True),
+            Curve("signal, linear", straight.sqrt().numpy(), "x0", rates, 0, 1, ghost=True),
+            Curve("noise, linear", (1 - straight).sqrt().numpy(), "eps", rates, 0, 1, ghost=True),
         ]
     top = max(2.0, float(told["deviation"].max()))
+    farthest = max(0.5, float(told["distance"].max()))
     with stage:
         player(
             [
@@ -139,14 +141,14 @@ def exhibit() -> None:
                 *curves,
                 Curve("step by step", told["deviation"], "q", SPREAD_CHART, 0, top, line=1),
                 Curve("one jump", told["deviation_jump"], "xt", SPREAD_CHART, 0, top),
-                Curve("distance", told["distance"], "p", DISTANCE_CHART, 0, 0.5),
+                Curve("distance", told["distance"], "p", DISTANCE_CHART, 0, farthest),
                 Curve(
                     "limit for noise",
                     np.full(len(steps), critical),
                     "xt",
                     DISTANCE_CHART,
                     0,
-                    0.5,
+                    farthest,
                     digits=3,
                 ),
             ],
@@ -159,7 +161,7 @@ def exhibit() -> None:
             ],
             ends=("t = 0: the picture", f"t = {T}: noise"),
             autoplay=True,
-            rest=round(0.27 * (len(steps) - 1)),
+            rest=round((1 if broken else 0.27) * (len(steps) - 1)),
             hold=True,
             report_frame=False,
             label="Noising, over the steps t",
@@ -168,7 +170,7 @@ def exhibit() -> None:
         st.caption(
             f"{every}Distance: the largest gap between the distribution of these pixels and the "
             f"bell curve N(0, 1), from 0 to 1. Of pure noise, 95 in 100 pictures stay below "
-            f"{critical:.3f}."
+            f"{critical:.3f}. {capped(schedule, T)}"
         )
         if broken:
             chapter.prose(f"**Broken on purpose**, step by step: {step_formula(keep, spread)}")
@@ -209,22 +211,25 @@ def page() -> None:
     linear = SCHEDULES["linear"](1000)
     last = float(linear.alpha_bar[1000])
     faded = float(forward_variance(linear, 0.4, spread="beta")[-1].sqrt())
+    crosses, later = (
+        int((schedule.alpha_bar < 0.5).nonzero()[0])
+        for schedule in (linear, SCHEDULES["cosine"](1000))
+    )
     chapter.header("Forward process", defaults=DEFAULTS)
     chapter.prose(
         "A picture x₀ gets a small dose of noise, a thousand times over; t counts the doses. At "
         "the end nothing of it can be seen. Everything else in diffusion undoes this."
     )
     chapter.question(
-        "One picture gets a thousand small doses of noise, another one big dose. "
-        "Which ends up noisier?",
+        "One picture gets a thousand small doses of noise. Another gets a single dose, as large as "
+        "what is left of all thousand. Which ends up noisier?",
         {
             "The thousand small doses": "Each dose is faded by all the steps after it, like the "
             "picture itself. What is left of all doses has the variance 1−ᾱ, and the one big dose "
-            "has exactly that. The two pictures differ in their grain "
-            "and agree in everything that can be measured about it: compare the two curves of the "
-            "spread below.",
+            "has exactly that. The two pictures are two draws from one distribution, so whatever "
+            "is measured agrees up to chance: compare the two curves of the spread below.",
             "The one big dose": "It has exactly the variance that is left of all the small doses, "
-            "1−ᾱ. Compare the two curves of the spread below: they lie on each other.",
+            "1−ᾱ. Compare the two curves of the spread below: they agree up to chance.",
             "Neither": "Variances of independent doses add up, and a sum of normal numbers is "
             "normal again. So a thousand steps can be replaced by one jump with the variance that "
             "is left of all of them, and training needs only the jump.",
@@ -271,8 +276,8 @@ def page() -> None:
                 "it is with ten steps: the first picture took every one, the second "
                 "jumped, and their spreads agree up to chance.",
                 {"T": 10},
-                "Ten big steps in the first picture, one jump in the second: the two spreads lie "
-                "on each other at every t.",
+                "Ten big steps in the first picture, one jump in the second: at every t the two "
+                "spreads agree up to chance.",
             ),
             Confusion(
                 "Does time start at 0 or at 1?",
@@ -289,8 +294,8 @@ def page() -> None:
                 "the bell curve. Sampling starts from exact noise and so makes a very small "
                 "mistake at its first step.",
                 {"schedule": "linear"},
-                "Go to the end: the distance stays below the limit for noise, though the signal "
-                "is not quite 0.",
+                "Press ⏭ to go to the end: the distance is below the limit for noise, though the "
+                "signal is not quite 0.",
             ),
         ]
     )
@@ -303,8 +308,8 @@ def page() -> None:
             ),
             Experiment(
                 "Switch to the cosine schedule",
-                "the digit stays readable for longer: signal and noise cross later than the pale "
-                "lines of the linear schedule do.",
+                f"the digit stays readable for longer: signal and noise cross at t = {later}. The "
+                f"dashed lines, those of the linear schedule, cross at t = {crosses}.",
                 {"schedule": "cosine"},
             ),
             Experiment(

@@ -202,7 +202,8 @@ def exhibit() -> None:
         points, note = drawing(text or "")
         with place:
             if DRAWN in ((a,) if match == FEWER else (a, b)):
-                curve_editor(points, key="curve_editor", on_text=draw_points)
+                color = "q" if a == DRAWN else "xt"  # as its curves beside it
+                curve_editor(points, key="curve_editor", on_text=draw_points, color=color)
             if note:
                 st.warning(note, icon=":material/healing:")
     pixels = picture.pixels
@@ -340,6 +341,7 @@ class Facts(NamedTuple):
     cosine_half: float
     cosine_gain: float
     linear_left: float
+    linear_end: float
     picked_left: float
     picked_ten_left: float
     drops: tuple[float, float, float]
@@ -358,6 +360,7 @@ def facts() -> Facts:
         cosine_half=float(cosine.snr[500]),
         cosine_gain=float((1 - cosine.beta[1000]) ** -0.5),
         linear_left=float(linear.alpha_bar[1000]) ** 0.5,
+        linear_end=float(linear.snr[1000]),
         picked_left=picked[0],
         picked_ten_left=picked[1],
         drops=(
@@ -374,7 +377,8 @@ def page() -> None:
     ratio = told.cosine_half / told.linear_half
     chapter.header("Noise schedules", defaults=DEFAULTS)
     chapter.prose(
-        "A noise schedule says how much of the picture is left at each step t. Here are two."
+        "A noise schedule says how much of the picture is left at each step t. Here are two, on "
+        "the same picture and with the same noise."
     )
     chapter.question(
         "Two schedules, both with T = 1000 steps. Are their pictures equally noisy at t = 500?",
@@ -454,7 +458,8 @@ def page() -> None:
                 + term("v", "v = √ᾱ ε − √(1−ᾱ) x₀; at ᾱ = 0 it is −x₀")
                 + " instead.",
                 {"schedule_b": "linear", "zero_b": True, PLACE: 1.0},
-                look="The last step: ᾱ of B is exactly 0, so its log-SNR has no value there.",
+                look=f"The last step: A has the SNR {said(told.linear_end)}, B exactly 0, so its "
+                "log-SNR has no value there.",
                 asked_in="a discussion of Lin et al. 2023, where 1/√ᾱ came out infinite",
             ),
             Confusion(

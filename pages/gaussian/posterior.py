@@ -26,6 +26,7 @@ from pages.shared.figures import Line, line_chart
 from pages.shared.pictures import as_bytes, choose_picture, shown_steps
 from pages.shared.player import Curve, Panel, player
 from pages.shared.plot import plot
+from pages.shared.short_chains import capped
 
 VIEWS = {
     "line": "On a line",
@@ -206,8 +207,10 @@ def on_a_line(schedule: str, T: int) -> None:
             on_move=set_point,
         )
     chapter.prose(
-        "Blue is where xₛ may lie when it comes from x₀. The neutral curve is how well "
-        "each xₛ would explain the xₜ that was seen. By "
+        "Blue is where xₛ may lie when it comes from x₀. q(xₜ | xₛ), in the colour of this text, "
+        "is how well each xₛ would explain the xₜ that was seen: a "
+        + term("likelihood", "the probability of what was seen, as a function of what is not known")
+        + " of xₛ, so its area need not be 1. By "
         + term("Bayes' rule", "what is known afterwards ∝ what was known before × what was seen")
         + ", their product, divided by the area under it, is the "
         + term("posterior", "the distribution of something unknown once the evidence is in")
@@ -272,6 +275,8 @@ def weights(schedule: str, T: int) -> None:
             if back == "all"
             else "At t = 1 the posterior's variance is 0, so its line begins at t = 2."
         )
+        + (" The zigzag at small t: s is t/2, rounded down." if back == "half" else "")
+        + f" {capped(schedule, T)}"
     )
 
 
@@ -315,6 +320,7 @@ def variance(schedule: str, T: int) -> None:
             if len(far) and far[-1] + 1 < len(best)
             else ""
         )
+        + f" {capped(schedule, T)}"
     )
 
 
@@ -378,6 +384,8 @@ class Facts(NamedTuple):
     best_2: float
     best_ten: float
     share_ten: float
+    leaves_1: int
+    least: float
 
 
 def facts() -> Facts:
@@ -387,6 +395,7 @@ def facts() -> Facts:
     t, s = torch.tensor([300]), torch.tensor([200])
     c_x0, c_xt, _ = diffusion.posterior_coefficients(t, s, torch.zeros(1))
     table = over_time("linear", 1000, "one")
+    half = over_time("linear", 1000, "half")
     ten = over_time("linear", 10, "one")
     chances = point_posterior(diffusion, torch.tensor([0.2]), torch.tensor(DATA), t, s).weights[0]
     return Facts(
@@ -400,6 +409,8 @@ def facts() -> Facts:
         float(best_variance("linear", 1000, "one", 0.0001)[1] / table["forward"][1]),
         float(best_variance("linear", 10, "one", 0.1)[2] / ten["forward"][2]),
         float(ten["posterior"][2] / ten["forward"][2]),
+        int(half["t"][half["sum"] < 0.99][0]),
+        float(half["sum"].min()),
     )
 
 
@@ -407,6 +418,10 @@ def page() -> None:
     """Lay out the page."""
     told = facts()
     chapter.header("Posterior", defaults=DEFAULTS)
+    chapter.prose(
+        "Noise was added to x₀, step by step, and xₜ came out. Where was it on the way, at an "
+        "earlier step s? One step back is s = t − 1."
+    )
     chapter.question(
         "You know xₜ, and the clean x₀ it came from. How uncertain is xₜ₋₁ at t = 1?",
         {
@@ -491,7 +506,9 @@ def page() -> None:
                 f"{told.weights[1]:.3f} = {told.signal[1]:.3f}. Otherwise xₛ would come out too "
                 "strong or too faint.",
                 {"pview": "weights", "pback": "half"},
-                "The weights of x₀ and of xₜ over all t: they cross, and do not add up to 1.",
+                f"The dotted line, the sum: from t = {told.leaves_1} on it is less than 0.99, and "
+                f"it falls to {told.least:.2f}. With s = t − 1 instead, the two weights trade "
+                "places right at the start.",
             ),
         ]
     )
@@ -504,16 +521,16 @@ def page() -> None:
                 {"pt": 300, "ps": 299},
             ),
             Experiment(
-                "A point that can't be: x₀ = −3, xₜ = 3, t = 30",
+                "All but impossible: from x₀ = −3 to xₜ = 3 in 30 steps",
                 "the formula still gives a curve between the two, and the area under the product "
-                "says how unlikely that start and end are together.",
+                "says how unlikely that end is from that start.",
                 {"px0": -3.0, "pxt": 3.0, "pt": 30, "ps": 15},
             ),
             Experiment(
                 "Forget x₀, and move xₜ to 0.2",
                 f"the humps get unequal: +1 is now the likelier start, {told.chances[1]:.0%} to "
                 f"{told.chances[0]:.0%}.",
-                {"pmix": True, "pxt": 0.2, "pt": 300, "ps": 100},
+                {"pmix": True, "px0": 1.0, "pxt": 0.2, "pt": 300, "ps": 100},
             ),
         ]
     )

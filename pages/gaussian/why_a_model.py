@@ -171,7 +171,8 @@ def steps_control() -> int:
     """In how many steps the way is walked."""
     return st.select_slider(
         "Jumps from noise to picture, T", STEPS, value=3, key="wT", bind="query-params", width=240,
-        help="The same walk of 1000 steps, made in T equal jumps: one goes back by 1000/T.",
+        help="The same walk of 1000 steps, made in T equal jumps: one goes back by 1000/T steps, "
+        "from t to s.",
     )  # fmt: skip
 
 
@@ -266,7 +267,7 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
         )
     gap = answer(schedule, tuple(scene))["true"].nats
     st.caption(
-        f"One jump from t = {scene.t} to s = {earlier(scene.t, scene.T)}, the step after it: "
+        f"One jump of 1000/{scene.T} steps, from t = {scene.t} to s = {earlier(scene.t, scene.T)}: "
         f"{in_words(gap)} Jumps that end at s = 0 end on the data, where no Gaussian is near; the "
         "charts leave them out.",
         help=odds(gap),
@@ -360,8 +361,8 @@ def confusions(told: Facts) -> list[Confusion]:
             + " that could be written. Nobody has their distribution; the data are a sample of it. "
             "“Intractable” in the papers means this one.",
             {"wview": "digits", "wT": 10},
-            "The middle row is exact, over every digit of the data. The chart below counts how "
-            "many of them are still in play.",
+            "“Exact” is the group computed over every digit of the data. The third chart counts "
+            "how many of them are still in play.",
         ),
         Confusion(
             "When is the reverse step really nearly Gaussian?",
@@ -385,8 +386,8 @@ def confusions(told: Facts) -> list[Confusion]:
             + term("memorising", "giving back the data instead of new things like them")
             + ".",
             {"wview": "digits", "wknown": "new", "wT": 50},
-            "Stop near t = 170: the exact guess has become a digit of the data. The digit hidden "
-            "in xₜ is another one.",
+            "The exact guess is a digit of the data, to the pixel: its distance from the nearest "
+            "is 0. The digit hidden in xₜ is another one.",
         ),
         Confusion(
             "And the network? It was trained on the same kind of error.",
@@ -394,18 +395,20 @@ def confusions(told: Facts) -> list[Confusion]:
             "learner would memorise as well. The network can't hold all its data, and its layers "
             "look for strokes, wherever they are; so where the exact guess snaps to a "
             "data point, the network draws the stroke that it sees. For a digit that is not in the "
-            "data it ends nearer to the truth. That gap is what is meant by generalising.",
+            "data it ends nearer to the truth. Where both know the same data, that gap is what is "
+            "meant by generalising. The note below the exhibit says what they know here.",
             {"wview": "digits", "wknown": "new"},
             "First chart, small t: the purple line falls below the green one. The network is "
-            "nearer to the hidden digit than the exact guess is.",
+            "nearer to the hidden digit than the exact guess over these data is.",
         ),
         Confusion(
             "The best model has the right mean. What is left to get wrong?",
-            "Its width and its shape. The mean of the true step is linear in x₀, so putting in "
-            "E[x₀ | xₜ] gives it exactly. But the variance β̃ counts only the doubt that is left "
-            f"when x₀ is known: the model's step has std {told.std[0]:.2f}, the true one "
-            f"{told.std[1]:.2f}. Together with the missing humps that costs {told.extra:.2g} nats. "
-            "Short steps make both errors vanish; a learned variance mends the first.",
+            "Its width and its shape. The mean of q(xₛ | xₜ, x₀) is linear in x₀, so averaging it "
+            "over x₀ is the same as putting in E[x₀ | xₜ]. But the variance β̃ counts only the "
+            f"doubt that is left when x₀ is known: the model's step has std {told.std[0]:.2f}, the "
+            f"true one {told.std[1]:.2f}. Together with the missing humps that costs "
+            f"{told.extra:.2g} nats. Short steps make both errors vanish; a learned variance mends "
+            "the first.",
             {"wT": 3},
             "Purple stands at the centre of green, narrower, and with most of its mass between the "
             "humps where the truth has less.",
@@ -453,7 +456,7 @@ def page() -> None:
         [
             Experiment(
                 "A thousand steps, then fewer and fewer",
-                "at T = 1,000 all four curves of the close-up are one. Pull T to the right: the "
+                "at T = 1,000 all three curves of the close-up are one. Pull T to the right: the "
                 "purple one is left behind first, then green leaves the dotted Gaussian, then it "
                 "parts into humps.",
                 {"wT": 1000},

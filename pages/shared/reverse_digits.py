@@ -241,7 +241,7 @@ def show(found: Guesses, step: Draws, T: int) -> None:
         row_labels=["If x₀ is known", f"Exact, over {found.size:,} digits", "The network"],
         autoplay=True,
         hold=True,
-        rest=6,
+        rest=5,
         report_frame=False,
         beside=True,
         label="Exact and learned guesses of a digit, over the steps t",
@@ -249,8 +249,9 @@ def show(found: Guesses, step: Draws, T: int) -> None:
     source = (
         " A new digit is one of MNIST's test set, which the network has never seen."
         if len(held.fresh)
-        else " They are its own work, so their style is no news to it. Where MNIST is on the "
-        "machine, its 60,000 training digits are the data, and new ones come from its test set."
+        else " They are its own work, and it learned from 60,000 others, so this shows the kind of "
+        "difference and not its size. Where MNIST is on the machine, both know its training "
+        "digits, and new ones come from its test set."
     )
     trouble = f" {held.trouble}" if held.trouble else ""
     st.caption(

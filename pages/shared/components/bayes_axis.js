@@ -32,7 +32,7 @@ function significant(x) {
 // A density far out in the tail underflows; its logarithm does not.
 function fromLog(log) {
   if (log > -690) return significant(Math.exp(log));
-  return `10^${minus((log / Math.LN10).toFixed(0))}`;
+  return `10${(log / Math.LN10).toFixed(0).replace(/./g, (sign) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign] ?? "⁻")}`;
 }
 
 // The closed form, as in GaussianDiffusion.q_posterior (Ho et al. 2020, eq. 7, for any s < t).
