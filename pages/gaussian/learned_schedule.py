@@ -94,7 +94,9 @@ def confusions() -> list[Confusion]:
             "The path is gone, and only its ends are left. Prior and reconstruction look at one "
             "end each. That is exact in continuous time; with few steps it is not.",
             {"ls_path": FULL},
-            "Slide the path and watch the bound below the charts: it does not move.",
+            "The bound below the charts has no path in it, so it stays. Press “Draw for real” to "
+            "check: linear and learned land near it. The cosine mostly hasn't had its rare, huge "
+            "draws yet, so its mean and its error bar are both too small.",
         ),
         Confusion(
             "Then what is there to learn about the path?",
@@ -122,10 +124,11 @@ def confusions() -> list[Confusion]:
             "γ₀ says how little noise the first picture has. Lower, and naming its gray levels "
             "(reconstruction) gets cheaper, but there is more noise range to pay for (diffusion). "
             "γ₁ says how much the last one has: higher, and the prior costs less, while the range "
-            "grows again. Both meet where their two slopes cancel, on average over the training "
-            "digits.",
+            "grows again. Each end stops where what one term saves is what the other costs, on "
+            "average over the training digits.",
             {"ls_view": "The ends"},
-            "The red sums: each has its least value near the dotted line, if not exactly there.",
+            "The red sums. In the first chart it is least near the dotted line. In the second it "
+            "falls until about there, and going on gains next to nothing.",
         ),
         Confusion(
             "Is the SNR μ²/σ² of the data?",
@@ -158,8 +161,8 @@ def confusions() -> list[Confusion]:
             "Why does the cosine do so badly here?",
             "It was made for good samples, not for bits. Between these ends it "
             "rushes through the smallest noise, where most bits are: γ′ is huge there, and so is a "
-            "draw that happens to fall there. Its own offset of 0.008 and the cap of β keep it "
-            "away from that place; with the ends of a likelihood model it has to pass through.",
+            "draw that happens to fall there. Its own offset of 0.008 keeps it away from "
+            "that place; with the ends of a likelihood model it has to pass through.",
             {"ls_path": FULL},
             "Both charts at t = 0: the steep start, and what a draw costs there.",
         ),
@@ -214,9 +217,9 @@ def page() -> None:
             ),
             Experiment(
                 "Draw something that is no digit",
-                "the network errs elsewhere, so the path that was learned on digits is no longer "
-                "the quietest.",
-                {"source": "draw"},
+                "the network errs elsewhere, so the path that was learned on digits falls further "
+                "behind the quietest one for this picture: compare their rows in the table.",
+                {"source": "draw", "ls_path": 0},
             ),
             Experiment(
                 "Ten steps instead of a thousand",

@@ -187,6 +187,7 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
                 for t, snr in zip(exhibits.SHOWN, told["snr"], strict=True)
             ],
             ends=("t = 1", "t = 1000"),
+            ticks=[(exhibits.SHOWN.index(t), str(t)) for t in (200, 400, 600, 800, 990)],
             autoplay=True,
             hold=True,
             rest=exhibits.SHOWN.index(600),
@@ -219,7 +220,9 @@ def recognised(card: Card) -> str:
         setting = str(metric.get("setting", "")).split(", ")
         plain = setting[:2] == ["ddim", "25 steps"] and len(setting) == 3
         if plain and metric.get("name") == "recognised as its class":
-            return f"{card.name} {metric['value']:.1%} of {metric['samples']:,}"
+            share, count = metric["value"], metric["samples"]
+            error = (share * (1 - share) / count) ** 0.5
+            return f"{card.name} {share:.1%} ± {error:.1%} of {count:,}"
     return ""
 
 
@@ -351,8 +354,9 @@ def which_is_best() -> Confusion:
         "No formula says. A perfect network would say the same in every language; how a real one "
         "spends its effort depends on the weights and on what is easy to output. So it has to be "
         "measured, on networks that differ in nothing but the target. Digits recognised as asked "
-        f"after 25 DDIM steps: {'; '.join(scores) or 'not measured yet'}. "
-        + missing_sentence(found),
+        f"after 25 DDIM steps, each with its standard error: "
+        f"{'; '.join(scores) or 'not measured yet'}. Differences of less than two or three of "
+        "these may be chance. " + missing_sentence(found),
         {"xview": "three"},
         "The same starting noise in every run. Compare digit by digit.",
     )
@@ -380,7 +384,7 @@ def experiments() -> list[Experiment]:
     grain = {back: float(each["gap32"][at]) for back, each in seen.items()}
     return [
         Experiment(
-            "Go to both ends of the timeline",
+            "Go to t = 1, then to t = 990, two frames before the end",
             f"at t = 1 x̂₀ is off by {told['wrong_x0'][first]:.3f} and ε̂ by "
             f"{told['wrong_eps'][first]:.2f}; at t = 990 it is {told['wrong_x0'][late]:.2f} and "
             f"{told['wrong_eps'][late]:.3f}. It is one answer: the error of x̂₀ is σ/a times that "

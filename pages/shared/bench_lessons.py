@@ -130,8 +130,9 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "Does t count from 0 or from 1?",
             "In papers the first noisy step is t = 1, in many programs it is entry 0 of a table. "
             "Mix the two, and the network is asked about a step that is one cleaner than its "
-            "picture. It removes a little too little noise, at every step. With a thousand steps "
-            "that is a small mistake: nothing breaks, and so nobody finds it.",
+            "picture. Nearly all of the harm is done by the first call: next to t = 1000 the noise "
+            "changes fast from step to step, and x̂₀ divides by next to nothing. At the other steps "
+            "the slip is too small to see. Nothing breaks, and so nobody finds it.",
             {"compare": True, "eta_b": 0.0, "early_b": True, "steps": 5},
             "In the second run the network is asked at t − 1. The same digits, with other details: "
             "look at the thin strokes.",
@@ -146,13 +147,17 @@ def learned_confusion(networks: Sequence[str]) -> list[Confusion]:
         return []
     row = {"network": networks[0], "sampler": "ddpm"}
     second = {f"{key}_b": value for key, value in row.items()}
+    few = {"compare": True, "steps": 10}
     return [
         Confusion(
             "What is there to learn about a variance?",
             "Where between β̃ and β the right variance lies depends on the pixel: in a black "
             "corner all pictures agree, along a stroke they don't. With many steps β̃ and β lie "
-            "close together, and little is gained; with few steps the choice counts.",
-            row | second | {"variance": "learned", "compare": True, "steps": 10},
-            "First with the learned variance, then with β̃, from the same noise.",
+            "close together, and little is gained. With few, β leaves grains where the "
+            "learned one leaves none. Beside β̃ the eye sees no difference: what is gained are "
+            "bits, and these stand on the ELBO page.",
+            row | second | {"variance": "learned", "variance_b": "beta"} | few,
+            "First with the learned variance, then with β, from the same noise: only β leaves "
+            "grains around the strokes.",
         )
     ]

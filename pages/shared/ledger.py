@@ -240,13 +240,18 @@ def bells(line: Line, pixel: Pixel) -> np.ndarray:
     return density
 
 
+def rounded(value: float) -> str:
+    """A number of three digits, or a whole one; nothing with an exponent where it is large."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def draw(lines: Sequence[Line], start: int, kept: Kept, pixel: Pixel) -> Frames:
     """What the player shows of consecutive lines, `start` being the first one's index."""
     which = "white pixel" if pixel is None else f"pixel {pixel[0]}, {pixel[1]}"
     sums = np.cumsum([line.nats for line in kept.lines[: start + len(lines)]])[start:]
     single = np.array([bits_per_dim(ln.nats / (ln.last - ln.first + 1)) for ln in lines])
     # Short: beside it "computing…" must find room, or the buttons under it would jump.
-    captions = [f"t = {ln.last} · {name_of(ln.last)} = {ln.own:.3g} nats" for ln in lines]
+    captions = [f"t = {ln.last} · {name_of(ln.last)} = {rounded(ln.own)} nats" for ln in lines]
     return Frames(
         [
             Panel("$x_t$", "the noisy digit at step t", np.stack([ln.x_t for ln in lines])),

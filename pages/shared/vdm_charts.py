@@ -18,7 +18,7 @@ from diffusion_core.vdm_elbo import linear_gamma
 from pages.shared import chapter
 from pages.shared.figures import Figure as Chart
 from pages.shared.figures import Line, line_chart, name_at, upright
-from pages.shared.ledger import bits_per_dim, metrics_of
+from pages.shared.ledger import bits_per_dim, metrics_of, rounded
 from pages.shared.ledger_estimators import histogram_chart
 from pages.shared.ledger_views import wide_table
 from pages.shared.plot import plot
@@ -48,6 +48,8 @@ NAMED = {"linear": -FULL, "learned": 0, "cosine": FULL}
 LOOKS = {"linear": ("xt", "dash"), "learned": ("p", "solid"), "cosine": ("eps", "dot")}
 BESIDE = {"linear": (172, "right", 10), "learned": (64, "left", -14), "cosine": (50, "right", 14)}
 """Where the name of a path stands beside its γ: index, side and height."""
+COST_BESIDE = {"linear": (0.25, 12), "learned": (0.7, 12), "cosine": (0.5, -12)}
+"""And beside the cost of its draws: time and height."""
 DRAWS = (32, 64, 128, 256)
 NEAR = 0.01
 """Bits per dimension: how narrow an estimate is wanted to be, in the table of paths."""
@@ -107,11 +109,6 @@ def variance_in_bits(told: Figure) -> str:
     return f"{rounded(square * told.mean)} ± {rounded(square * told.standard_error)}"
 
 
-def rounded(value: float) -> str:
-    """A number of three digits, or a whole one; nothing with an exponent where it is large."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def three(value: float) -> str:
     """Three digits, zeros too, so that numbers in a row can be compared."""
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
@@ -131,15 +128,18 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
     """Other clocks between the same ends: the mean stays, the variance moves."""
     shown = {name: on_path(pixels, seed, at, sha) for name, at in NAMED.items()}
     chosen, best = on_path(pixels, seed, position, sha), on_quietest(pixels, seed, sha)
+    same = [name for name, at in NAMED.items() if at == position]
+    named = {name: told for name, told in shown.items() if name not in same}
+    yours = " = ".join(["yours", *same])  # one line then, with both names
     left, right = st.columns(2, gap="medium")
     plot(
-        gamma_chart(shown, chosen, best),
+        gamma_chart(named, chosen, best, yours=yours),
         key="ls_gamma",
         alt="Gamma over time from 0 to 1 on the linear, learned, cosine and chosen path",
         place=left,
     )
     plot(
-        cost_chart(shown, chosen),
+        cost_chart(named, chosen, yours),
         key="ls_cost",
         alt=f"The mean guess of a draw over its time, for {about}, on each path",
         place=right,
@@ -222,7 +222,9 @@ def paths_table(
         )
 
 
-def gamma_chart(shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = None) -> Chart:
+def gamma_chart(
+    shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = None, yours: str = "yours"
+) -> Chart:
     """Gamma over time."""
     lines = []
     for name, told in shown.items():
@@ -231,24 +233,23 @@ def gamma_chart(shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = 
         lines.append(Line(name, told.t, told.gamma, color, at, anchor, lift, dash))
     if best is not None:
         lines.append(Line("quietest", best.t, best.gamma, "x0", 120, "left", -30, "dashdot", 1.5))
-    lines.append(Line("yours", chosen.t, chosen.gamma, "q", 100, "right", 14, width=4))
+    lines.append(Line(yours, chosen.t, chosen.gamma, "q", 100, "right", 14, width=4))
     return line_chart(
         lines, x_title="time t", y_title="γ(t) = −log SNR: noise rises with it", height=HEIGHT
     )
 
 
-def cost_chart(shown: dict[str, OnPath], chosen: OnPath) -> Chart:
+def cost_chart(shown: dict[str, OnPath], chosen: OnPath, yours: str) -> Chart:
     """The expected cost of a draw over its time."""
     lines = [
         Line(name, told.when, bits_per_dim(1.0) * told.cost, LOOKS[name][0],
-             int(np.searchsorted(told.when, t)), "left", lift, LOOKS[name][1])
-        for (name, told), t, lift in zip(
-            shown.items(), (0.25, 0.7, 0.5), (12, 12, -12), strict=True
-        )
+             int(np.searchsorted(told.when, COST_BESIDE[name][0])), "left", COST_BESIDE[name][1],
+             LOOKS[name][1])
+        for name, told in shown.items()
     ]  # fmt: skip
     at = int(np.searchsorted(chosen.when, 0.07))
     lines.append(
-        Line("yours", chosen.when, bits_per_dim(1.0) * chosen.cost, "q", at, "left", 12, width=4)
+        Line(yours, chosen.when, bits_per_dim(1.0) * chosen.cost, "q", at, "left", 12, width=4)
     )
     return line_chart(
         lines, x_title="time t of the draw", y_title="mean guess of a draw at t, bits/dim (log)",

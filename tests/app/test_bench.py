@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from diffusion_core.parameterization import PARAMETERIZATIONS, Prediction
 from diffusion_core.samplers import SAMPLERS, VARIANCES, Heun, Options, Step, sample
 from diffusion_core.schedules import SCHEDULES, evenly_spaced
 from diffusion_core.step_table import StepNumbers, euler_step, step_numbers
-from pages.shared import bench, bench_tables
+from pages.shared import bench, bench_tables, load
 from pages.shared.bench import Rule, Start
 
 DIFFUSION = GaussianDiffusion(SCHEDULES["cosine"](50))
@@ -114,6 +115,32 @@ def test_the_wrong_index_asks_one_step_early_and_reads_the_answer_here(name: str
     output = right.module(x_t, t - 1)
     a, sigma = DIFFUSION.rates(t, x_t)
     assert torch.equal(prediction.x0, right.parameterization.recover(output, x_t, a, sigma).x0)
+
+
+def test_the_wrong_index_harms_at_the_first_call_alone() -> None:
+    """As the page says where it shows five steps, one of them asked for at t - 1."""
+    right = load.network("digits-eps")[0]
+    wrong, T = wrong_index(right), right.diffusion.T
+    label, times = torch.arange(9), bench.stops(right, 5)[:-1]
+    x_T = torch.randn(9, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+    def end(mistaken: Callable[[int], bool]) -> Tensor:
+        def ask(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
+            return (wrong if mistaken(int(t[0])) else right)(x_t, t, label)
+
+        walk = sample(
+            right.diffusion, ask, x_T, times, label=label, generator=torch.Generator(),
+            sampler="ddim", eta=0.0,
+        )  # fmt: skip
+        return list(walk)[-1].x_t
+
+    sure = end(lambda t: False)
+    every, first, others = (
+        float((end(mistaken) - sure).square().mean().sqrt())
+        for mistaken in (lambda t: True, lambda t: t == T, lambda t: t != T)
+    )
+    assert first > 0.9 * every
+    assert others < 0.1 * every
 
 
 def walk(sampler: str, **options: object) -> list[Step]:

@@ -217,6 +217,27 @@ def test_the_bells_are_where_the_two_means_are_apart(pixels: bytes) -> None:
     assert bells(line, None).argmax() == shared.BELL_BINS - 1  # the costliest one, beyond the axis
 
 
+def test_what_the_texts_say_of_the_bill(pixels: bytes) -> None:
+    """The experiments and the Why on the learned variance, on the digit that they show."""
+
+    def terms(T: int = 1000, variance: str = "posterior", seed: int = 0) -> np.ndarray:
+        kept = kept_ledger(
+            pixels, Setting("digits-eps", T, variance, seed=seed), sha_of("digits-eps")
+        )
+        return np.array([line.nats for line in kept] + [kept.prior])
+
+    whole, two, beta, other = terms(), terms(T=2), terms(variance="beta"), terms(seed=1)
+    assert 2.5 < two.sum() / whole.sum() < 3.5
+    assert 0.4 < two[1] / whole.sum() < 0.6  # the jump from pure noise
+    assert two[0] > 2 * whole.sum()
+    assert beta[0] == whole[0]
+    assert (beta[1:10] > whole[1:10]).all()
+    assert 1.07 < beta.sum() / whole.sum() < 1.13
+    moved = other - whole
+    assert 0 < abs(moved.sum()) < 0.06 * whole.sum()
+    assert abs(moved[:10].sum()) > 8 * abs(moved[10:].sum())
+
+
 def test_ticks_stand_at_their_frames() -> None:
     parts = chapters(1000)
     assert [text for _, text in ticks(parts)] == ["1", "10", "100", "1000"]

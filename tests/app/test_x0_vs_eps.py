@@ -178,7 +178,9 @@ def test_the_comparison_takes_what_is_there_and_says_what_is_not(
     told = captions(at)
     assert ("Not compared" in told) == bool(sentence)
     assert sentence in told
-    assert "digits-eps 50.0% of 1,000" in told  # with guidance it would be another measurement
+    assert (
+        "digits-eps 50.0% ± 1.6% of 1,000" in told
+    )  # with guidance it would be another measurement
     assert "90.0%" not in told
     at.session_state["xview"] = "one"
     assert at.run().selectbox(key="xnet").options[0].startswith("digits-eps")
