@@ -248,8 +248,9 @@ def cost_chart(shown: dict[str, OnPath], chosen: OnPath, yours: str) -> Chart:
         for name, told in shown.items()
     ]  # fmt: skip
     at = int(np.searchsorted(chosen.when, 0.07))
+    lift = -14 if "learned" in yours else 12  # flat, it leaves room below, where none else is
     lines.append(
-        Line(yours, chosen.when, bits_per_dim(1.0) * chosen.cost, "q", at, "left", 12, width=4)
+        Line(yours, chosen.when, bits_per_dim(1.0) * chosen.cost, "q", at, "left", lift, width=4)
     )
     return line_chart(
         lines, x_title="time t of the draw", y_title="mean guess of a draw at t, bits/dim (log)",
@@ -321,6 +322,7 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
         )  # fmt: skip
     limit = bits_per_dim(columns[None].total.mean)
     lines.append(Line("T = ∞", x[[0, -1]], np.array([limit, limit]), "bits", 1, "right", -12))
+    top = bits_per_dim(1.0) * max(float(values.max()) for values in curves.values())
     plot(
         line_chart(
             lines,
@@ -328,6 +330,7 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
             y_title="the bound, bits/dim (log)",
             log_x=True,
             log_y=True,
+            y_range=(limit / 4, 2 * top),  # room for the limit's name below its line
             height=HEIGHT,
         ),
         key="ls_steps",
