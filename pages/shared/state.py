@@ -12,6 +12,9 @@ How `bind="query-params"` behaves (Streamlit 1.67, tried in Chromium):
 - A toggle reads `true` and `false`, not `1`.
 - `st.query_params[key] = ...` raises for a bound key. Set `st.session_state[key]` in a callback
   (that is, before the widget is drawn): widget and address follow, moves by hand are kept.
+- What is set for a widget whose key is new to the session shows in the widget, but not in the
+  address. So `remember_defaults` makes all keys known, those of views not yet opened, too; but not
+  those that the opened link asks for, which the widgets take from there.
 - Deleting the key is no reset: the widget then takes what the page was opened with. Reset by
   setting defaults, as `reset_state` does.
 - A bound value survives a visit to another page, and a page that uses the same key gets it: keys
@@ -42,6 +45,9 @@ def remember_defaults(defaults: Mapping[str, object]) -> None:
         st.session_state[_LINK] = {}
         st.session_state[_OFFERED] = {}
     st.session_state[_DEFAULTS] = dict(defaults)
+    for key, value in defaults.items():
+        if key not in st.session_state and key not in st.session_state.get(_LINK, {}):
+            st.session_state[key] = value
 
 
 def has_defaults() -> bool:

@@ -1,4 +1,4 @@
-"""The buttons that stand in a page's text, as `chapter.why` and `chapter.try_this` make them."""
+"""The controls of a page, and the buttons of its text."""
 
 from __future__ import annotations
 
@@ -25,3 +25,9 @@ def press(at: AppTest, name: object) -> AppTest:
     state = states.widgets.add(id=_make_trigger_id(tools.id, "events"))
     state.json_trigger_value = json.dumps([{"event": "show", "value": name}])
     return at._run(states)
+
+
+def bound(at: AppTest) -> dict[str, object]:
+    """Every control that was drawn and stands in the address -> what it is set to."""
+    keys = {getattr(getattr(node, "proto", None), "query_param_key", "") for node in at._tree}
+    return {key: at.session_state[key] for key in keys - {""}}

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from diffusion_core.checkpoints import CheckpointError
 from diffusion_core.datasets import DataError
 from pages.shared import load
-from tests.app.settings import offered, press
+from tests.app.settings import bound, offered, press
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.stem for path in ROOT.glob("pages/[!s]*/*.py"))
@@ -76,6 +76,15 @@ def test_every_why_and_try_shows_its_setting_and_says_what_to_look_at(name: str)
         assert any(at.session_state["_look_at"] in m.value for m in at.markdown)
     at.button(key="look_done").click().run()
     assert not at.session_state["_look_at"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_link_of_a_why_or_try_opens_its_setting(name: str) -> None:
+    """Pressed on a fresh page, where controls of other views have never been drawn."""
+    for key in offered(open_page(name)):
+        at = press(open_page(name), key)
+        opened = open_page(name, **at.query_params)
+        assert bound(opened) == bound(at), key
 
 
 def test_other_noise_is_another_seed() -> None:

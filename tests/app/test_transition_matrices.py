@@ -19,7 +19,7 @@ from pages.shared.corruption import LEVELS, Choice, cleaned, corrupted, corrupte
 from pages.shared.kernels import LETTERS, NAMES, read_points, read_rows
 from pages.shared.matrices import blocks_named, label_places, matrix_figure, shade, spoken
 from tests.app.plots import plots
-from tests.app.settings import offered, press
+from tests.app.settings import bound, offered, press
 from tests.app.test_pages import open_page
 
 START = {"tview": "matrix", "tkernel": "uniform", "tt": 40, "tK": 8}
@@ -359,4 +359,4 @@ def test_a_large_matrix_is_drawn_without_numbers() -> None:
 )
 def test_a_view_draws_nothing_of_another(view: str, only: str) -> None:
     at = open_page("transition_matrices", tview=view)
-    assert {key for key in ("tt", "digit", "ttext") if key in at.session_state} == {only}
+    assert {"tt", "digit", "ttext"} & bound(at).keys() == {only}
