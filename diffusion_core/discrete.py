@@ -321,7 +321,7 @@ def product(
 
     Source: Austin et al. 2021, eq. 4; their code's `q_posterior_logits` with `x_start_logits`.
     It counts x_t twice: p(x_0|x_t) knows of it already, so that even an exact belief gives the
-    true reverse kernel for absorbing processes only.
+    true reverse kernel for all data and steps with absorbing processes only.
 
     Args:
         diffusion: the process.

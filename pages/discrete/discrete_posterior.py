@@ -106,7 +106,7 @@ def measured() -> tuple[object, ...]:
     log_p[..., :5] = -np.log(5)
     lines = vq_posterior(diffusion, x_t, log_p, t, s)
     code = process_of(Setting(process="code"))
-    smallest = code.q_matrix(2, 1)[0, 1]
+    smallest = code.q_matrix(50, 49)[0, 1]
     wrong, right = skipped_step(diffusion)
     return (
         float(plain["chosen"].max()),
@@ -269,7 +269,7 @@ def why(told: Facts) -> None:
             Confusion(
                 "Why all in logarithms?",
                 "The chances are tiny. With the public code's end points, a state is replaced by "
-                f"one other state with {told.smallest:.0e} per step, and float32 survives "
+                f"one other state with {told.smallest:.0e} in step 50, and float32 survives "
                 f"{told.tiny} factors of 1e-8; one more gives exactly 0. Sums of logarithms don't "
                 "run out. The price: a probability of 0 has no logarithm, so the code writes "
                 "1e-30, and cuts off at e⁻⁷⁰.",

@@ -211,7 +211,7 @@ def why(told: Facts) -> None:
                 "Because it sums earlier: noising the belief to s is one sum over x₀, and Bayes' "
                 "rule follows once, not once for each x₀. That is not the reason it errs, and it "
                 "saves nothing: the mixture does the same after dividing the belief by q(xₜ | x₀), "
-                "as its second formula below says. Moving the sum inside without the division is "
+                "as its second formula above says. Moving the sum inside without the division is "
                 "right only where q(xₜ | x₀) does not depend on x₀.",
                 {"ruview": "row", "rurow": 0},
                 "First chart: one posterior for each x₀, piled up. Second: the same sum taken "
@@ -265,7 +265,8 @@ def try_and_sources(told: Facts) -> None:
         [
             Experiment(
                 "Walk in more and more steps",
-                "the mixture ends at the data every time, the product after one step only. It is "
+                "the mixture ends at the data every time, the product after one or two steps only: "
+                "x_T tells nothing of x₀, so the first step can't count it twice. The product is "
                 f"{told_error(told.ends[2])} off after 6 steps of T = 6, and "
                 f"{told_error(told.hundred)} after 100 of T = 100: each step repeats the mistake, "
                 "so more steps make it worse.",

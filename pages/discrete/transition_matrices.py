@@ -245,8 +245,8 @@ def why(told: Facts) -> None:
                 f"{told.squared_half:.0%} with the second.",
                 {"tview": "forgetting", "tkernel": "absorbing", "tsched": "squared cosine",
                  "tK": 16},
-                f"Left, the green curve: {told.squared_half:.2f} at t = 50. Choose “cosine” under "
-                f"More, and it is {told.cos_half:.2f}.",
+                f"First chart, the green curve: {told.squared_half:.2f} at t = 50. Choose “cosine” "
+                f"under More, and it is {told.cos_half:.2f}.",
             ),
             Confusion(
                 "Which scaling has the Gaussian kernel?",
@@ -288,8 +288,9 @@ def why(told: Facts) -> None:
                 "different speeds. Compare where xₜ tells equally much about x₀. Then what "
                 "remains is the real difference: *how* the information was lost.",
                 {"tview": "digit"},
-                "All five hold the same information, and look quite different. Switch to equal t: "
-                "some are still clear while others are gone.",
+                "All five hold the same information, and look quite different. Switch to equal t "
+                "and go on to about t = 80: with Gaussian and neighbours a 3 is still to be seen, "
+                "with uniform it is gone.",
             ),
         ]
     )  # fmt: skip
@@ -320,8 +321,9 @@ def try_and_sources(told: Facts) -> None:
             ),
             Experiment(
                 "A sentence, half gone",
-                "masked text is readable like a crossword, keyboard neighbours look like typos, "
-                "redrawn letters mislead; yet all lines hold the same information per letter.",
+                "masked text is readable like a crossword, and redrawn letters mislead. Keyboard "
+                "neighbours change most letters, many of them by one key only; yet all lines hold "
+                "the same information per letter.",
                 {"tview": "text"},
             ),
         ]

@@ -27,13 +27,13 @@ BELIEFS = {"leaning": "leaning to some x₀", "sure": "sure of one x₀", "none"
 MOST_SHOWN = 8  # states that fit beside each other, twice
 MOST_FACETS = 8
 LINES = {
-    "marginal_row": "1 <code>q_pred(log_x_t, t)</code>: row x<sub>t</sub> of Q̄<sub>t</sub>",
+    "marginal_row": "1 <code>q_pred(log_x_t, t)</code>, as row x<sub>t</sub> of Q̄<sub>t</sub>",
     "marginal_column": "2 its [MASK] entries replaced",
-    "step_row": "3 the same for one step: row of Q",
+    "step_row": "3 the same from s to t, as row of Q",
     "step_column": "4 its [MASK] entries replaced",
     "ratio": "5 p(x<sub>0</sub>|x<sub>t</sub>), divided by line 2",
     "weights": "6 divided by its sum",
-    "propagated": "7 <code>q_pred(q, t−1)</code>: noised to s",
+    "propagated": "7 <code>q_pred(q, s)</code>: noised to s",
     "result": "8 times line 4, sum put back: result",
 }
 LEFT_OUT = {
@@ -173,7 +173,9 @@ def routine_view(setting: Setting, skip: str, x_t: int) -> None:
     told = audited(setting, skip)
     names = kernels.numbered(setting.K, mask=True)
     shown = shown_states(told[-1][2][at], at)
-    rows = [
+    belief = setting.belief(torch.float64)[:-1].exp().numpy()
+    rows = [Row("0 the belief p(x<sub>0</sub>|x<sub>t</sub>)", padded(belief, setting.K)[shown])]
+    rows += [
         Row(
             LINES[name],
             padded(ours[at], setting.K)[shown],
@@ -184,6 +186,7 @@ def routine_view(setting: Setting, skip: str, x_t: int) -> None:
         )
         for name, ours, exact, error in told
     ]
+    st.caption(in_words(setting))
     seen = f"{MASK}" if at == setting.K - 1 else f"{at}"
     st.html(
         audit_table(
@@ -195,6 +198,19 @@ def routine_view(setting: Setting, skip: str, x_t: int) -> None:
     )
     st.caption(sentence(setting, skip, told, at, len(shown)))
     over_time(setting, skip)
+
+
+def in_words(setting: Setting) -> str:
+    """What the process has done to a state up to step t."""
+    Q = process_of(setting).q_marginal_matrix(setting.t)
+    masked, other = float(Q[0, -1]), float(Q[0, 1]) if setting.K > 2 else 0.0
+    kept = float(Q[0, 0]) - other
+    names = f"{PROCESSES[setting.process].capitalize()}. At t = {setting.t} a state has become"
+    mask = f" {MASK} with probability γ̄ = {masked:.3g};" if setting.process != "symmetric" else ""
+    return (
+        f"{names}{mask} each class with β̄ = {other:.3g}; and on top of that it is still itself "
+        f"with ᾱ = {kept:.3g}."
+    )
 
 
 def shown_states(result: np.ndarray, at: int) -> np.ndarray:
@@ -325,7 +341,8 @@ def bayes_view(kernel: str, setting: Setting, x_t: int) -> None:
     st.caption(
         f"One heat map for each xₜ; rows are x₀, columns xₛ, s = {s}. A row without colour is a "
         "pair that can't be. Blue: the row that is taken apart above. Against multiplying whole "
-        f"matrices, the largest difference of all {K**3} numbers is {gap:.0e}."
+        f"matrices, the largest difference of all {K**3} numbers is "
+        f"{f'{gap:.0e}' if gap else '0'}."
     )
 
 

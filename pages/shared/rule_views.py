@@ -257,7 +257,7 @@ def whole_chain(choice: Choice, made: World, most: int) -> None:
 def _both(off: dict[str, float]) -> str:
     """Both rules' errors as words; one number where they are the same."""
     one, other = (told_error(value) for value in off.values())
-    return one if one == other else f"{one} (mixture) and {other} (product)"
+    return one if one == other else f"{one} with the mixture and {other} with the product"
 
 
 def _steps(n: int) -> str:
