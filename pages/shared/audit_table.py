@@ -58,7 +58,8 @@ def audit_table(
         heads += f'<th class="gap"></th>{names}<th>here</th><th>any x<sub>t</sub></th>'
     body = "".join(_line(row, n, bool(exact), color) for row in rows)
     return (
-        f"{_STYLE}<div class='audit'><table><thead><tr>{spans}</tr><tr>{heads}</tr></thead>"
+        f"{_STYLE}<div class='audit scroll' tabindex='0' role='region' aria-label='{escape(ours)}'>"
+        f"<table><thead><tr>{spans}</tr><tr>{heads}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
 
@@ -92,7 +93,6 @@ def _error(value: float | None) -> str:
 
 
 _STYLE = f"""<style>
-.audit {{ overflow-x: auto; }}
 .audit table {{ border-collapse: collapse; font-size: 0.8125rem;
   font-variant-numeric: tabular-nums; }}
 .audit th {{ font-weight: 600; padding: 0.1rem 0.35rem; text-align: center; white-space: nowrap; }}

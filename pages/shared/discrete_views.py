@@ -223,8 +223,7 @@ def about(rows: Sequence[Row], start: Start) -> str:
     """One line under the pictures: what the networks are."""
     told = dict.fromkeys(
         f"{row.net.about.name}: {networks.KERNELS.get(row.net.about.kernel, row.net.about.kernel)}"
-        f", {row.net.levels} states{' and [MASK]' if row.net.own_mask else ''} per "
-        f"{row.net.element}, T = {row.net.T}"
+        f", {row.net.levels} states{masked(row.net)}, T = {row.net.T}"
         + ("" if row.net.card.fields.get("status") == "final" else ", still in training")
         for row in rows
     )
@@ -233,6 +232,14 @@ def about(rows: Sequence[Row], start: Start) -> str:
     if len(told) > 1:
         good = "Their [cards](/model_cards) say how good they are."
     return f"{'; '.join(told)}. {calls}{good}"
+
+
+def masked(net: Net) -> str:
+    """Whether [MASK] is one more state, or one of the data's stands for it."""
+    per = f" per {net.element}"
+    if net.own_mask:
+        return f" and [MASK]{per}"
+    return per + (f", of which {net.mask} stands for [MASK]" if net.mask is not None else "")
 
 
 # --- several runs ---------------------------------------------------------------------------------

@@ -186,7 +186,6 @@ def routine_view(setting: Setting, skip: str, x_t: int) -> None:
         )
         for name, ours, exact, error in told
     ]
-    st.caption(in_words(setting))
     seen = f"{MASK}" if at == setting.K - 1 else f"{at}"
     st.html(
         audit_table(
@@ -196,7 +195,7 @@ def routine_view(setting: Setting, skip: str, x_t: int) -> None:
             exact="by counting",
         )
     )
-    st.caption(sentence(setting, skip, told, at, len(shown)))
+    st.caption(f"{in_words(setting)} {sentence(setting, skip, told, at, len(shown))}")
     over_time(setting, skip)
 
 

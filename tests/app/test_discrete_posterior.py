@@ -31,7 +31,7 @@ START = {"dview": "routine", "dskip": "nothing", "dx": 5, "dK": 6, "dt": 50, "db
 
 
 def table(at: AppTest) -> str:
-    return next(h.proto.body for h in at.get("html") if "class='audit'" in h.proto.body)
+    return next(h.proto.body for h in at.get("html") if "class='audit scroll'" in h.proto.body)
 
 
 def verdict(at: AppTest) -> str:

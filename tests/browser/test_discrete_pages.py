@@ -70,7 +70,7 @@ def test_the_exhibit_is_on_the_first_screen(new_page: NewPage, url: str) -> None
     assert box["y"] + box["height"] <= 720
     page.goto(f"{url}/discrete_posterior")
     rows = page.locator(".audit tbody tr")
-    expect(rows).to_have_count(8)
+    expect(rows).to_have_count(9)
     last = rows.last.bounding_box()
     assert last
     assert last["y"] + last["height"] <= 720
@@ -102,7 +102,7 @@ def test_a_sentence_is_corrupted_and_foreign_letters_are_named(
 def test_a_left_out_step_shows_its_damage(page: Page, url: str, assert_clean: Check) -> None:
     page.goto(f"{url}/discrete_posterior")
     table = page.locator(".audit")
-    expect(table.locator("tbody tr")).to_have_count(8)
+    expect(table.locator("tbody tr")).to_have_count(9)
     last = table.locator("tbody tr").last
     expect(last.locator(".wrong")).to_have_count(0)
     why = page.locator("details").filter(has_text="Why is q normalised before")

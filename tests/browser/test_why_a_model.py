@@ -182,7 +182,7 @@ def test_a_button_of_why_shows_the_digits(page: Page, url: str, assert_clean: Ch
     show_me(box, lambda: group.count() > 0)
     expect(group).to_be_visible()
     expect(page).to_have_url(re.compile("wT=50"))
-    expect(page.get_by_text("Stop near t = 170").first).to_be_visible()
+    expect(page.get_by_text("The exact guess is a digit of the data").first).to_be_visible()
     assert_clean(page)
 
 
