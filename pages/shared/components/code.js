@@ -15,17 +15,20 @@ export default function ({ data }) {
 // pressed before it came, and is then still under the pointer or has the focus.
 const MOMENT_MS = 10;
 if (!window.linkPressed) {
-  const press = () => { window.linkPressed = { at: performance.now(), from: location.pathname }; };
+  const press = (link) => {
+    const to = new URL(link.href, location.href).pathname;
+    window.linkPressed = { at: performance.now(), from: location.pathname, to };
+  };
   window.linkPressed = { at: -Infinity };
   const early = navigator.userActivation?.isActive && document.querySelector("a[href]:is(:hover, :focus)");
-  if (early) press();
+  if (early) press(early);
   const leads = 'a[href]:not([href^="#"], [target=_blank], [download])';
   let sent = null; // the link whose press has waited
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.(leads);
     const elsewhere = event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
     if (!link || elsewhere) return;
-    press();
+    press(link);
     if (link !== sent) {
       event.preventDefault();
       event.stopImmediatePropagation();

@@ -62,15 +62,20 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
 // The browser's Back takes back what set many controls at once. Streamlit makes an entry of the
 // history for each control that the server sets, of a drag in a chart, too; here a press that calls
-// the returned function makes one, and all else none.
+// the returned function makes one, and all else none. On the way to another page Streamlit writes that
+// page's settings first, to the address of this one: its entry keeps its own.
+const ON_THE_WAY_MS = 10_000;
 function takeBackByOne() {
   let one = false;
   const push = history.pushState.bind(history);
   history.pushState = (state, title, to) => {
-    const stays = new URL(to, location.href).pathname === location.pathname;
-    if (stays && !one) history.replaceState(state, title, to);
-    else push(state, title, to);
-    if (stays) one = false;
+    if (new URL(to, location.href).pathname !== location.pathname) return push(state, title, to);
+    const { at, from, to: next } = window.linkPressed ?? {};
+    const leaves = from === location.pathname && next !== from;
+    if (leaves && performance.now() - at < ON_THE_WAY_MS) return undefined;
+    const write = one ? push : history.replaceState.bind(history);
+    one = false;
+    return write(state, title, to);
   };
   return () => { one = true; };
 }
