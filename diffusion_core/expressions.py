@@ -125,7 +125,8 @@ def parse(text: str) -> Expression:
     stray = re.search(r"[^\w\s.+\-*/()√]", plain)
     if stray or "√" in plain:
         shown = stray.group() if stray else "√"
-        raise ExpressionError(f"“{shown}” at this place can't be read as part of a formula.")
+        latex = " LaTeX is not read here: type alpha_bar, eps, sqrt( )." if shown == "\\" else ""
+        raise ExpressionError(f"“{shown}” at this place can't be read as part of a formula.{latex}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "2x" and the like: the sentence below says it better

@@ -21,9 +21,11 @@ from diffusion_core.schedules import NoiseSchedule, nearest_snr
 Kind = Literal["betas", "alphas_cumprod"]
 Start = Literal["first noisy step", "clean picture", "previous step"]
 
-EXACT, FLOAT32 = 1e-9, 2e-6
+EXACT, FLOAT32, LOOSE = 1e-9, 2e-6, 1e-3
 """Relative to the largest number of a table."""
 MOST_PRINTED = 7
+MUCH = 0.7
+"""No schedule for sampling from pure noise leaves this share of the signal."""
 """Significant digits that numbers may have and still have been rounded to be printed."""
 AGREEMENT = 1e-4
 """How far a product of betas may be from the alphas_cumprod that came with them."""
@@ -116,7 +118,12 @@ class Report:
                 "The last step holds no signal at all: there x_0 can't be computed from ε, so the "
                 "network has to predict x_0 or v."
             )
-        return f"At the last step √ᾱ = {left:.3g} of the signal is left."
+        doubt = (
+            " Are these alphas, the 1 − β of single steps? Then alphas_cumprod is their product."
+            if self.guessed and self.kind == "alphas_cumprod" and not self.matches and left > MUCH
+            else ""
+        )
+        return f"At the last step √ᾱ = {left:.3g} of the signal is left.{doubt}"
 
 
 def _title(match: Match) -> str:
@@ -225,6 +232,7 @@ def _guess(numbers: list[float]) -> Kind:
                 "start near 1, and betas usually rise: are these betas in reverse order? Turn the "
                 "list round, or say what it is."
             )
+        _require_products(numbers)
         return "alphas_cumprod"
     if falling == 0 and numbers[-1] > 0.9 and not _known(numbers, "betas"):
         backwards = numbers[::-1]
@@ -237,6 +245,38 @@ def _guess(numbers: list[float]) -> Kind:
         index = next(i for i, (before, after) in enumerate(steps, 1) if after >= before)
         raise ValueError(_not_falling(numbers, index))
     return "betas"
+
+
+def _require_products(numbers: list[float]) -> None:
+    """Refuse the two other lists that fall from near 1, where they are told by a known schedule.
+
+    Raises:
+        ValueError: with what they are, and how to make alphas_cumprod of them.
+    """
+    if _known(numbers, "alphas_cumprod"):
+        return
+    others: tuple[tuple[list[float], Kind, str], ...] = (
+        (
+            [1 - y for y in numbers], "betas",
+            "alphas, the 1 − β of each single step, and not their product. alphas_cumprod is the "
+            "running product of them; 1 minus each is betas",
+        ),
+        (
+            [y * y for y in numbers], "alphas_cumprod",
+            "√ᾱ (sqrt_alphas_cumprod). alphas_cumprod is the square of each",
+        ),
+    )  # fmt: skip
+    for values, kind, what in others:
+        try:
+            schedule = _from_betas(values) if kind == "betas" else _from_alpha_bar(values)
+            found = identify(schedule, kind, LOOSE)
+        except ValueError:
+            continue
+        if found:
+            raise ValueError(
+                f"These are {what}: {_title(found[0])}. Paste one of these, or say what the "
+                "numbers are."
+            )
 
 
 def _known(numbers: list[float], kind: Kind) -> bool:

@@ -84,11 +84,20 @@ def _from_json(value: object) -> Pasted:
         if key.casefold() in _NAMES and isinstance(item, list)
     }
     if not found:
-        raise ValueError("The object holds no list called betas or alphas_cumprod.")
+        raise ValueError(
+            "The object holds no list called betas or alphas_cumprod."
+            + (
+                " It looks like a configuration: paste what print(scheduler.betas.tolist()) prints."
+                if any(str(key).startswith("beta_") for key in value)
+                else ""
+            )
+        )
     return Pasted(**{name: _numbers(item, f"{name}: ") for name, item in found.items()})
 
 
 def _from_lines(text: str) -> Pasted:
+    if re.search(r"(?:^|[;\s])0,\d+\s*(?:;|$)", text):
+        raise ValueError("Are these decimal commas? Write 0.0001, with a point.")
     if "..." in text or "…" in text:
         raise ValueError(
             "The list was shortened when it was printed (“...”). Print all of it, for example "
@@ -140,8 +149,11 @@ def _numbers(items: Sequence[object], where: str) -> list[float]:
     for index, item in enumerate(items):
         value = _as_number(item)
         if value is None:
-            shown = str(item)[:20]
-            raise ValueError(f"{where}What stands at index {index} is no number: “{shown}”.")
+            raise ValueError(
+                f"{where}What stands at index {index} is no number: “{str(item)[:20]}”."
+                + (" Is this code? Run it, and paste what print(betas.tolist()) prints."
+                   if re.fullmatch(r"[A-Za-z_][\w.]*", str(item).strip()) else "")
+            )  # fmt: skip
         if math.isnan(value):
             raise ValueError(f"{where}The value at index {index} is NaN, “not a number”.")
         if math.isinf(value):

@@ -276,6 +276,9 @@ def say(answer: Verdict, expression: expressions.Expression, target: str, *, exa
     """The verdict on a reader's formula, with the worst counterexample."""
     known = expressions.TARGETS[target]
     truth = expressions.parse(known.formula)
+    if answer.right and known.latex in expression.names:  # x_0 or x_t itself
+        st.warning("That is what is asked for. Write it with the other two and the schedule.")
+        return
     if answer.right:
         st.success(
             f"Right: on all settings it agrees with {known.source}. The largest difference is "
@@ -297,10 +300,11 @@ def say(answer: Verdict, expression: expressions.Expression, target: str, *, exa
     cells = " | ".join(f"{answer.at[n]:.4g}" for n in used)
     heads = " | ".join(expressions.NAMES[n] for n in used)
     whose = "the example" if example else "yours"
-    yours = f"{answer.yours:.4g}" if np.isfinite(answer.yours) else "no number"
+    digits = 4 if abs(answer.worst) > 1e-3 * abs(answer.truth) else 12  # enough to see the gap
+    yours = f"{answer.yours:.{digits}g}" if np.isfinite(answer.yours) else "no number"
     prose(
         f"The worst setting: {whose} says **{yours}**, the truth is "
-        f"**{answer.truth:.4g}**.\n\n"
+        f"**{answer.truth:.{digits}g}**.\n\n"
         f"| {heads} |\n|{'---|' * len(used)}\n| {cells} |"
     )
     with st.expander("Show the right formula"):

@@ -8,7 +8,10 @@ chapter.header("Model cards")
 chapter.prose(
     "Every network in this app was trained for it, and comes with a card: what it was trained on "
     "and for how long, what was measured on data it had never seen, and what it can't do. A number "
-    "without its sample count says little, so each one has its own."
+    "without its sample count says little, so each one has its own.\n\n"
+    "Beside a Fréchet distance stands that of as many real training digits to the test digits. It "
+    "is not 0, since so few pictures don't fix a distribution, and it is no limit: a value below "
+    "it doesn't mean better than reality. Only values of one sample count can be compared."
 )
 found = cards.read_cards(Path("pretrained"))
 if not found:

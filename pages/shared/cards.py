@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,6 +31,7 @@ _SHOWN = {  # key -> label, in the order they are read
     "seed": "Seed",
     "sha256": "SHA-256 of the weights",
     "gallery_sha256": "SHA-256 of the gallery",
+    "needs": "Needs",
 }
 _METRIC_COLUMNS = {
     "name": "Measured",
@@ -151,6 +153,8 @@ def _value(key: str, value: object) -> str:
         return duration(value)
     if is_number and key == "seed":
         return str(value)
+    if key == "needs" and isinstance(value, dict):
+        return ", ".join(f"the network {name}, SHA-256 {sha}" for name, sha in value.items())
     return plain(value)
 
 
@@ -167,7 +171,7 @@ def _facts(fields: Mapping[str, Any]) -> str:
         for key, value in fields.items()
         if key not in _SHOWN and key not in _ELSEWHERE
     ]
-    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in known + unknown)
+    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in known + unknown if v)
     return f'<dl class="facts">{rows}</dl>' if rows else "<p>The card states nothing more.</p>"
 
 
@@ -205,6 +209,8 @@ def _metric_cells(metric: Mapping[str, Any]) -> str:
     cells = []
     for key in _METRIC_COLUMNS:
         text = plain(metric[key]) if metric.get(key) is not None else ""
+        if key == "reference":
+            text = re.sub(r"^floor\b", "real digits:", text)
         if key == "value" and metric.get("unit"):
             text += f" {plain(metric['unit'])}"
         cells.append(f"<td>{escape(text)}</td>")

@@ -118,8 +118,9 @@ SYMBOLS: tuple[Symbol, ...] = (
            "The mean of q(xₛ|xₜ, x₀): a weighted sum of x₀ and xₜ.",
            _PICTURE, "any number", "q_posterior(...).mean", "q", ("posterior",)),
     Symbol(r"\tilde\beta_t", "beta tilde", "the posterior's variance",
-           "The variance of q(xₛ|xₜ, x₀); never larger than βₜ, and 0 for s = 0.",
-           "[B, 1, …]", "[0, βₜ]", "q_posterior(...).var", "q", ("posterior",)),
+           "The variance of q(xₛ|xₜ, x₀); never larger than that of the noise from s to t, which "
+           "is βₜ for s = t − 1; 0 for s = 0.",
+           "[B, 1, …]", "[0, 1 − ᾱₜ/ᾱₛ]", "q_posterior(...).var", "q", ("posterior",)),
     Symbol(r"\eta", "eta", "DDIM's dial", "1 is DDPM's fresh noise at every step, 0 is none.",
            "one number", "[0, 1]", "eta", None, ("reverse_sampling",)),
     Symbol(r"\nabla_{x_t}\log q(x_t)", "score", "the score",

@@ -101,7 +101,7 @@ def desk(default: str) -> None:
     with left:
         pasted = st.text_area(
             "Your betas or alphas_cumprod: JSON, CSV, or what Python prints",
-            default, key="cpaste", height=200, max_chars=MOST_CHARACTERS,
+            default, key="cpaste", height=200, max_chars=MOST_CHARACTERS, persist_state="session",
         )  # fmt: skip
         kind = st.segmented_control(
             "These numbers are", list(KINDS), key="ckind", default="auto", required=True,
@@ -112,6 +112,8 @@ def desk(default: str) -> None:
             key="cupload", max_upload_size=_UPLOAD_MB,
         )  # fmt: skip
     text = pasted or ""
+    if upload is not None or text != default:
+        left.caption("Your numbers stay here: a copied link or a lesson shows the example instead.")
     if upload is not None:
         text = upload.getvalue().decode("utf-8", errors="replace")
     found = finding(text, kind)

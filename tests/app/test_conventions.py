@@ -141,6 +141,20 @@ def test_the_first_reading_is_alive_and_a_paste_is_answered() -> None:
     assert not at.exception
 
 
+def test_a_paste_is_kept_while_another_view_is_open() -> None:
+    at = open_page("conventions", cview="Your schedule")
+    told = "a copied link or a lesson shows the example instead"
+    assert not any(told in caption.value for caption in at.caption)
+    at.text_area(key="cpaste").set_value("0.1, 0.2, 0.3, 0.4").run()
+    assert any(told in caption.value for caption in at.caption)
+    at.session_state["cview"] = "guidance"
+    at.run()
+    assert not at.text_area
+    at.session_state["cview"] = "yours"
+    at.run()
+    assert at.text_area(key="cpaste").value == "0.1, 0.2, 0.3, 0.4"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

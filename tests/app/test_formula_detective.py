@@ -331,7 +331,8 @@ def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> 
 
 READERS = {
     "(xₜ − σ·ε)/a": "Right",
-    "x_0": "Right",
+    "x_0": "is what is asked for",
+    r"\bar\alpha_t": "LaTeX is not read here",
     "2*x_0": "it is the truth times 2, everywhere",
     "(x_t + sigma*eps)/a": "apart",
     "sqrt(x_0)": "no finite value",

@@ -183,6 +183,13 @@ def test_zero_terminal_snr_is_said() -> None:
 BACKWARDS = LINEAR.alpha_bar[1:].flip(0).tolist()
 
 
+def test_alphas_of_a_schedule_that_nobody_published_are_asked_about() -> None:
+    alphas = (1 - 0.7 * LINEAR.beta[1:]).tolist()
+    assert "Are these alphas" in check_schedule(json.dumps(alphas)).sentences[-1]
+    told = check_schedule(json.dumps(alphas), "alphas_cumprod").sentences[-1]
+    assert "Are these alphas" not in told  # it was said what they are
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -214,6 +221,12 @@ BACKWARDS = LINEAR.alpha_bar[1:].flip(0).tolist()
         ("[0.9, 0.8, 0.85, 0.7, 0.6, 0.5]", "index 2 is 0.85"),
         (json.dumps(BACKWARDS), "reverse order, the noisiest step first"),
         (json.dumps(LINEAR.beta[1:].flip(0).tolist()), "betas in reverse order"),
+        (json.dumps((1 - LINEAR.beta[1:]).tolist()), "alphas, the 1 − β of each single step"),
+        (json.dumps((1 - LINEAR.beta[1:]).float().tolist()), "betas: “linear, 0.0001 to 0.02”"),
+        (json.dumps(LINEAR.alpha_bar[1:].sqrt().tolist()), "√ᾱ (sqrt_alphas_cumprod)"),
+        ("0,0001;0,0002;0,0003", "decimal commas"),
+        ("linspace(1e-4, 0.02, 1000)", "print(betas.tolist())"),
+        ('{"beta_start": 0.0001, "beta_end": 0.02}', "looks like a configuration"),
         (json.dumps([0.5] * 2000), "nothing of the signal is left"),
         (json.dumps([0.1] * (MOST_NUMBERS + 1)), "10,000 are the most"),
         ("1" * (MOST_CHARACTERS + 1), "longer than"),
@@ -223,7 +236,7 @@ BACKWARDS = LINEAR.alpha_bar[1:].flip(0).tolist()
         ("[1.0, 1.0, 0.5]", "must fall"),
         ("[1e-30, 1e-30]", "too small to change"),
     ],
-    ids=range(36),
+    ids=range(42),
 )  # fmt: skip
 def test_wrong_input_is_answered_in_a_sentence(text: str, said: str) -> None:
     kind = "alphas_cumprod" if said in {"must fall", "index 2 is 0.85"} else None
