@@ -25,6 +25,14 @@ function channels(color) {
   return [r, g, b, a];
 }
 
+// The colour of a word: it needs more contrast than a line in the same colour.
+function inked(color) {
+  if (!color) return color;
+  const [r, g, b] = channels(color);
+  const colourful = Math.max(r, g, b) - Math.min(r, g, b) > 40;
+  return colourful ? `color-mix(in srgb, ${color} 70%, var(--st-text-color))` : color;
+}
+
 function shaded(scale, share) {
   const upper = Math.max(1, scale.findIndex(([at]) => share <= at));
   const [[from, a], [to, b]] = [scale[upper - 1], scale[upper]];
@@ -321,7 +329,7 @@ class Plot {
       // Nor does it stand on the labels of the axis below.
       const lowest = note.yref === "paper" ? Infinity : margin.t + H + 2 - 0.5 * size;
       return textAt(at + moved, Math.min(py - (note.yshift ?? 0), lowest) - (note.yanchor === "bottom" ? 0.5 * size : 0), note.text,
-        { size, color: note.font?.color, anchor });
+        { size, color: inked(note.font?.color), anchor });
     });
     return `<g class="notes">${notes.join("")}</g>`;
   }
@@ -336,7 +344,7 @@ class Plot {
     for (const word of words)
       if (widthOf(`${lines.at(-1)} ${word}`, size) < this.width - 4) lines[lines.length - 1] += ` ${word}`;
       else lines.push(word);
-    return textAt(0, size, lines.join("<br>"), { size, anchor: "start", middle: false, color: title.font?.color });
+    return textAt(0, size, lines.join("<br>"), { size, anchor: "start", middle: false, color: inked(title.font?.color) });
   }
 
   // --- pointing -----------------------------------------------------------------------------------
