@@ -294,7 +294,7 @@ def page() -> None:
                 "the bell curve. Sampling starts from exact noise and so makes a very small "
                 "mistake at its first step.",
                 {"schedule": "linear"},
-                "Press ⏭ to go to the end: the distance is below the limit for noise, though the "
+                "Go to the last frame: the distance is below the limit for noise, though the "
                 "signal is not quite 0.",
             ),
         ]

@@ -169,6 +169,16 @@ def test_real_draws_agree_with_the_table(pixels: bytes, sha: str) -> None:
     assert abs(mean.mean - told.mean) < 4 * error + 0.05 * told.mean
 
 
+def test_few_draws_on_the_cosine_path_say_too_little(pixels: bytes, sha: str) -> None:
+    """What the first Why has its reader see, with the page's seed and number of draws."""
+    bound = terms(pixels, 0, 0, None, sha).total.mean
+    found = {at: sampled(real_draws(pixels, 0, at, 64, sha, print))[0] for at in (-FULL, 0, FULL)}
+    off = {at: (mean.mean - bound) / mean.standard_error for at, mean in found.items()}
+    assert abs(off[-FULL]) < 2.5
+    assert abs(off[0]) < 2.5
+    assert off[FULL] < -5
+
+
 def test_the_learned_path_is_quieter_than_the_fixed_ones(pixels: bytes, sha: str) -> None:
     """On a digit that looks like those it was trained on."""
     linear, learned, cosine = (on_path(pixels, 0, p, sha).variance for p in (-FULL, 0, FULL))
