@@ -685,6 +685,7 @@ class Player {
     });
     this.rows = [...rows.entries()].sort((a, b) => a[0] - b[0]).map(([, row]) => row);
     stage.append(...this.rows.map((row) => row.block));
+    stage.classList.toggle("ragged", new Set(this.rows.map((row) => row.items.length)).size > 1);
     this.buildCharts(batch);
     this.width = null;
     this.layout();
