@@ -201,8 +201,10 @@ def routine_view(setting: Setting, skip: str, x_t: int) -> None:
 
 def in_words(setting: Setting) -> str:
     """What the process has done to a state up to step t."""
+    if setting.K == 2:
+        return f"{PROCESSES[setting.process].capitalize()}, with a single class."
     Q = process_of(setting).q_marginal_matrix(setting.t)
-    masked, other = float(Q[0, -1]), float(Q[0, 1]) if setting.K > 2 else 0.0
+    masked, other = float(Q[0, -1]), float(Q[0, 1])
     kept = float(Q[0, 0]) - other
     names = f"{PROCESSES[setting.process].capitalize()}. At t = {setting.t} a state has become"
     mask = f" {MASK} with probability γ̄ = {masked:.3g};" if setting.process != "symmetric" else ""

@@ -21,6 +21,7 @@ from pages.shared.posterior_views import (
     audited,
     errors_over_time,
     factors,
+    in_words,
     shown_states,
     table_of,
 )
@@ -234,3 +235,15 @@ def test_the_table_marks_errors_that_are_no_rounding() -> None:
     assert "ours &amp; mine" in html
     assert ">86<" in html
     assert "·" in html
+
+
+@pytest.mark.parametrize("process", ["paper", "code", "symmetric"])
+def test_the_process_in_words_adds_up(process: str) -> None:
+    told = in_words(Setting(process=process, K=6))
+    at, *shares = (float(value) for value in re.findall(r"\S+ = ([\d.e-]*\d)", told))
+    *masked, other, kept = shares
+    assert at == 50
+    assert len(masked) == (process != "symmetric")
+    assert sum(masked) + 5 * other + kept == pytest.approx(1, abs=3e-3)
+    assert kept == pytest.approx(0.505, abs=1e-3)  # as in mask_and_replace, whatever is masked
+    assert "single class" in in_words(Setting(process=process, K=2))
