@@ -78,6 +78,8 @@ class Curve:
             positive are drawn at the smallest one that is.
         ghost: Whether it is there for comparison only: pale and dashed, without its value.
         bars: Whether each value is a bar that stands on the axis, instead of a point of a line.
+        dash: The line's pattern, lengths of strokes and gaps in pixels as in SVG: "7 5". Shown
+            before the label, too, so that lines of one colour can be told apart; "" is unbroken.
     """
 
     label: str
@@ -91,6 +93,7 @@ class Curve:
     log: bool = False
     ghost: bool = False
     bars: bool = False
+    dash: str = ""
 
 
 @dataclass(frozen=True)
@@ -417,6 +420,7 @@ def _pack(
             {"label": curve.label, "color": curve.color, "chart": curve.chart}
             | {"lo": curve.lo, "hi": curve.hi, "digits": curve.digits}
             | {"line": curve.line, "log": curve.log, "ghost": curve.ghost, "bars": curve.bars}
+            | {"dash": curve.dash}
             | {"start": 0 if whole else start, "n": len(values)}
         )
         blobs.append(values.tobytes())

@@ -40,6 +40,7 @@ KERNELS = {**NAMES, "own": "Your own matrix"}
 SHORT = {"nearest_neighbor": "Neighbours", "mask_and_replace": "Mask, replace"}
 SHOWN_LETTERS = 300
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
+PATTERNS = ("", "7 4", "2 3", "10 3 2 3", "16 4")  # the same for the player, which takes SVG's
 MOST_STEPS = 100
 MOST_CURVES = 64  # states in the view that needs every row at every t
 
@@ -301,21 +302,27 @@ def digit_view(choice: Choice, equal: bool) -> None:
     if told.bits == 0:
         say(("This picture has one gray level only: there is no information to lose.",))
     chart = "step t" if equal else "share of the information that is left"
+    patterns = list(zip(NAMES, PATTERNS, strict=True))
     curves = [
         Curve(
-            in_a_sentence(name),
+            SHORT.get(name, NAMES[name]),
             (told.steps if equal else told.left)[name],
             "q",
             chart,
             0,
             choice.T if equal else 1,
             digits=0 if equal else 2,
+            dash=pattern,
         )
-        for name in NAMES
+        for name, pattern in patterns
     ] + [
-        Curve(in_a_sentence(name), told.changed[name], "xt", "share of pixels that differ", 0, 1)
-        for name in NAMES
-    ]
+        Curve(
+            SHORT.get(name, NAMES[name]), told.changed[name], "xt",
+            "share of pixels that differ", 0, 1,
+            dash=pattern,
+        )
+        for name, pattern in patterns
+    ]  # fmt: skip
     captions = (
         [f"{s:.0%} of {told.bits:.2f} bits per pixel left" for s in told.share]
         if equal

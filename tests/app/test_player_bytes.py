@@ -95,7 +95,7 @@ def test_options_reach_the_browser(asked: bool, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "_component", component)
     values = np.array([1, np.nan, 3])
     options = {"rest": 2, "notes": ["", "n", ""], "ticks": [(1, "100")], "beside": True}
-    curve = {"line": 1.0, "log": True, "ghost": True}
+    curve = {"line": 1.0, "log": True, "ghost": True, "dash": "7 5"}
     player(
         [panel(badge="broken") if asked else panel()],
         key="k",
@@ -113,7 +113,7 @@ def test_options_reach_the_browser(asked: bool, monkeypatch: pytest.MonkeyPatch)
         assert of_curve == curve
     else:
         assert found == ({"rest": None, "notes": [], "ticks": [], "beside": False}, "")
-        assert of_curve == {"line": None, "log": False, "ghost": False}
+        assert of_curve == {"line": None, "log": False, "ghost": False, "dash": ""}
     assert sent[0].endswith(values.astype("<f4").tobytes())
 
 

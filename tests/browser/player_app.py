@@ -208,7 +208,7 @@ def extras() -> None:
             Curve("small", np.where(grid < 0.1, 0, 10 ** (-8 * grid)), "q", "logarithm", log=True),
             Curve("model", grid**2 / 2, "p", "half", line=0.25),
             Curve("loss", 0.493 * grid, "bits", "half"),
-            Curve("noise", 0.4 * grid, "eps", "half"),
+            Curve("noise", 0.4 * grid, "eps", "half", dash="7 4"),
         ],
         scale=2,
         autoplay=True,

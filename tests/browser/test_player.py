@@ -621,6 +621,13 @@ def test_charts(page: Page, url: str) -> None:
     expect(lines.nth(0).locator(".curve-all.ghost")).to_have_css("stroke-dasharray", "5px, 4px")
     expect(lines.nth(0).locator(".curve.ghost .value")).to_be_empty()
     expect(lines.nth(0).locator("circle")).to_have_count(1)
+    # A pattern stands before its line's name; where one line has one, the others show theirs.
+    half = lines.nth(2)
+    patterns = [None, None, "7 4"]
+    dash = "(l) => l.map((e) => e.getAttribute('stroke-dasharray') || null)"
+    assert half.locator(".sample path").evaluate_all(dash) == patterns
+    assert half.locator(".curve-past").evaluate_all(dash) == patterns
+    expect(lines.nth(0).locator(".sample")).to_have_count(0)
     # On a logarithmic axis 10^(-8 g) is straight, and zeros lie on the floor.
     line = lines.nth(1).locator(".curve-past").get_attribute("d").replace("h0", "")
     ys = [float(point.split()[1]) for point in line[1:].split("L")]

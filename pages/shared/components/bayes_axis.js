@@ -5,6 +5,7 @@
 
 const SEND_MS = 250; // after the last key press
 const TOP = 58; // room above the curves for their names
+const PEAK = 24; // room on both sides of the posterior's peak that no other name covers
 const FOOT = 20; // room below the axis for its numbers
 const EDGE = 22; // as --edge in the style sheet
 const NEAR = 60; // extra points on either side of a curve's middle, 12 to a standard deviation
@@ -338,7 +339,8 @@ class Axis {
     svg("text", { x: EDGE, y: py(round) - 5 }, grid).textContent = `density ${Number(round.toPrecision(1))}`;
   }
 
-  // Each name over its curve's peak; where two would collide, the later one moves up.
+  // Each name over its curve's peak, but beside the posterior's if it would cover that; where two
+  // would collide, the later one moves up.
   placeNames(spots, width) {
     const taken = [];
     ["arrival", "prior", "posterior", "forgotten"].forEach((kind) => {
@@ -347,7 +349,11 @@ class Axis {
       name.hidden = !spot;
       if (!spot) return;
       const w = (name.measured ??= {})[width] ??= name.offsetWidth || 90;
-      const x = clamp(spot[0] - w / 2, 0, width - w);
+      const [middle, high] = spots.posterior;
+      let left = spot[0] - w / 2;
+      const covers = spot[1] - 6 > high && left < middle + PEAK && middle - PEAK < left + w;
+      if (kind !== "posterior" && covers) left = spot[0] < middle ? middle - PEAK - w : middle + PEAK;
+      const x = clamp(left, 0, width - w);
       const hits = (y) => taken.find((o) => x < o.x + o.w + 4 && o.x < x + w + 4 && y < o.y + 20 && o.y < y + 20);
       let y = Math.max(0, spot[1] - 26);
       for (let hit = hits(y); hit; hit = hits(y)) y = hit.y - 20;

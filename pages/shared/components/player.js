@@ -694,6 +694,7 @@ class Player {
   buildCharts(batch) {
     this.charts = [];
     const named = new Map();
+    const patterned = new Set(batch.curves.filter((curve) => curve.dash).map(({ chart }) => chart));
     this.curves = batch.curves.map((curve) => {
       if (!named.has(curve.chart)) {
         const line = make("div", "chart-line", this.el.charts);
@@ -719,6 +720,10 @@ class Player {
       const { ghost } = curve;
       const label = make("span", ghost ? "curve ghost" : "curve", chart.labels);
       label.style.color = `var(--t-${curve.color})`;
+      if (patterned.has(curve.chart)) {
+        const sample = svg("svg", { class: "sample", "aria-hidden": "true" }, label);
+        svg("path", { d: "M1 4h26", "stroke-dasharray": curve.dash }, sample).style.stroke = color;
+      }
       setTitle(make("span", "", label), curve.label);
       if (curve.line !== null && !chart.lines.some(({ at }) => at === curve.line)) {
         chart.lines.push({
@@ -732,6 +737,7 @@ class Player {
       const past = ghost ? null : svg("path", clipped, chart.picture);
       const dot = ghost ? null : svg("circle", { r: 4 }, chart.picture);
       [all, past].forEach((path) => path && (path.style.stroke = color));
+      if (curve.dash) [all, past].forEach((path) => path?.setAttribute("stroke-dasharray", curve.dash));
       if (dot) dot.style.fill = color;
       const item = {
         ...curve, data: null, values: new Float32Array(batch.total).fill(NaN),
