@@ -112,7 +112,7 @@ def ideal_denoiser(
     diffusion: GaussianDiffusion,
     data: Tensor,
     labels: Tensor | None = None,
-    chunk: int = 8192,
+    chunk: int = 1024,
 ) -> Denoiser:
     r"""The best denoiser there is when the data set is all there is: the exact posterior mean.
 
@@ -131,21 +131,16 @@ def ideal_denoiser(
         ValueError: (when called) for a label without `labels`, or a class with no data.
     """
     flat = data.flatten(1)
-    norms = flat.square().sum(1)
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
         if label is not None and labels is None:
             raise ValueError("this data set has no labels to select a class by")
-        a, sigma = (rate.to(x_t).reshape(-1, 1) for rate in diffusion.rates(t, x_t))
-        points = x_t.flatten(1)
         # A running softmax: the weighted mean of what was seen so far, its log weight beside it.
-        mean = torch.zeros_like(points)
-        log_total = points.new_full((len(points), 1), -torch.inf)
+        mean = torch.zeros_like(x_t.flatten(1), dtype=torch.float64)
+        log_total = mean.new_full((len(mean), 1), -torch.inf)
         for start in range(0, len(flat), chunk):
-            part = flat[start : start + chunk].to(x_t)
-            part_norms = norms[start : start + chunk].to(x_t)
-            # |x_t|^2 is the same for every data point, so the softmax never sees it.
-            logits = (a * points @ part.T - 0.5 * a.square() * part_norms) / sigma.square()
+            part = flat[start : start + chunk].to(mean)
+            logits = log_likelihood(diffusion, part, x_t, t)
             if label is not None and labels is not None:
                 chosen = labels[start : start + chunk].to(x_t.device) == label[:, None]
                 logits = logits.masked_fill(~chosen, -torch.inf)
@@ -157,7 +152,31 @@ def ideal_denoiser(
         if bool(torch.isinf(log_total).any()):
             raise ValueError("the data set has no example of the asked class")
         x0 = mean.reshape(x_t.shape)
-        a, sigma = (rate.to(x_t.dtype) for rate in diffusion.rates(t, x_t))
-        return Prediction(x0, (x_t - a * x0) / sigma)
+        a, sigma = diffusion.rates(t, x_t)
+        return Prediction(x0.to(x_t), ((x_t - a * x0) / sigma).to(x_t))
 
     return predict
+
+
+def log_likelihood(diffusion: GaussianDiffusion, points: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    r"""How likely each data point is to have become x_t, as logarithms up to one number per row.
+
+    $$\log q(x_t|x^{(i)}) = -\frac{\lVert x_t - a\,x^{(i)}\rVert^2}{2\sigma^2} + \text{const}$$
+
+    Source: Ho et al. 2020, eq. 4. In float64 whatever comes in: at small t these are of the order
+    of 1e6 to 1e8, which float32 rounds to whole numbers.
+
+    Args:
+        diffusion: the process.
+        points: [N, D], flat.
+        x_t: [B, *D].
+        t: [B] int64, 1 <= t.
+
+    Returns:
+        [B, N] float64.
+    """
+    a, sigma = (rate.reshape(-1, 1) for rate in diffusion.rates(t, x_t))
+    points, flat = points.double(), x_t.flatten(1).double()
+    # |x_t|^2 is the same for every data point, so a softmax never sees it.
+    sizes = torch.linalg.vector_norm(points, dim=1).square()
+    return (a * flat @ points.T - 0.5 * a.square() * sizes) / sigma.square()

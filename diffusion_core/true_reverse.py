@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from diffusion_core.bayes import PointPosterior, point_posterior
-from diffusion_core.denoisers import ideal_denoiser
+from diffusion_core.denoisers import ideal_denoiser, log_likelihood
 from diffusion_core.gaussian import Gaussian, GaussianDiffusion
 
 REACH = 10
@@ -191,7 +191,7 @@ class Neighbours(NamedTuple):
 
 
 def data_log_weights(
-    diffusion: GaussianDiffusion, data: Tensor, x_t: Tensor, t: Tensor, chunk: int = 8192
+    diffusion: GaussianDiffusion, data: Tensor, x_t: Tensor, t: Tensor, chunk: int = 1024
 ) -> Tensor:
     r"""How likely each picture of the data set is to be the start of x_t, as logarithms.
 
@@ -211,17 +211,9 @@ def data_log_weights(
     Returns:
         [B, N] of x_t's dtype; the exponentials of a row add up to 1.
     """
-    a, sigma = (rate.to(x_t).reshape(-1, 1) for rate in diffusion.rates(t, x_t))
-    flat = x_t.flatten(1)
-    logits = torch.cat(
-        [
-            # |x_t|^2 is the same for every picture, so the softmax never sees it.
-            (a * flat @ part.T - 0.5 * a.square() * part.square().sum(1)) / sigma.square()
-            for part in (piece.to(x_t) for piece in torch.split(data.flatten(1), chunk))
-        ],
-        dim=1,
-    )
-    return logits.log_softmax(1)
+    parts = torch.split(data.flatten(1).to(x_t.device), chunk)
+    logits = torch.cat([log_likelihood(diffusion, part, x_t, t) for part in parts], dim=1)
+    return logits.log_softmax(1).to(x_t)
 
 
 def count_in_play(log_weights: Tensor) -> Tensor:
@@ -258,7 +250,7 @@ def pick(log_weights: Tensor, u: float) -> Tensor:
     return torch.searchsorted(upto, aim, right=True)[:, 0].clamp(max=log_weights.shape[1] - 1)
 
 
-def nearest(data: Tensor, x: Tensor, chunk: int = 8192) -> Neighbours:
+def nearest(data: Tensor, x: Tensor, chunk: int = 1024) -> Neighbours:
     r"""Find the picture of the data set that is nearest to each given one.
 
     $$i^\ast = \arg\min_i \lVert x - x^{(i)} \rVert, \qquad

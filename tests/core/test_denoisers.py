@@ -17,6 +17,7 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.networks import UNet
 from diffusion_core.parameterization import EPS, PARAMETERIZATIONS
 from diffusion_core.schedules import SCHEDULES
+from diffusion_core.true_reverse import data_log_weights
 from tests.core.oracles import close, posterior_mean_of_data
 
 LENGTHS = (2, 10, 1000)
@@ -110,6 +111,27 @@ def test_ideal_denoiser_in_float32_at_the_size_of_digits() -> None:
     single = ideal_denoiser(diffusion, data.float())(x_t.float(), t)
     assert single.x0.dtype == single.eps.dtype == torch.float32
     np.testing.assert_allclose(single.x0, exact.x0, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("step", [0.0, 0.002, 0.02])
+def test_neighbours_in_the_data_are_weighed_in_float32_as_in_float64(name: str, step: float) -> None:
+    """Pictures so near each other that at small t their weights hang on the last digits."""
+    diffusion = GaussianDiffusion(SCHEDULES[name](1000))
+    picture = (normal(1, 1, 28, 28, seed=1) * 0.3).clamp(-1, 1).float()
+    data = picture + step * normal(12, 1, 28, 28, seed=3).float()
+    t = torch.tensor([1, 2, 10, 100])
+    x_t = diffusion.q_sample(data[:4], t, normal(4, 1, 28, 28, seed=2).float())
+    exact = ideal_denoiser(diffusion, data.double())(x_t.double(), t)
+    single = ideal_denoiser(diffusion, data)(x_t, t)
+    np.testing.assert_allclose(single.x0, exact.x0, atol=1e-6)
+    np.testing.assert_allclose(single.eps, exact.eps, atol=1e-5)
+    weights = data_log_weights(diffusion, data, x_t, t).exp()
+    wanted = data_log_weights(diffusion, data.double(), x_t.double(), t).exp()
+    np.testing.assert_allclose(weights, wanted, atol=1e-6)
+    if not step:  # equal pictures: the guess is the picture, and all weigh the same
+        np.testing.assert_allclose(single.x0, picture.expand(4, 1, 28, 28), atol=1e-6)
+        np.testing.assert_allclose(weights, torch.full((4, 12), 1 / 12), atol=1e-6)
 
 
 # --- networks -------------------------------------------------------------------------------------
