@@ -24,6 +24,8 @@ from diffusion_core.discrete_kernels import (
     product_kernel,
 )
 
+_ROUNDING = 1e-12  # what differences of probabilities written in decimals may be off by
+
 # --- the process ----------------------------------------------------------------------------------
 
 
@@ -591,7 +593,9 @@ def mask_and_replace(
     if T < 2:
         raise ValueError(f"mask-and-replace needs at least 2 steps, not {T}")
     _rates(K, [*keep, *masked])
-    replaced = [1 - k - m for k, m in zip(keep, masked, strict=True)]
+    # What is rounding (1 - 0.9 - 0.1 is not 0 in floats) is no replacement, and no lack of one.
+    left = (1 - k - m for k, m in zip(keep, masked, strict=True))
+    replaced = [0.0 if abs(r) < _ROUNDING else r for r in left]
     # As differences of logs of straight lines: step by step the replacements are 1e-8, and would
     # lose half their digits in 1 - alpha_t - gamma_t.
     share = torch.arange(T, dtype=torch.float64) / (T - 1)
@@ -599,8 +603,12 @@ def mask_and_replace(
         torch.cat([share.new_zeros(1), share * (line[1] - line[0]) + line[0]])
         for line in (masked, replaced)
     )
-    curves = [torch.log1p(-gamma), torch.log1p(-rest / (1 - gamma))]
-    if not all(bool((curve.diff() <= 0).all()) for curve in curves):
+    # Where all are masked nobody is left to be replaced.
+    among_real = torch.where(gamma < 1, rest / (1 - gamma), 0.0)
+    unmasked_log, unreplaced_log = torch.log1p(-gamma), torch.log1p(-among_real)
+    unreplaced_log[gamma == 1] = unreplaced_log[gamma < 1][-1]
+    curves = [unmasked_log, unreplaced_log]
+    if not all(bool((curve[1:] <= curve[:-1]).all()) for curve in curves):
         raise ValueError("these end points make a step whose probabilities are not in 0..1")
     unmasked, unreplaced = (Survival.along(curve) for curve in curves)
     return DiscreteDiffusion(ClosedForm(K, unreplaced, unmasked, K - 1))

@@ -80,6 +80,7 @@ def mask_and_replace_steps(
     at = att[1:] / att[:-1]
     ct = 1 - (1 - ctt[1:]) / (1 - ctt[:-1])
     bt = (1 - at - ct) / (K - 1)
+    bt[np.abs(bt) < 1e-15] = 0  # rounding: nobody is replaced
     out = []
     for a, b, c in zip(at, bt, ct, strict=True):
         Q = np.zeros((K, K))

@@ -72,6 +72,12 @@ def stochastic(K: int) -> Array:
     return out
 
 
+ONLY_MASKED = {
+    "nobody is replaced": {"keep": (0.9, 0.1), "masked": (0.1, 0.9)},
+    "all are masked at T": {"keep": (0.99, 0.0), "masked": (0.005, 1.0)},
+}
+
+
 def worlds() -> dict[str, World]:
     out = {}
     for K in (2, 5):
@@ -102,6 +108,9 @@ def worlds() -> dict[str, World]:
     out["mask_and_replace, soft"] = World(
         mask_and_replace(5, T, **ends), mask_and_replace_steps(5, T, **ends)
     )
+    for name, ends in ONLY_MASKED.items():  # 1 - keep - masked is 0, or a rounding error of it
+        world = World(mask_and_replace(5, T, **ends), mask_and_replace_steps(5, T, **ends))
+        out[f"mask_and_replace, {name}"] = world
     return out
 
 
