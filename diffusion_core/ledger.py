@@ -104,7 +104,8 @@ class Entry(NamedTuple):
         x0: [*D] the clean picture that the network sees in it.
         share: [*D] nats, what each pixel contributes at the last step.
         gap: [*D] how far the model's mean is from the true posterior's, in `std`.
-        std: standard deviation of the true posterior at the last step, or the decoder's at t = 1.
+        std: [*D] or [1, ...], standard deviation of the true posterior at the last step, or the
+            decoder's at t = 1, which a learned variance makes each pixel's own.
         spread: [*D] or scalar, the model's standard deviation in `std`.
     """
 
@@ -114,7 +115,7 @@ class Entry(NamedTuple):
     x0: Tensor
     share: Tensor
     gap: Tensor
-    std: float
+    std: Tensor
     spread: Tensor
 
 
@@ -199,7 +200,7 @@ def ledger(
                     term.prediction.x0[row].cpu(),
                     term.nats[row].cpu(),
                     ((term.p.mean[row] - term.q.mean[row]) / std).cpu(),
-                    float(std),
+                    std.cpu(),
                     (term.p.var[row].sqrt() / std).cpu(),
                 )
                 part = next(waiting, None)

@@ -70,6 +70,18 @@ def words(at: AppTest) -> str:
     return " ".join([*(m.value for m in at.markdown), *(c.value for c in at.caption)])
 
 
+@pytest.mark.parametrize("variance", ["trained", "beta", "posterior"])
+@pytest.mark.parametrize("name", networks())
+def test_every_network_has_a_ledger_with_every_variance(
+    name: str, variance: str, pixels: bytes
+) -> None:
+    kept = kept_ledger(pixels, resolved(Setting(name, 5, variance)), sha_of(name))
+    lines = list(kept)
+    assert [line.last for line in lines] == [1, 2, 3, 4, 5]
+    assert all(np.isfinite([line.nats, line.own]).all() for line in lines)
+    assert all(np.isfinite(bells(line, None)).all() for line in lines)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_runs_and_shows_no_nan(view: str) -> None:
     at = open_page("elbo")

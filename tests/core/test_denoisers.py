@@ -115,7 +115,9 @@ def test_ideal_denoiser_in_float32_at_the_size_of_digits() -> None:
 
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("step", [0.0, 0.002, 0.02])
-def test_neighbours_in_the_data_are_weighed_in_float32_as_in_float64(name: str, step: float) -> None:
+def test_neighbours_in_the_data_are_weighed_in_float32_as_in_float64(
+    name: str, step: float
+) -> None:
     """Pictures so near each other that at small t their weights hang on the last digits."""
     diffusion = GaussianDiffusion(SCHEDULES[name](1000))
     picture = (normal(1, 1, 28, 28, seed=1) * 0.3).clamp(-1, 1).float()

@@ -120,6 +120,32 @@ def test_an_entry_shows_the_two_gaussians_whose_kl_it_is(diffusion: GaussianDiff
                 torch.testing.assert_close(s, torch.ones_like(s))
 
 
+class Uncertain(Constant):
+    """The same, with a variance of its own for every pixel."""
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        picture = super().forward(x, t, label)
+        return torch.cat([picture, torch.linspace(-1, 1, x.numel()).reshape(x.shape)], dim=1)
+
+
+def test_a_learned_variance_has_a_ledger_too(diffusion: GaussianDiffusion) -> None:
+    """At t = 1 there is no posterior to compare with: each pixel has a width of its own there."""
+    x0 = grey(1, 1, 2, 3)
+    denoiser = NetworkDenoiser(Uncertain(), diffusion, V)
+    wanted = gaussian_elbo(diffusion, denoiser, x0, variance="learned", generator=seeded())
+    walk = ledger(diffusion, denoiser, x0, chapters(T), variance="learned", generator=seeded())
+    first, *entries = walk
+    torch.testing.assert_close(first.nats, wanted.reconstruction)
+    torch.testing.assert_close(torch.cat([e.nats for e in entries]), wanted.denoising[0])
+    assert first.std.shape == x0.shape[1:]
+    assert len(first.std.unique()) == x0.numel()
+    torch.testing.assert_close(first.spread, torch.ones_like(first.spread))
+    for entry in entries:
+        s = entry.spread
+        by_hand = s.log() + (1 + entry.gap.square()) / (2 * s.square()) - 0.5
+        torch.testing.assert_close(entry.share, by_hand)
+
+
 def test_nobody_asks_the_network_for_terms_that_nobody_wants(diffusion: GaussianDiffusion) -> None:
     denoiser = network()
     walk = ledger(diffusion, denoiser, grey(1, 1, 2, 2), chapters(T), batch=3, generator=seeded())
