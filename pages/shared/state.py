@@ -35,6 +35,8 @@ _LOOKED_FROM = "_look_at_from"
 _JUST_SET = "_look_at_just_set"
 _OFFERED = "_settings_offered"
 _OWN = {"present", "lesson", "stop"}  # parameters that are no control's
+TEXTS = {"dformula", "find", "points", "rudata", "tpoints", "trows", "ttext", "wpoints"}
+"""Keys of fields for text; "" is a wish like any other there, and can't be met anywhere else."""
 _MOST_SENTENCES = 5
 
 
@@ -59,12 +61,13 @@ def remember_link() -> None:
     """Note what the address asked for when this session was opened, before any control drops it."""
     if _LINK not in st.session_state:
         st.session_state[_LINK] = asked = st.query_params.to_dict()
-        # A number input fails on a number that is no finite float. Controls read the address as it
-        # was when the run began, so another run is needed.
-        endless = [key for key, value in asked.items() if _is_endless(value)]
-        for key in endless:
+        # A number input fails on a number that is no finite float, and of "" a segmented control
+        # makes None, required or not. Controls read the address as it was when the run began, so
+        # another run is needed.
+        bad = [k for k, v in asked.items() if _is_endless(v) or (not v and k not in TEXTS)]
+        for key in bad:
             del st.query_params[key]
-        if endless:
+        if bad:
             st.rerun()
 
 

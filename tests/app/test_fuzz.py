@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, SearchStrategy
 
+from pages.shared.state import TEXTS
 from tests.app.hostile import (
     SCRIPT,
     Control,
@@ -93,6 +94,18 @@ def test_any_link_is_followed_or_a_sentence_says_that_it_is_not(name: str) -> No
         assert_sound(at.run())
 
     check()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_empty_value_is_no_option(name: str) -> None:
+    """One key at a time: of "" Streamlit makes None for a control that always has a value."""
+    for key, control in controls(name).items():
+        at = open_page(name, **{key: ""})
+        assert_sound(at)
+        assert not at.error, key
+        if control.kind:  # "" is one that no view shows by itself
+            assert (control.kind in ("TextInput", "TextArea")) == (key in TEXTS), key
+        assert key in TEXTS or explained(at, key), key
 
 
 def test_a_wish_for_a_control_of_another_view_is_answered_there() -> None:
