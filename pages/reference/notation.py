@@ -28,7 +28,7 @@ STYLE = """<style>
   border: 0; border-bottom: 1px solid var(--line); }
 .symbols td:first-child { white-space: nowrap; font-size: 1.125rem; }
 .symbols td:nth-child(3), .symbols td:nth-child(4) { font-variant-numeric: tabular-nums; }
-.symbols small { opacity: .75; }
+.stApp .symbols small { color: light-dark(#5a5f66, #b6b5b1); }
 .symbols th small { display: block; font-weight: 400; }
 .entries { columns: 2; column-gap: 3rem; max-width: none; }
 .entries > div { break-inside: avoid; margin-bottom: .9rem; }
@@ -38,7 +38,7 @@ STYLE = """<style>
 .swatches { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; font-size: .9375rem; }
 .swatches i { display: inline-block; width: .8rem; height: .8rem; border-radius: 50%;
   margin-right: .4rem; }
-@media (max-width: 640px) {
+@media (max-width: 960px) {
   .entries { columns: 1; }
   .symbols table, .symbols thead, .symbols tbody, .symbols tr, .symbols td { display: block; }
   .symbols th { display: none; }

@@ -152,7 +152,7 @@ def question(text: str, options: Mapping[str, str], *, answer: str, key: str = "
 @st.fragment  # a guess must not disturb the exhibit
 def _ask(text: str, options: Mapping[str, str], answer: str, key: str) -> None:
     with st.container(key=f"chapter_question_{key}", gap="xsmall"):
-        guess = st.pills(f":gray[Predict.] {text}", list(options), key=key, persist_state="session")
+        guess = st.pills(text, list(options), key=key, persist_state="session")
         if guess is not None:
             verdict = "Yes." if guess == answer else "Not quite."
             prose(f"**{verdict}** {options[guess]}")
@@ -161,11 +161,12 @@ def _ask(text: str, options: Mapping[str, str], answer: str, key: str) -> None:
 def look() -> None:
     """Repeat what a Why or a Try asked the reader to look at, above the exhibit it set."""
     text = looking()
-    if not text:
-        return
+    # There even if empty: what follows would be made anew, and open folds close, if it moved up.
     with st.container(
         key="chapter_look", horizontal=True, vertical_alignment="center", gap="small"
     ):
+        if not text:
+            return
         st.markdown(f":material/visibility: {text}")
         st.button("Got it", key="look_done", type="tertiary", on_click=stop_looking)
 

@@ -185,7 +185,7 @@ def legend(net: Net) -> str:
 
 def legend_line(marks: Sequence[str]) -> str:
     """Marks in a row that wraps."""
-    items = "".join(f'<span style="white-space:nowrap">{mark}</span>' for mark in marks)
+    items = "".join(f"<span>{mark}</span>" for mark in marks)
     return (
         '<div style="display:flex;flex-wrap:wrap;gap:0.25rem 1.5rem;font-size:0.875rem;'
         f'align-items:center">{items}</div>'

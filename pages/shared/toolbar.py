@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from pages.shared.state import has_defaults, jumps, reset_state, show_offered
 
 _PRESENT = "present"
 _TOOLS = "copy_link"
+_SESSION = "_session_name"
 _HERE = Path(__file__).parent
 
 
@@ -25,7 +27,14 @@ def toolbar(title: str = "") -> None:
     Args:
         title: the page's title.
     """
-    _copy_link(key=_TOOLS, data={"jumps": jumps()}, width="content", on_show_change=_pressed)
+    session = st.session_state.setdefault(_SESSION, token_hex(8))
+    _copy_link(
+        key=_TOOLS,
+        data={"jumps": jumps(), "session": session},
+        width="content",
+        on_show_change=_pressed,
+        on_renewed_change=_renewed,
+    )
     if has_defaults():
         st.button(
             "Reset",
@@ -44,9 +53,9 @@ def toolbar(title: str = "") -> None:
         icon=":material/close_fullscreen:" if on else ":material/slideshow:",
         on_click=_present,
         args=(not on,),
-        help="Back to the sidebar and the usual size; the key p does the same"
+        help="Back to the sidebar and the usual size; Alt+P does the same"
         if on
-        else "Large type, no sidebar, for a projector; the key p does the same",
+        else "Large type, no sidebar, for a projector; Alt+P does the same",
     )
     if on:
         st.html(f"<style>{(_HERE / 'present.css').read_text(encoding='utf-8')}</style>")
@@ -56,6 +65,15 @@ def _pressed() -> None:
     """Answer a button that stands in the text; copy_link.js hears all of them."""
     state = st.session_state.get(_TOOLS)
     show_offered(state.get("show") if isinstance(state, Mapping) else None)
+
+
+def _renewed() -> None:
+    """Say what is lost where the tab outlived its session: after a restart, or a long sleep."""
+    st.toast(
+        "The connection had to be made anew. Settings are as they were; numbers that you pasted, "
+        "drawings, and a lesson that was not saved are gone.",
+        icon=":material/sync_problem:",
+    )
 
 
 def presenting() -> bool:

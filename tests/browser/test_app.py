@@ -425,6 +425,84 @@ def test_back_takes_back_what_one_press_set_and_a_moved_control_is_no_entry(
     assert_clean(page)
 
 
+def test_show_me_leads_the_keyboard_and_leaves_answers_open(
+    page: Page, url: str, assert_clean: Check
+) -> None:
+    opened(page, f"{url}/posterior")
+    drawn(page)
+    folds = page.locator("details.fold")
+    for fold in folds.all():
+        fold.locator("summary").click()
+    whole = page.locator("details.fold[open]")
+    count = folds.count()
+    expect(whole).to_have_count(count)
+    button = folds.first.get_by_role("button", name="Show me")
+    button.focus()
+    button.press("Enter")
+    look = page.locator(".st-key-chapter_look")
+    expect(look).to_be_focused()
+    drawn(page)
+    expect(whole).to_have_count(count)
+    page.keyboard.press("Tab")
+    expect(look.get_by_role("button", name="Got it")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(look).to_have_count(0)
+    drawn(page)
+    expect(whole).to_have_count(count)
+    assert_clean(page)
+
+
+def test_a_note_is_on_the_screen_and_escape_puts_it_away(new_page: NewPage, url: str) -> None:
+    page = new_page(viewport={"width": 1024, "height": 900})
+    opened(page, f"{url}/posterior")
+    drawn(page)
+    main = page.get_by_test_id("stMain")
+    assert main.evaluate("(e) => e.scrollWidth - e.clientWidth") == 0
+    for fold in page.locator("details.fold").all():
+        fold.locator("summary").click()
+    words = page.locator(".term:visible")
+    assert words.count() > 1
+    for word in words.all():
+        word.focus()
+        note = word.locator(".gist")
+        expect(note).to_be_visible()
+        box = note.bounding_box()
+        assert box["x"] + box["width"] <= 1024 - 15
+        page.keyboard.press("Escape")
+        expect(note).to_be_hidden()
+        assert main.evaluate("(e) => e.scrollWidth - e.clientWidth") == 0
+    words.first.focus()
+    expect(words.first.locator(".gist")).to_be_visible()
+
+
+def test_a_session_that_was_lost_is_told(page: Page, url: str, assert_clean: Check) -> None:
+    """A server that was restarted greets the tab with another session."""
+    opened(page, f"{url}/posterior")
+    drawn(page)
+    assert page.evaluate("window.sessionSeen")
+    page.evaluate("window.sessionSeen = 'the one before'")
+    page.get_by_role("button", name="Reset").click()
+    fold = page.locator("details.fold").first
+    fold.locator("summary").click()
+    fold.get_by_role("button", name="Show me").click()
+    expect(page.get_by_test_id("stToast")).to_contain_text("made anew")
+    assert page.evaluate("window.sessionSeen") != "the one before"
+    assert_clean(page)
+
+
+def test_forced_colours_leave_what_can_be_taken_hold_of(new_page: NewPage, url: str) -> None:
+    """The reader's own colours replace backgrounds, of which knobs and tracks are made."""
+    page = new_page(forced_colors="active")
+    opened(page, f"{url}/posterior")
+    drawn(page)
+    paint = "(e) => getComputedStyle(e).backgroundColor"
+    canvas = page.locator("body").evaluate(paint)
+    for place in (".knob", ".between"):
+        assert page.locator(place).first.evaluate(paint) not in (canvas, "rgba(0, 0, 0, 0)")
+    chosen = page.locator('[role="radio"][aria-checked="true"]').first
+    assert chosen.evaluate("(e) => getComputedStyle(e).outlineWidth") == "3px"
+
+
 def test_the_browsers_buttons_may_be_used_while_a_player_fetches(
     page: Page, url: str, assert_clean: Check
 ) -> None:

@@ -654,7 +654,8 @@ def test_badges_notes_and_rows_beside(page: Page, url: str, assert_clean: Check)
     badge = player.locator(".badge")
     expect(badge).to_have_text("broken: × 1 instead of × √(1−β)")
     described = player.locator("canvas").nth(2)
-    expect(described).to_have_attribute("aria-describedby", badge.get_attribute("id"))
+    now = player.locator(".caption .now").get_attribute("id")  # which frame it shows
+    expect(described).to_have_attribute("aria-describedby", f"{badge.get_attribute('id')} {now}")
 
     expect(player.locator(".sentence")).to_be_empty()
     height = player.bounding_box()["height"]

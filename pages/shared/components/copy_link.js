@@ -1,7 +1,8 @@
 // Copies the address bar; where the browser forbids that (plain http on another host), it shows
 // the address selected instead. It also brings the exhibit into view when the page asks for it,
 // turns presentation mode on and off by a key, lets the keyboard into what scrolls sideways, tells the
-// server which of the text's buttons is pressed, and turns to the pages of the start page's map.
+// server which of the text's buttons is pressed and when the session is another one, keeps a word's note
+// on the screen, and turns to the pages of the start page's map.
 export default function ({ data, parentElement, setTriggerValue }) {
   const button = parentElement.querySelector("button");
   const label = button.querySelector("span");
@@ -35,8 +36,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     document.querySelector('[data-testid="stMain"]')
       ?.scrollTo({ top: 0, behavior: still ? "auto" : "smooth" });
+    goOnThere(LOOK_TRIES);
   }
   parentElement.jumps = jumps;
+
+  // A server that was restarted knows nothing of what was typed or collected in this tab.
+  const session = data?.session;
+  if (session && window.sessionSeen && window.sessionSeen !== session) setTriggerValue("renewed", session);
+  if (session) window.sessionSeen = session;
 
   window.showSetting = (name) => setTriggerValue("show", name);
 
@@ -52,6 +59,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const page = event.target.closest?.(".cards a")?.getAttribute("href");
     if (page && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)) turnTo(page, event);
   });
+  document.addEventListener("pointerover", keepOnScreen);
+  document.addEventListener("focusin", keepOnScreen);
+  document.addEventListener("keydown", hush);
   const watcher = new MutationObserver(openScrollers);
   watcher.observe(document.body, { childList: true, subtree: true });
   window.addEventListener("resize", openScrollers);
@@ -87,12 +97,44 @@ function turnTo(page, event) {
   window.dispatchEvent(new PopStateEvent("popstate"));
 }
 
+// By its place on the keyboard: with Alt, the key p writes another letter on a Mac.
 function present(event) {
-  const at = event.composedPath()[0];
-  const writes = at.isContentEditable
-    || at.matches?.("textarea, select, input:not([type=range], [type=radio], [type=checkbox])");
-  if (event.key !== "p" || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (!writes) document.querySelector(".st-key-toggle_present button")?.click();
+  if (event.code !== "KeyP" || !event.altKey || event.repeat || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  document.querySelector(".st-key-toggle_present button")?.click();
+}
+
+// After a "Show me" the keyboard goes on where the reader now looks, and a screen reader says what to
+// look at. The sentence comes a moment after the setting.
+const LOOK_TRIES = 40;
+function goOnThere(tries) {
+  const box = document.querySelector(".st-key-chapter_look");
+  if (!box) {
+    if (tries) setTimeout(() => goOnThere(tries - 1), 50);
+    return;
+  }
+  box.tabIndex = -1;
+  box.focus({ preventScroll: true });
+}
+
+// A word's note begins at the word, or so far before it that it ends on the screen.
+function keepOnScreen(event) {
+  const note = event.target.closest?.(".term")?.querySelector(".gist");
+  if (!note) return;
+  note.style.marginLeft = "0";
+  const beyond = note.getBoundingClientRect().right - (document.documentElement.clientWidth - 16);
+  if (beyond > 0) note.style.marginLeft = `${-beyond}px`;
+}
+
+// Escape puts notes away until the pointer or the focus comes again.
+function hush(event) {
+  if (event.key !== "Escape") return;
+  for (const term of document.querySelectorAll(".term:is(:hover, :focus-within)")) {
+    term.classList.add("hushed");
+    const back = () => term.classList.remove("hushed");
+    term.addEventListener("pointerleave", back, { once: true });
+    term.addEventListener("focusout", back, { once: true });
+  }
 }
 
 // Streamlit draws these, so their tabindex can't be written where they are made. chapter.css lets a
@@ -105,6 +147,9 @@ function openScrollers(event) {
   if (event?.type === "resize") measured = new WeakSet();
   clearTimeout(waiting);
   waiting = setTimeout(() => {
+    for (const box of document.querySelectorAll('[class*="st-key-chapter_question"]')) {
+      box.setAttribute("aria-live", "polite"); // says whether the guess was right
+    }
     for (const box of document.querySelectorAll(SCROLLERS)) {
       if (measured.has(box) || !box.clientWidth) continue;
       measured.add(box);

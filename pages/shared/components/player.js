@@ -654,12 +654,14 @@ class Player {
       const canvas = make("canvas", "", element);
       canvas.setAttribute("role", "img");
       canvas.setAttribute("aria-label", item.alt);
+      this.el.now.id ||= `now-${Math.random().toString(36).slice(2)}`; // which frame it shows
+      canvas.setAttribute("aria-describedby", this.el.now.id);
       if (item.badge) {
         const badge = make("div", "badge", null);
         caption.after(badge);
         badge.id = `badge-${Math.random().toString(36).slice(2)}`;
         setTitle(badge, item.badge);
-        canvas.setAttribute("aria-describedby", badge.id);
+        canvas.setAttribute("aria-describedby", `${badge.id} ${this.el.now.id}`);
       }
       const row = rowOf(item.row);
       row.line.append(element);
