@@ -1,4 +1,4 @@
-"""Noise schedules: a schedule is the sequence of signal rates alpha_bar, nothing more."""
+"""Noise schedules: a schedule is the sequence alpha_bar, the signal's share, nothing more."""
 
 from __future__ import annotations
 

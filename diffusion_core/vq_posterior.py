@@ -26,7 +26,8 @@ class VQPosterior(NamedTuple):
         marginal_column: the real states' part, [B, *D, K-1]: q(x_t | x_0) over x_0. Where x_t is
             [MASK] it has been replaced: every x_0 is masked with the same probability.
         step_row: row x_t of Q_{t|s}.
-        step_column: q(x_t | x_s) over x_s, replaced likewise.
+        step_column: q(x_t | x_s) over x_s, replaced likewise. Where x_t is a class, [MASK]'s entry
+            is 0, since a [MASK] becomes no class; the routine writes that 0 before it replaces.
         ratio: p(x_0 | x_t) / q(x_t | x_0) over x_0, with 0 for [MASK].
         log_sum: [B, *D, 1], its sum.
         weights: the ratio, divided by its sum: a distribution again.
@@ -76,7 +77,8 @@ def vq_posterior(
         t: [B] int64.
         s: [B] int64; t - 1 where not given.
         replace_mask: replace the columns where x_t is [MASK]. The mask selects positions, not
-            classes; without it the row of [MASK] is used as its column, which it is not.
+            classes; without it the row of [MASK], with a 0 as its last entry, is used as its
+            column, which it is not.
         normalise: divide the ratio by its sum before it is propagated.
         put_back: multiply by that sum afterwards.
         renormalise: make the result sum to 1 at the end.

@@ -221,14 +221,18 @@ def why(told: Facts) -> None:
                 "overwritten by γ̄ and γ, and by 1 for “a [MASK] stays one”. Leave that out and "
                 f"the result is wrong by {damage(told.damage[skip[0]])}.",
                 {"dskip": skip[0], "dx": 5},
-                "Lines 2 and 4 keep the row of [MASK], and the result has lost its [MASK] entry.",
+                "Lines 2 and 4 keep the row of [MASK], but for the last entry of line 4, where the "
+                "routine writes a 0 for every xₜ. γ and 1 are missing there, so the result has "
+                "lost its [MASK] entry.",
                 asked_in="VQ-Diffusion #20 and #15",
             ),
             Confusion(
                 "Does the mask select classes, or positions?",
                 "Positions: those of the sequence whose xₜ is [MASK]. At such a position all "
-                "classes are overwritten; at any other position none is. Choose an xₜ that is no "
-                "[MASK]: leaving the replacement out then changes nothing.",
+                "entries are overwritten by γ̄, or γ and 1. At any other position none is; there "
+                "only the entry of [MASK] in line 4 becomes 0, since a [MASK] never turns into a "
+                "class, and that line is always there. Choose an xₜ that is no [MASK]: leaving "
+                "the replacement out then changes nothing.",
                 {"dskip": skip[0], "dx": 2},
                 "xₜ = 2 is no [MASK]: “here” the result is exact, though the replacement is off; "
                 "“any xₜ” shows that another position is wrong.",

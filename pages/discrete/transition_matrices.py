@@ -273,11 +273,13 @@ def why(told: Facts) -> None:
             ),
             Confusion(
                 "Does everything end in the even distribution?",
-                "Only where no state is special: uniform, Gaussian and nearest-neighbour noise "
-                "all end even, since their rows and columns both sum to 1. Absorbing noise ends "
-                "on [MASK]. Mask and replace would, too, but its schedule stops before: in the "
-                f"paper about {told.replaced_paper:.0%} of the states end on another real state, "
-                f"with the public code's end points {told.replaced_code:.0e}.",
+                "Only where no state is special. Where columns sum to 1 as rows do, the even "
+                "distribution stays as it is; a process also gets there if every state can be "
+                "reached from every other, and some may stay. Uniform and Gaussian noise do; "
+                "nearest neighbours do unless the points fall into islands, which nobody leaves. "
+                "Absorbing noise ends on [MASK]. Mask and replace would, too, but its schedule "
+                f"stops before: in the paper about {told.replaced_paper:.0%} of the states end on "
+                f"another real state, with the public code's end points {told.replaced_code:.0e}.",
                 {"tview": "forgetting", "tkernel": "mask_and_replace", "tK": 17},
                 "Second chart: the green curve stops above 0. First: nothing of the start is left "
                 "all the same.",

@@ -224,8 +224,9 @@ def sums(setting: Setting, kept: Kept) -> None:
     total = kept.total
     whole = "Together" if kept.complete else "So far"
     chapter.prose(
-        f"Nats: {' + '.join(cells)}. {whole} **{total:,.1f} nats = {bits_per_dim(total):.3f} "
-        "bits/dim**."
+        f"Nats: {' + '.join(cells)}. {whole} **{total:,.1f} nats = {total / np.log(2):,.0f} bits = "
+        f"{bits_per_dim(total):.3f} bits/dim**: bits per pixel, and 1 nat is {1 / np.log(2):.2f} "
+        "bits."
     )
     long = next((part for part in kept.parts if len(part) > 1), None)
     st.caption(
@@ -333,10 +334,13 @@ def confusions() -> list[Confusion]:
             "Why not train on the bound itself?",
             "Its weights are steep: the same error of the noise counts "
             f"{weights['bound'][0]:,.0f} times as much at t = 2 as at t = 500. A network trained "
-            "on it spends itself on noise that nobody can see. L_simple counts all steps alike, "
-            "gets better pictures and a worse bound.",
+            "on it spends itself on noise that nobody can see. (At t = T it counts even more, "
+            f"{weights['bound'][-1]:,.0f} times as much, since the last β of this schedule is "
+            "capped at 0.999. But there xₜ is the noise, and next to nothing is left to get "
+            "wrong.) L_simple counts all steps alike, gets better pictures and a worse bound.",
             {"eb_view": "weights"},
-            "The red line against the dashed one, at the left end.",
+            "The red line against the dashed one: at the left end, where errors are real; the "
+            "spike at the right end multiplies errors of almost nothing.",
         ),
         Confusion(
             "Can a learned variance be anything?",
@@ -346,8 +350,9 @@ def confusions() -> list[Confusion]:
             f"times β̃, at t = 10 {tenth:.2f} times. Summed over 784 pixels, even the small "
             "differences behind them count. The button gives every step the variance β.",
             {"eb_var": "beta"},
-            "The first bar stays: no variance stands in it. The next ones are higher with β, and "
-            "the sum of all, below, comes out about a tenth higher than with β̃.",
+            "The first bar stays: at t = 1 β̃ is 0, so both settings give the decoder the width "
+            "√β̃₂. The next ones are higher with β, and the sum of all, below, comes out about a "
+            "tenth higher than with β̃.",
         ),
     ]
 

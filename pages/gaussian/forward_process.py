@@ -106,7 +106,9 @@ def exhibit() -> None:
     steps = shown_steps(T, pixels.shape)
     critical = normality(torch.zeros(pixels.size)).critical
     broken = broken_parts(keep, spread)
-    rates = "how much of each is left"
+    # The rates are those of the right process; step by step, a broken one has others.
+    rates = "how much of each one jump leaves" if broken else "how much of each is left"
+    jump = "in one jump: " if broken else ""
     curves = [
         Curve("signal √ᾱ", told["signal"], "x0", rates, 0, 1, digits=3),
         Curve("noise √(1−ᾱ)", told["noise"], "eps", rates, 0, 1, digits=3),
@@ -156,7 +158,7 @@ def exhibit() -> None:
             scale=6,
             total=len(steps),
             captions=[
-                f"t = {t} of {T} · signal {s:.3f} · noise {n:.3f}"
+                f"t = {t} of {T} · {jump}signal {s:.3f} · noise {n:.3f}"
                 for t, s, n in zip(steps.tolist(), told["signal"], told["noise"], strict=True)
             ],
             ends=("t = 0: the picture", f"t = {T}: noise"),

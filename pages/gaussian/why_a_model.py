@@ -265,17 +265,22 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
             alt="Divergence of the true reverse step from Gaussians, along the way",
             place=right,
         )
-    gap = answer(schedule, tuple(scene))["true"].nats
+    gap, s = answer(schedule, tuple(scene))["true"].nats, earlier(scene.t, scene.T)
     st.caption(
-        f"One jump of 1000/{scene.T} steps, from t = {scene.t} to s = {earlier(scene.t, scene.T)}: "
-        f"{in_words(gap)} Jumps that end at s = 0 end on the data, where no Gaussian is near; the "
-        "charts leave them out.",
-        help=odds(gap),
+        f"One jump of 1000/{scene.T} steps, from t = {scene.t} to s = {s}: "
+        f"{in_words(gap, s)} Jumps that end at s = 0 end on the data, where no Gaussian is near; "
+        "the charts leave them out.",
+        help=odds(gap) if s else None,
     )
 
 
-def in_words(nats: float) -> str:
-    """How far from a Gaussian a divergence is."""
+def in_words(nats: float, s: int) -> str:
+    """How far from a Gaussian a divergence is, of a step that ends at s."""
+    if s == 0 and math.isfinite(nats):
+        return (
+            "the true step ends on a data point, a bell of width 0. Here one point has all the "
+            "weight, as far as numbers can tell, so nothing is left to get wrong."
+        )
     if not math.isfinite(nats):
         return "the true step ends on the data points themselves, infinitely far from a Gaussian."
     if nats < SMALLEST:

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from diffusion_core import checkpoints
+from diffusion_core.bits import BITS
 from diffusion_core.checkpoints import Card, CheckpointError
 from diffusion_core.conversion import (
     clip_lens,
@@ -18,6 +19,7 @@ from diffusion_core.conversion import (
 )
 from diffusion_core.parameterization import Parameterization
 from diffusion_core.samplers import clip_prediction
+from diffusion_core.schedules import SCHEDULES
 from pages.shared import bench, chapter, load
 from pages.shared import readings as exhibits
 from pages.shared.canvas import canvas
@@ -226,6 +228,12 @@ def recognised(card: Card) -> str:
     return ""
 
 
+def bound_of(card: Card) -> str:
+    """What its card says of the bound, "" where it says nothing."""
+    told = [m for m in card.fields.get("metrics") or [] if m.get("name") == BITS]
+    return f"{card.name} {told[0]['value']:.2f}" if told else ""
+
+
 def side_by_side(row: st.delta_generator.DeltaGenerator) -> None:
     """Runs from one x_T: three networks, or three ways to clip."""
     compare = row.segmented_control(
@@ -349,6 +357,8 @@ def which_is_best() -> Confusion:
     """The question that only measurements answer; they come from the networks' cards."""
     found = shipped()
     scores = [score for card in found.values() if (score := recognised(card))]
+    bounds = [bound for card in found.values() if (bound := bound_of(card))]
+    snr = float(SCHEDULES["cosine"](1000).snr[1])
     return Confusion(
         "So which target makes the best pictures?",
         "No formula says. A perfect network would say the same in every language; how a real one "
@@ -356,7 +366,10 @@ def which_is_best() -> Confusion:
         "measured, on networks that differ in nothing but the target. Digits recognised as asked "
         f"after 25 DDIM steps, each with its standard error: "
         f"{'; '.join(scores) or 'not measured yet'}. Differences of less than two or three of "
-        "these may be chance. " + missing_sentence(found),
+        f"these may be chance. {missing_sentence(found)} Pictures are one thing and likelihoods "
+        f"another: the bounds are {', '.join(bounds) or 'not measured yet'} bits/dim. Next to the "
+        f"picture the bound multiplies the squared error of x̂₀, by up to {snr:,.0f} (the SNR) at "
+        "t = 1. Who names ε or v has an error there that shrinks with σ; who names x₀ has not.",
         {"xview": "three"},
         "The same starting noise in every run. Compare digit by digit.",
     )
@@ -366,8 +379,8 @@ def experiments() -> list[Experiment]:
     """Things to try; what to expect is measured on the picture that they show."""
     lid = Experiment(
         "Let Min-SNR's γ be 1",
-        "the weight is SNR up to 1 and flat above it: counted before the loss on v, it never "
-        "passes ½.",
+        "before the loss on x₀ the weight is SNR up to 1 and flat above it (switch to x₀ to see "
+        "that). Before the loss on v, shown here, it rises to ½ where SNR = 1, and falls beyond.",
         {"xview": "weights", "xbase": "v", "xgamma": 1.0},
     )
     try:

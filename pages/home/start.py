@@ -32,11 +32,11 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "reference": {
-        "formula_detective": ("Formula detective", "Which printed formulas are wrong?"),
         "conventions": (
-            "Convention translator", "How do other papers and libraries write the same thing?"
+            "Conventions", "How do other papers and libraries write the same thing?"
         ),
-        "notation": ("Notation", "What does each symbol and word mean?"),
+        "notation": ("Notation and glossary", "What does each symbol and word mean?"),
+        "formula_detective": ("Formula detective", "Which printed formulas are wrong?"),
         "model_cards": ("Model cards", "Which networks run here, and how good are they?"),
     },
 }  # fmt: skip
@@ -106,7 +106,8 @@ def card(file: str, name: str, question: str) -> str:
 chapter.header("Diffusion, step by step")
 chapter.prose(
     "Play with the real mathematics of diffusion models, and with small networks trained on real "
-    "handwriting: every picture and every curve on these pages is computed while you watch. "
+    "handwriting: nearly all on these pages is computed while you watch, and what was measured "
+    "beforehand says so. "
     "Below, a network turns noise into digits. Press the button, then step back with the arrow "
     "keys: $x_t$ is the picture so far, x̂₀ the clean digit the network sees in it, ε̂ the noise. "
     "It is told which digits to draw: 0 to 9, and 0 to 5 again."

@@ -258,7 +258,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"product of all of them, {told.alpha_bar:.4g}. DDIM's paper and VDM differ: DDIM "
             "writes α for DDPM's ᾱ, and VDM's α is the root of ᾱ.",
             {},
-            look="β and ᾱ in the first column: one belongs to a step, the other to all of them.",
+            look=f"First column: βₜ, so DDPM’s αₜ is 1 − βₜ = {told.alpha:.6g}; and ᾱₜ = "
+            f"{told.alpha_bar:.4g}, which DDIM calls α. Its root, {told.alpha_bar**0.5:.4g}, is "
+            "VDM’s α.",
         ),
         Confusion(
             "Is Q[i, j] from i to j, or to i from j?",

@@ -11,7 +11,9 @@ chapter.prose(
     "without its sample count says little, so each one has its own.\n\n"
     "Beside a Fréchet distance stands that of as many real training digits to the test digits. It "
     "is not 0, since so few pictures don't fix a distribution, and it is no limit: a value below "
-    "it doesn't mean better than reality. Only values of one sample count can be compared."
+    "it doesn't mean better than reality. Only values of one sample count can be compared, and "
+    "bounds only between pictures with the same number of gray levels: of 2 levels a pixel holds "
+    "at most 1 bit, of 8 levels 3, of 256 levels 8."
 )
 found = cards.read_cards(Path("pretrained"))
 if not found:

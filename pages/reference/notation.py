@@ -156,8 +156,9 @@ def page() -> None:
     chapter.header("Notation and glossary", defaults=DEFAULTS)
     st.html(STYLE)
     chapter.prose(
-        "One letter, one meaning, one colour: in formulas, in charts and beside controls. A hat "
-        "marks a prediction. Steps run from 0, the clean picture, to T."
+        "A letter keeps its meaning and its colour in formulas and beside controls; where papers "
+        "clash, as over σ, v and w, the table says so. A hat marks a prediction. Steps run from "
+        "0, the clean picture, to T."
     )
     chapter.question(
         "You read “σ = 3” in a paper. Can it be the σ of this app?",

@@ -80,14 +80,25 @@ def jump(t: int, v: float) -> Evidence:
     )  # fmt: skip
 
 
+@cache
+def walked_powers() -> np.ndarray:
+    """Power of the picture's part over that of the noise at `PROBES`, both walked step by step."""
+    generator = torch.Generator().manual_seed(0)
+    signal = torch.randn(10 * DRAWS, generator=generator)  # powers scatter more than a correlation
+    noise, ratios = torch.zeros_like(signal), []
+    for t, beta in enumerate(process().schedule.beta.tolist()[1:], 1):
+        fresh = torch.randn(len(signal), generator=generator)
+        keep, add = (1 - beta) ** 0.5, beta**0.5
+        signal, noise = keep * signal, keep * noise + add * fresh
+        if t in PROBES:
+            ratios.append(float(signal.square().mean() / noise.square().mean()))
+    return np.array(ratios)
+
+
 def signal_to_noise(t: int, x0: float) -> Evidence:
     """The ratio of one pixel, against the ratio of the step."""
     schedule = process().schedule
     printed, right = misprints.snr_of_one_picture(schedule, x0)[1:], schedule.snr[1:]
-    generator = torch.Generator().manual_seed(0)
-    signal, noise = torch.randn(2, DRAWS, generator=generator, dtype=torch.float64)
-    a, sigma = process().rates(torch.tensor(PROBES), column(0, len(PROBES)))
-    ratio = float(signal.square().mean() / noise.square().mean())
     grey = "A middle grey has x₀ = 0: as printed it never holds any signal, at no step. "
     return Evidence(
         steps().numpy(), printed.numpy(), right.numpy(), "step t",
@@ -96,8 +107,9 @@ def signal_to_noise(t: int, x0: float) -> Evidence:
         f"They differ by the factor x₀² = {x0**2:.3g}. {grey if x0 == 0 else ''}Only at x₀ = ±1 "
         "do they agree, so black-and-white pictures hide the slip.",
         at=t, log_x=True, log_y=True,
-        dots=(np.array(PROBES), ((a / sigma).square() * ratio).numpy()),
-        how=f"power of signal over power of noise, {DRAWS:,} pixels of variance 1",
+        dots=(np.array(PROBES), walked_powers()),
+        how=f"{10 * DRAWS:,} pixels of variance 1 walked step by step, and their noise apart: "
+        "power over power",
     )  # fmt: skip
 
 
@@ -283,13 +295,13 @@ CASES = (
             RIGHT: "The last expression is right, and the first is not the same: μ is √ᾱₜ x₀.",
             "μ²/σ²": "With μ = √ᾱₜ x₀ it is ᾱₜx₀²/(1−ᾱₜ): a fact about one pixel, not about the "
             "step.",
-            "ᾱₜ/(1−ᾱₜ)": "That is the ratio a schedule is defined by, for data of variance 1.",
+            "ᾱₜ/(1−ᾱₜ)": "That is the ratio of the two rates, squared: what a schedule is defined "
+            "by.",
         },
         "μ²/σ²",
-        r"\mathrm{SNR}(t) = \frac{\bar\alpha_t\,E[x_0^2]}{1-\bar\alpha_t} = "
-        r"\frac{\bar\alpha_t}{1-\bar\alpha_t} \quad\text{for } E[x_0^2] = 1",
-        "Signal power is an average over the data. Data are scaled to variance 1 by convention, "
-        "and then only the two rates remain.",
+        r"\mathrm{SNR}(t) = \frac{\bar\alpha_t}{1-\bar\alpha_t}",
+        "A definition: the picture’s factor squared over the noise’s variance, and no x₀ in it. It "
+        "is the ratio of their powers, too, for data with E[x₀²] = 1.",
         "Loss weights made of it (min-SNR, the weight of x₀ against ε) would depend on each "
         "pixel: a middle grey would count nothing, and its noise would never be learned.",
         Source("Kingma et al. 2021", "eq. 2", VDM),

@@ -109,9 +109,9 @@ def experiments(names: Sequence[str]) -> list[Experiment]:
         Experiment(
             "Plant the errors late",
             "uniform repairs still more of them than at 60 %, with cleaner neighbours to judge by: "
-            "its process may redraw a pixel up to the end. Gaussian, which had repaired nearly "
-            "all, now repairs few: its jumps have become too short. Absorbing repairs nothing, "
-            "early or late.",
+            "its process may redraw a pixel up to the end. Gaussian, which at 60 % changed nearly "
+            "all of them and put about half back, now changes few: its jumps have become too "
+            "short. Absorbing repairs nothing, early or late.",
             {"dsview": "error", "dswhen": 90},
         ),
         Experiment(

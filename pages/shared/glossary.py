@@ -181,6 +181,7 @@ def find_symbols(wanted: str) -> list[Symbol]:
         symbol
         for symbol in SYMBOLS
         if text == _plain(symbol.plain)
+        or (len(text) > 2 and _plain(symbol.plain).startswith(text))
         or text in {_plain(name) for name in symbol.code.split(", ")}
         or (len(text) > 2 and text in _plain(f"{symbol.name} {symbol.meaning} {symbol.code}"))
     ]

@@ -20,7 +20,7 @@ from diffusion_core.ledger import (
 from diffusion_core.likelihood import FORMS, elbo_term
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES
-from diffusion_core.training import WEIGHTINGS
+from diffusion_core.training import MAX_WEIGHT, WEIGHTINGS
 from pages.shared import chapter, load
 from pages.shared.figures import Line, line_chart
 from pages.shared.ledger import (
@@ -335,7 +335,7 @@ def weights_view(name: str) -> None:
         stages = [before["weighting"] for before in history(other)]
         stages.append("bound" if other.task == "variational" else other.weighting)
         target = PARAMETERIZATIONS[other.parameterization].latex
-        stages = [weighting_name(stage) for stage, _ in groupby(stages)]  # each stretch once
+        stages = [weighting_name(stage, other.parameterization) for stage, _ in groupby(stages)]
         rows.append(f"| {network} | ${target}$ | {', then '.join(stages)} |")
     wide_table(rows, "weights")
     first = float(told["bound"][0])
@@ -352,8 +352,10 @@ def weights_view(name: str) -> None:
     )
 
 
-def weighting_name(key: str) -> str:
-    """What a weighting is, in a few words."""
-    known = {"simple": "1 at every step (L_simple)", "v": "as if it predicted v: 1/ᾱ for ε",
-             "bound": "the bound's own"}  # fmt: skip
-    return known.get(key, key)
+def weighting_name(key: str, parameterization: str) -> str:
+    """What a weighting makes a unit of squared error on the network's own target count."""
+    as_v = {"eps": "1/ᾱ", "x0": "1/(1−ᾱ)"}
+    known = {"simple": "1 at every step (L_simple)", "bound": "the bound's own"}
+    if key == "v" and parameterization in as_v:
+        return f"{as_v[parameterization]}, at most {MAX_WEIGHT:g}: as if it predicted v"
+    return "1 at every step" if key == "v" else known.get(key, key)

@@ -34,6 +34,9 @@ from pages.shared.reverse_axis import earlier
 NETWORK = "digits-eps"
 MOST_STEPS = 30  # shown t; a network call for each
 VARIANTS = 6
+STATIC = (
+    1000  # noise over signal from which x̂₀ of a network that names the noise shows nothing else
+)
 SHARES = {"all": 1, "tenth": 10}
 
 
@@ -236,7 +239,12 @@ def show(found: Guesses, step: Draws, T: int) -> None:
             f"t = {t} · one of T = {T:,} steps goes to s = {s}"
             for t, s in zip(found.t.tolist(), step.s.tolist(), strict=True)
         ],
-        notes=[loss_note(nats) for nats in step.bound],
+        notes=[
+            f"{loss_note(nats, s)}{blown_up(a, sigma)}"
+            for nats, s, a, sigma in zip(
+                step.bound, step.s.tolist(), *rates_at(found.t), strict=True
+            )
+        ],
         ends=("t = 1", f"t = {found.t[-1]}"),
         row_labels=["If x₀ is known", f"Exact, over {found.size:,} digits", "The network"],
         autoplay=True,
@@ -260,10 +268,29 @@ def show(found: Guesses, step: Draws, T: int) -> None:
     )
 
 
-def loss_note(nats: float) -> str:
-    """What one Gaussian can lose at most in a step among digits."""
+def rates_at(t: Tensor) -> tuple[list[float], list[float]]:
+    """Signal and noise rate of the network's process at steps t [n]."""
+    diffusion = load.network(NETWORK)[0].diffusion
+    a, sigma = diffusion.rates(t, t)
+    return a.tolist(), sigma.tolist()
+
+
+def blown_up(a: float, sigma: float) -> str:
+    """A sentence where the network's guess is all error, as it is next to pure noise."""
+    if sigma < STATIC * a:
+        return ""
+    return (
+        f" The network names the noise, and x̂₀ = (xₜ − σε̂)/√ᾱ multiplies its error by "
+        f"{sigma / a:,.0f}: cut to black and white, that is static. See “x₀ or ε?”."
+    )
+
+
+def loss_note(nats: float, s: int) -> str:
+    """What one Gaussian can lose at most in a step among digits that ends at s."""
     if math.isinf(nats):
         return "The step ends on the data themselves: no Gaussian can be near."
+    if nats == 0 and s == 0:
+        return "The step ends on one digit, which has all the weight: nothing is left to get wrong."
     if nats == 0:
         return "One digit has all the weight, so the exact step is a Gaussian: its own."
     size = f"{nats:.2g}" if nats < 100 else f"{nats:,.0f}"

@@ -64,7 +64,7 @@ def remember_link() -> None:
         # A number input fails on a number that is no finite float, and of "" a segmented control
         # makes None, required or not. Controls read the address as it was when the run began, so
         # another run is needed.
-        bad = [k for k, v in asked.items() if _is_endless(v) or (not v and k not in TEXTS)]
+        bad = [k for k, v in asked.items() if _is_endless(v) or (not v and k not in TEXTS | _OWN)]
         for key in bad:
             del st.query_params[key]
         if bad:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
+import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.shared import chapter, kernels
@@ -38,6 +39,7 @@ from pages.shared.plot import plot
 
 KERNELS = {**NAMES, "own": "Your own matrix"}
 SHORT = {"nearest_neighbor": "Neighbours", "mask_and_replace": "Mask, replace"}
+WITH_OWN_STEPS = {"mask_and_replace", "own"}  # kernels that no β steers
 SHOWN_LETTERS = 300
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 PATTERNS = ("", "7 4", "2 3", "10 3 2 3", "16 4")  # the same for the player, which takes SVG's
@@ -67,11 +69,12 @@ def more(kernel: str, view: str) -> tuple[Choice, DeltaGenerator]:
         place = one.container()
         schedule = two.selectbox(
             "Chance β of a jump, per step", kernels.SCHEDULES, key="tsched", bind="query-params",
+            disabled=not all_kernels and kernel in WITH_OWN_STEPS,
             help="“cosine” is D3PM's, “squared cosine” improved DDPM's.",
         )  # fmt: skip
         beta = two.number_input(
             "β, if constant", 0.0, 1.0, 0.1, 0.05, key="tbeta", bind="query-params",
-            disabled=schedule != "constant",
+            disabled=schedule != "constant" or (not all_kernels and kernel in WITH_OWN_STEPS),
         )  # fmt: skip
         scaling = three.selectbox(
             "Gaussian: scaling", ["paper", "public_code"], key="tscale", bind="query-params",
@@ -261,6 +264,14 @@ def forgetting_view(kernel: str, choice: Choice) -> None:
     st.caption(where_it_ends(made, *told[kernel]))
 
 
+def joined(Q: torch.Tensor) -> bool:
+    """Whether every state leads to every other, by however many steps of Q [K, K]."""
+    ways = (Q > 0).double() + torch.eye(len(Q), dtype=torch.float64)
+    for _ in range(len(Q).bit_length()):  # each round doubles the number of steps
+        ways = (ways @ ways > 0).double()
+    return bool((ways > 0).all())
+
+
 def where_it_ends(made: Process, share: np.ndarray, distance: np.ndarray) -> str:
     """The stationary distribution and how near the process comes to it, as sentences."""
     diffusion = made.diffusion
@@ -275,8 +286,14 @@ def where_it_ends(made: Process, share: np.ndarray, distance: np.ndarray) -> str
         where = ", ".join(f"{spoken(float(p))} on {name}" for p, name in pairs)
     half = np.flatnonzero(share <= 0.5)
     mixed = np.flatnonzero(distance <= 0.01)
+    islands = ""
+    if where.startswith("even") and not joined(diffusion.q_step_matrix(T)):
+        islands = (
+            "Some states never become some others, however many steps there are: each start stays "
+            "on its island, and what is even on an island stays, too. "
+        )
     return (
-        f"The stationary distribution is {where}. "
+        f"The stationary distribution is {where}. {islands}"
         + (f"Half of the information is gone at t = {half[0]}. " if len(half) else "")
         + (
             f"From t = {mixed[0]} on, every start is within 0.01 of it."

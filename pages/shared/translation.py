@@ -36,7 +36,7 @@ def written(value: Value, digits: int = 6) -> str:
         return "no such step"
     if isinstance(value, str):
         return value
-    text = str(value) if isinstance(value, int) else f"{value:.{digits}g}"
+    text = str(value) if isinstance(value, int) else f"{value + 0.0:.{digits}g}"  # no −0
     return text.replace("-", "−").replace("inf", "∞")
 
 

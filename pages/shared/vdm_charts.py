@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,16 +130,15 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
     chosen, best = on_path(pixels, seed, position, sha), on_quietest(pixels, seed, sha)
     same = [name for name, at in NAMED.items() if at == position]
     named = {name: told for name, told in shown.items() if name not in same}
-    yours = " = ".join(["yours", *same])  # one line then, with both names
     left, right = st.columns(2, gap="medium")
     plot(
-        gamma_chart(named, chosen, best, yours=yours),
+        gamma_chart(named, chosen, best, same),
         key="ls_gamma",
         alt="Gamma over time from 0 to 1 on the linear, learned, cosine and chosen path",
         place=left,
     )
     plot(
-        cost_chart(named, chosen, yours),
+        cost_chart(named, chosen, same),
         key="ls_cost",
         alt=f"The mean guess of a draw over its time, for {about}, on each path",
         place=right,
@@ -152,7 +151,8 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
         f"draw here: **{variance_in_bits(chosen.variance)}** (bits/dim)²; learned "
         f"{rounded(square * shown['learned'].variance.mean)}, linear "
         f"{rounded(square * shown['linear'].variance.mean)}. In the second chart all lines have "
-        "the same mean over t; the flatter one is, the less its draws scatter."
+        "the same mean over t, hard as that is to see on a logarithmic axis: what cosine lacks in "
+        "the middle stands in its spike at t = 0. The flatter a line, the less its draws scatter."
     )
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     n = left.select_slider("Draws", DRAWS, value=64, key="ls_n", bind="query-params")
@@ -223,9 +223,9 @@ def paths_table(
 
 
 def gamma_chart(
-    shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = None, yours: str = "yours"
+    shown: dict[str, OnPath], chosen: OnPath, best: OnPath | None = None, same: Sequence[str] = ()
 ) -> Chart:
-    """Gamma over time."""
+    """Gamma over time; `same` are the named paths that the chosen one lies on, in no `shown`."""
     lines = []
     for name, told in shown.items():
         color, dash = LOOKS[name]
@@ -233,13 +233,19 @@ def gamma_chart(
         lines.append(Line(name, told.t, told.gamma, color, at, anchor, lift, dash))
     if best is not None:
         lines.append(Line("quietest", best.t, best.gamma, "x0", 120, "left", -30, "dashdot", 1.5))
-    lines.append(Line(yours, chosen.t, chosen.gamma, "q", 100, "right", 14, width=4))
+    place = BESIDE[same[0]] if same else (100, "right", 14)
+    lines.append(Line(both(same), chosen.t, chosen.gamma, "q", *place, width=4))
     return line_chart(
         lines, x_title="time t", y_title="γ(t) = −log SNR: noise rises with it", height=HEIGHT
     )
 
 
-def cost_chart(shown: dict[str, OnPath], chosen: OnPath, yours: str) -> Chart:
+def both(same: Sequence[str]) -> str:
+    """Names of a line that is the reader's own and a named one, too."""
+    return " = ".join(["yours", *same])
+
+
+def cost_chart(shown: dict[str, OnPath], chosen: OnPath, same: Sequence[str]) -> Chart:
     """The expected cost of a draw over its time."""
     lines = [
         Line(name, told.when, bits_per_dim(1.0) * told.cost, LOOKS[name][0],
@@ -247,11 +253,11 @@ def cost_chart(shown: dict[str, OnPath], chosen: OnPath, yours: str) -> Chart:
              LOOKS[name][1])
         for name, told in shown.items()
     ]  # fmt: skip
-    at = int(np.searchsorted(chosen.when, 0.07))
-    lift = -14 if "learned" in yours else 12  # flat, it leaves room below, where none else is
+    time, lift = COST_BESIDE[same[0]] if same else (0.07, 12)
     lines.append(
-        Line(yours, chosen.when, bits_per_dim(1.0) * chosen.cost, "q", at, "left", lift, width=4)
-    )
+        Line(both(same), chosen.when, bits_per_dim(1.0) * chosen.cost, "q",
+             int(np.searchsorted(chosen.when, time)), "left", lift, width=4)
+    )  # fmt: skip
     return line_chart(
         lines, x_title="time t of the draw", y_title="mean guess of a draw at t, bits/dim (log)",
         log_y=True, height=HEIGHT, x_axis={"range": [-0.02, 1.02]},

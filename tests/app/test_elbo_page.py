@@ -190,7 +190,9 @@ def test_the_page_prints_the_sum_once_it_is_complete(pixels: bytes) -> None:
     kept = kept_ledger(pixels, setting, sha_of("digits-eps"))
     list(kept)
     at.run()
-    assert f"Together **{kept.total:,.1f} nats = {bits_per_dim(kept.total):.3f}" in words(at)
+    bits = kept.total / np.log(2)
+    wanted = f"{kept.total:,.1f} nats = {bits:,.0f} bits = {bits_per_dim(kept.total):.3f} bits/dim"
+    assert f"Together **{wanted}**" in words(at)
 
 
 def test_a_ledger_that_died_goes_on_where_it_was() -> None:

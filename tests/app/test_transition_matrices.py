@@ -18,6 +18,7 @@ from pages.shared import kernels
 from pages.shared.corruption import LEVELS, Choice, cleaned, corrupted, corrupted_text, gray_28
 from pages.shared.kernels import LETTERS, NAMES, read_points, read_rows
 from pages.shared.matrices import blocks_named, label_places, matrix_figure, shade, spoken
+from pages.shared.transition_views import joined
 from tests.app.plots import plots
 from tests.app.settings import bound, offered, press
 from tests.app.test_pages import open_page
@@ -226,6 +227,19 @@ def test_points_are_read_and_equal_ones_named(text: str, says: str, K: int) -> N
 def test_every_embedding_mixes(embedding: str, K: int) -> None:
     made = kernels.process("nearest_neighbor", K, 10, "cosine", embedding=embedding, rate=16.0)
     assert made.diffusion.K == K == len(made.names)
+
+
+@pytest.mark.parametrize("embedding", kernels.EMBEDDINGS)
+def test_islands_are_named_where_the_process_never_gets_even(embedding: str) -> None:
+    """Both have the even distribution among their stationary ones; one of them goes there."""
+    made = kernels.process("nearest_neighbor", 8, 100, "cosine", embedding=embedding, rate=64)
+    (alone,) = made.diffusion.q_marginal_matrix(100)[:1]
+    assert joined(made.diffusion.q_step_matrix(100)) == bool((alone > 0).all())
+    at = open_page("transition_matrices", tview="Forgetting", tkernel="Nearest neighbour",
+                   temb=embedding)  # fmt: skip
+    said = " ".join(caption.value for caption in at.caption)
+    assert "even, 1/" in said
+    assert ("island" in said) == (embedding in ("two clusters", "your own"))
 
 
 @pytest.mark.parametrize(

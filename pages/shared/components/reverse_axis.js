@@ -534,7 +534,7 @@ class Axis {
     cells(this.rows.matched, [...both("true"), nats(real(told.true.nats))]);
     cells(this.rows.model, [...both("model"), nats(real(told.model.nats))]);
     cells(this.rows.known, [...both("known"), nats(real(told.known.nats))]);
-    const [text, odds] = verdict(real(told.true.nats), at);
+    const [text, odds] = verdict(real(told.true.nats), at, p.s);
     if (this.el.verdict.textContent !== text) this.el.verdict.textContent = text;
     this.el.odds.hidden = !odds;
     this.el.odds.lastElementChild.textContent = odds;
@@ -544,9 +544,10 @@ class Axis {
 
 // What stands under the number, and the longer word that unfolds.
 // Wald's count, as draws_to_tell in true_reverse.py: each draw adds j nats to the odds, on average.
-function verdict(j, at) {
+function verdict(j, at, s) {
   if (at.points.length === 1) return ["With a single data point the true step is exactly Gaussian.", ""];
   if (j === Infinity) return ["The step ends at x₀ itself, which is one of the data points: spikes, as far from a Gaussian as can be.", ""];
+  if (s === 0) return ["The step ends on a data point, a bell of width 0. Here one point has all the weight, as far as numbers can tell.", ""];
   if (j < NOTHING) return ["0 is exactly Gaussian. Nobody could tell this step from one.", ""];
   const draws = Math.max(1, Math.log(20) / j);
   return ["0 is exactly Gaussian.", `To be 20 to 1 sure that the true step is no Gaussian takes about ${many(draws)} ${draws > 1 ? "draws" : "draw"} from it.`];
