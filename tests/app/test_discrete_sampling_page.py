@@ -346,6 +346,8 @@ def test_who_repairs_planted_errors(name: str) -> None:
         assert kept == late == 1
         return
     assert kept < 0.2
+    back = float(last.back.sum() / last.planted.sum())
+    assert back > 0.6 if RECIPES[name].kernel == "uniform" else 0.4 < back < 0.6  # "about half"
     assert late < kept if RECIPES[name].kernel == "uniform" else late > 0.5
     assert last.history.max() >= 2
 

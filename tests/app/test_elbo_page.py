@@ -19,6 +19,8 @@ from diffusion_core.chains import ESTIMATORS
 from diffusion_core.elbo import gaussian_elbo
 from diffusion_core.ledger import Averages, Figure, chapters, read_averages
 from diffusion_core.parameterization import PARAMETERIZATIONS
+from diffusion_core.schedules import SCHEDULES
+from diffusion_core.training import MAX_WEIGHT, WEIGHTINGS
 from pages.shared import ledger as shared
 from pages.shared import load
 from pages.shared.ledger import (
@@ -38,7 +40,13 @@ from pages.shared.ledger import (
     unit,
 )
 from pages.shared.ledger_estimators import decompositions, estimates, telescoping_residual
-from pages.shared.ledger_views import bits_on_cards, forms_at, forms_over_time, weights_of
+from pages.shared.ledger_views import (
+    bits_on_cards,
+    forms_at,
+    forms_over_time,
+    weighting_name,
+    weights_of,
+)
 from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
@@ -80,6 +88,17 @@ def test_every_network_has_a_ledger_with_every_variance(
     assert [line.last for line in lines] == [1, 2, 3, 4, 5]
     assert all(np.isfinite([line.nats, line.own]).all() for line in lines)
     assert all(np.isfinite(bells(line, None)).all() for line in lines)
+
+
+@pytest.mark.parametrize("target", ["x0", "eps", "v"])
+def test_a_weight_is_named_as_it_is(target: str) -> None:
+    table = SCHEDULES["cosine"](1000).alpha_bar[1:]
+    weight = WEIGHTINGS["v"](table.sqrt(), (1 - table).sqrt(), PARAMETERIZATIONS[target])
+    named = {"x0": 1 / (1 - table), "eps": 1 / table, "v": torch.ones_like(table)}[target]
+    torch.testing.assert_close(weight, named.clamp(max=MAX_WEIGHT))
+    said = weighting_name("v", target)
+    starts = {"x0": "1/(1−ᾱ), at most 100", "eps": "1/ᾱ, at most 100", "v": "1 at every step"}
+    assert said.startswith(starts[target])
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -183,6 +183,7 @@ def test_a_search_brings_the_entry_first() -> None:
 
 def test_symbols_are_found_by_spelling_and_by_code() -> None:
     assert {s.plain for s in glossary.find_symbols("sigma")} == {"sigma", "sigma tilde"}
+    assert {s.plain for s in glossary.find_symbols("beta")} == {"beta", "alpha", "beta tilde"}
     assert [s.plain for s in glossary.find_symbols("alpha_bar")] == ["alpha bar"]
     assert [s.plain for s in glossary.find_symbols("T")] == ["t", "T"]
     assert len(glossary.find_symbols(" ")) == len(SYMBOLS)

@@ -38,6 +38,10 @@ def test_forward_process_in_all_settings(keep: str, T: int) -> None:
     at = open_page("forward_process")
     at.session_state["keep"], at.session_state["T"] = keep, T
     assert not at.run().exception
+    # The rates are the right process's: those of a broken chain are others, and it says so.
+    sent = b"".join(item.proto.bytes for item in at.get("bidi_component")).decode(errors="ignore")
+    assert ("in one jump: signal" in sent) == (keep == "1")
+    assert ("how much of each one jump leaves" in sent) == (keep == "1")
 
 
 @pytest.mark.parametrize("digit", ["each", "any", "7"])

@@ -107,6 +107,7 @@ def test_a_step_onto_the_data_is_no_number(t: int, opened: AppTest) -> None:
         assert not opened.exception
         text = " ".join(c.value for c in opened.caption)
         assert not re.search(r"\b(nan|inf)\b", text)
+        assert view == "line" or ("a bell of width 0" in text) == (t < 3)
     opened.session_state["wview"] = "line"
     nats = sent(opened.run())["told"]["true"]["nats"]
     if t < 3:
@@ -258,6 +259,21 @@ def test_the_draws_are_steps_with_one_noise(known: reverse_digits.Guesses) -> No
     assert step.bound[0] == 0  # one digit has all the weight
     assert step.bound[-1] > 1
     assert not np.isnan(step.bound).any()
+    assert "ends on one digit" in reverse_digits.loss_note(step.bound[0], int(step.s[0]))
+    assert "a Gaussian: its own" in reverse_digits.loss_note(0.0, 1)
+
+
+def test_static_next_to_noise_is_explained_where_it_is(known: reverse_digits.Guesses) -> None:
+    """x_0 from a named noise is that noise's error times sigma/a, cut to black and white."""
+    said = [reverse_digits.blown_up(*rates) for rates in zip(*reverse_digits.rates_at(known.t),
+                                                             strict=True)]  # fmt: skip
+    static = (known.network.abs() == 1).flatten(1).double().mean(1)
+    assert [bool(text) for text in said] == [False] * (len(said) - 1) + [True]
+    a = SCHEDULES["cosine"](1000).alpha_bar[1000].sqrt()
+    assert f"by {float((1 - a**2).sqrt() / a):,.0f}:" in said[-1]
+    far = known.numbers["network to x0"]
+    assert static[-1] > 0.99
+    assert far[-1] > 2 * far[:-1].max()
 
 
 def test_the_digits_view_shows_nine_pictures(opened: AppTest) -> None:
