@@ -69,8 +69,8 @@ def readings(
     $$\hat v = a\,\hat\epsilon - \sigma\,\hat x_0, \quad
     \nabla\log p = -\hat\epsilon/\sigma, \quad \mu = \tilde\mu(x_t, \hat x_0)$$
 
-    Source: Salimans & Ho 2022, section 4 (v); Song et al. 2021, eq. 9 (score); Ho et al. 2020,
-    eq. 7 (mean).
+    Source: Salimans & Ho 2022, section 4 (v); Dhariwal & Nichol 2021, eq. 11 (score); Ho et
+    al. 2020, eq. 7 (mean).
 
     Args:
         diffusion: the process.

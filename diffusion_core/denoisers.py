@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.parameterization import Parameterization, Prediction
 
+CHANCY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+"""Layers that answer otherwise while they are trained."""
+
 
 class Denoiser(Protocol):
     """Anything that predicts: a network, the exact posterior mean, a guided combination."""
@@ -32,6 +35,9 @@ class Denoiser(Protocol):
 @dataclass(frozen=True, eq=False)
 class NetworkDenoiser:
     """A network read through its parameterization.
+
+    Raises:
+        ValueError: for a network with dropout or batch normalisation in training mode.
 
     Args:
         module: called as module(x_t, t, label) -> [B, C, H, W], or [B, 2C, H, W] where it also
@@ -52,14 +58,28 @@ class NetworkDenoiser:
     pool: Executor | None = None
     parts: int = 1
 
+    def __post_init__(self) -> None:
+        if any(isinstance(part, CHANCY) and part.training for part in self.module.modules()):
+            raise ValueError("the network is in training mode: call module.eval() before")
+
     def __call__(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
-        """Run the network in its own precision; results have x_t's dtype."""
+        """Run the network in its own precision; results have x_t's dtype, and no gradient.
+
+        Raises:
+            ValueError: where a gradient by x_t is asked for, which would be wrong in silence, and
+                for a network whose output is of another shape.
+        """
+        if x_t.requires_grad and torch.is_grad_enabled():
+            raise ValueError("no gradient goes through here: call the network itself for one")
         run = map if self.pool is None else self.pool.map
         pieces = x_t.chunk(self.parts)
         labels = [None] * len(pieces) if label is None else label.chunk(self.parts)
         ask = partial(within_memory, self._run)
         output = torch.cat(list(run(ask, pieces, t.chunk(self.parts), labels)))
         var_fraction = None
+        if output.shape[1:] not in {x_t.shape[1:], (2 * x_t.shape[1], *x_t.shape[2:])}:
+            shapes = f"{list(output.shape)} for pictures {list(x_t.shape)}"
+            raise ValueError(f"the network answers with {shapes}: as many channels, or twice that")
         if output.shape[1] == 2 * x_t.shape[1]:
             output, var_fraction = split_variance(output)
         a, sigma = self.diffusion.rates(t, x_t)
@@ -68,7 +88,7 @@ class NetworkDenoiser:
 
     def _run(self, x_t: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
         """The network's output in x_t's dtype; inference mode is a matter of the thread."""
-        weight = next(self.module.parameters())
+        weight = next(self.module.parameters(), x_t)
         with torch.inference_mode():
             output: Tensor = self.module(x_t.to(weight), t.to(weight.device), label)
             return output.to(x_t)
@@ -178,5 +198,5 @@ def log_likelihood(diffusion: GaussianDiffusion, points: Tensor, x_t: Tensor, t:
     a, sigma = (rate.reshape(-1, 1) for rate in diffusion.rates(t, x_t))
     points, flat = points.double(), x_t.flatten(1).double()
     # |x_t|^2 is the same for every data point, so a softmax never sees it.
-    sizes = torch.linalg.vector_norm(points, dim=1).square()
+    sizes: Tensor = torch.linalg.vector_norm(points, dim=1).square()
     return (a * flat @ points.T - 0.5 * a.square() * sizes) / sigma.square()

@@ -640,7 +640,7 @@ KERNELS: dict[str, Callable[..., DiscreteDiffusion]] = {
 
 def _rates(K: int, betas: Betas) -> Tensor:
     """Betas as [T] float64, checked together with K."""
-    if isinstance(K, bool) or not isinstance(K, int) or K < 2:
+    if isinstance(K, bool) or not isinstance(K, int | np.integer) or K < 2:
         raise ValueError(f"K, the number of states, must be a whole number of at least 2, not {K}")
     try:
         # By way of numpy, which reads Python's floats as float64.

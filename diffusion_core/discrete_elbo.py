@@ -67,6 +67,8 @@ def vb_terms(
         [B, *D] nats.
     """
     true = diffusion.q_posterior(x_t, x0, t, s)
+    if rule not in REVERSE_RULES:
+        raise ValueError(f"unknown rule {rule!r}; known are {', '.join(REVERSE_RULES)}")
     model = REVERSE_RULES[rule](diffusion, x_t, belief(x0_logits), t, s)
     return categorical_kl(true, model)
 
@@ -214,7 +216,7 @@ def estimate_discrete_elbo(
 
     $$\hat L = L_T + \frac{L_{t-1}}{p_t}, \qquad t \sim p, \qquad E[\hat L] = L$$
 
-    Source: Nichol & Dhariwal 2021, eq. 17 (theirs is Gaussian; the prior, which is known, added).
+    Source: Nichol & Dhariwal 2021, eq. 18 (theirs is Gaussian; the prior, which is known, added).
 
     Args:
         diffusion: the process.

@@ -14,7 +14,10 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-CACHED_ENTRIES = 1 << 24  # of dense matrices kept per process: 128 MB
+CACHED_ENTRIES = 1 << 24
+"""Of dense matrices between two steps kept per process: 128 MB. The T + 1 matrices from the clean
+state come on top, since every step of training asks for another one: 0.5 GB at K = 256, T = 1000.
+"""
 
 
 class Kernel(Protocol):

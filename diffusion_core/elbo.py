@@ -322,7 +322,7 @@ def elbo_draws(
 
     $$\hat L = L_T + \frac{L_{t-1}}{p_t}, \qquad t \sim p, \qquad E[\hat L] = L$$
 
-    Source: Nichol & Dhariwal 2021, eq. 17 (with the prior, which is known, added).
+    Source: Nichol & Dhariwal 2021, eq. 18 (with the prior, which is known, added).
 
     Args: n is the number of draws per example. The proposal is a key in `PROPOSALS` for a fresh
     one, or one that has learned already; it goes on learning after every call of the denoiser, and

@@ -66,7 +66,7 @@ class GaussianDiffusion:
 
         $$a = \sqrt{\bar\alpha_t}, \qquad \sigma = \sqrt{1-\bar\alpha_t}$$
         """
-        alpha_bar = self._gather(t, like)
+        alpha_bar = self.alpha_bar(t, like)
         return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
 
     def q_step(self, x_s: Tensor, t: Tensor, s: Tensor) -> Gaussian:
@@ -81,7 +81,7 @@ class GaussianDiffusion:
             ValueError: unless 0 <= s < t <= T.
         """
         self._require_before(s, t)
-        a_t, a_s = self._gather(t, x_s), self._gather(s, x_s)
+        a_t, a_s = self.alpha_bar(t, x_s), self.alpha_bar(s, x_s)
         gain, var = (a_t / a_s).sqrt(), (a_s - a_t) / a_s
         return Gaussian(gain.to(x_s.dtype) * x_s, var.to(x_s.dtype))
 
@@ -95,7 +95,7 @@ class GaussianDiffusion:
         Raises:
             ValueError: unless 0 <= t <= T.
         """
-        alpha_bar = self._gather(t, x0)
+        alpha_bar = self.alpha_bar(t, x0)
         return Gaussian(alpha_bar.sqrt().to(x0.dtype) * x0, (1 - alpha_bar).to(x0.dtype))
 
     def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
@@ -104,7 +104,11 @@ class GaussianDiffusion:
         $$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\epsilon$$
 
         Source: Ho et al. 2020, eq. 4 reparameterised (above eq. 9).
+
+        Raises:
+            ValueError: unless 0 <= t <= T, and for noise of another shape.
         """
+        _require_alike("the noise", eps, x0)
         a, sigma = self.rates(t, x0)
         return a.to(x0.dtype) * x0 + sigma.to(x0.dtype) * eps
 
@@ -120,8 +124,9 @@ class GaussianDiffusion:
         s = 0 this is x0 with variance 0, exactly.
 
         Raises:
-            ValueError: unless 0 <= s < t <= T.
+            ValueError: unless 0 <= s < t <= T, and for pictures of two shapes.
         """
+        _require_alike("x_0", x0, x_t)
         c_x0, c_xt, var = self.posterior_coefficients(t, s, x_t)
         dtype = x_t.dtype
         return Gaussian(c_x0.to(dtype) * x0 + c_xt.to(dtype) * x_t, var.to(dtype))
@@ -134,7 +139,7 @@ class GaussianDiffusion:
         Source: Ho et al. 2020, eq. 7. `like` [B, *D] sets shape and device.
         """
         self._require_before(s, t)
-        a_t, a_s = self._gather(t, like), self._gather(s, like)
+        a_t, a_s = self.alpha_bar(t, like), self.alpha_bar(s, like)
         alpha = a_t / a_s
         noise_t, noise_s = 1 - a_t, 1 - a_s
         beta = (a_s - a_t) / a_s  # 1 - alpha, without the rounding of alpha
@@ -144,8 +149,16 @@ class GaussianDiffusion:
             beta * noise_s / noise_t,
         )
 
-    def _gather(self, t: Tensor, like: Tensor) -> Tensor:
-        """alpha_bar at t as [B, 1, ...] float64 on `like`'s device."""
+    def alpha_bar(self, t: Tensor, like: Tensor) -> Tensor:
+        """alpha_bar at t as [B, 1, ...] float64 on `like`'s device, for pictures `like` [B, *D].
+
+        Raises:
+            ValueError: unless t is [B] int64 in 0..T, and pictures are floating point.
+        """
+        if not isinstance(t, Tensor):
+            raise ValueError("t must be a vector of int64, one step per picture")
+        if not like.is_floating_point():
+            raise ValueError(f"pictures must be floating point, not {like.dtype}")
         t = t.cpu()
         if t.dtype != torch.int64 or t.ndim != 1:
             raise ValueError("t must be a vector of int64, one step per picture")
@@ -157,5 +170,13 @@ class GaussianDiffusion:
         return picked.reshape(-1, *[1] * (like.ndim - 1))
 
     def _require_before(self, s: Tensor, t: Tensor) -> None:
+        if not (isinstance(s, Tensor) and isinstance(t, Tensor)):
+            raise ValueError("t and s must be vectors of int64, one step per picture")
         if not bool((s < t).all()):
             raise ValueError("s must be smaller than t: the process runs from s to t")
+
+
+def _require_alike(name: str, x: Tensor, other: Tensor) -> None:
+    if x.shape != other.shape:
+        shapes = f"{list(x.shape)} and {list(other.shape)}"
+        raise ValueError(f"{name} must have the picture's shape, and these are {shapes}")

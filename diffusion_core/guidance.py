@@ -29,7 +29,7 @@ def guided(denoiser: Denoiser, scale: float) -> Denoiser:
 
     The weights sum to 1, so x0 mixes with the same two numbers and stays consistent with eps. The
     denoiser is asked twice per look, with the label and with None; once where no label is given,
-    or where the scale is 1. A learned variance is the conditional one.
+    or where the scale is 0 or 1. A learned variance is the conditional one, unless the scale is 0.
 
     Args:
         denoiser: one that knows both: a class, and None for "any".
@@ -41,6 +41,8 @@ def guided(denoiser: Denoiser, scale: float) -> Denoiser:
     _require_finite(scale)
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
+        if scale == 0:
+            return denoiser(x_t, t, None)
         asked = denoiser(x_t, t, label)
         if label is None or scale == 1:
             return asked

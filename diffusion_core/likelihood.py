@@ -197,7 +197,7 @@ class Term(NamedTuple):
 
 def per_example(x: Tensor) -> Tensor:
     """Sum [B, *D] over D: [B]."""
-    return x.reshape(len(x), -1).sum(1)
+    return x.flatten(1).sum(1) if x.ndim > 1 else x
 
 
 def reverse_gaussian(
@@ -407,8 +407,7 @@ posterior's variance and a prediction whose x0 and eps belong together."""
 
 def _neighbours(diffusion: GaussianDiffusion, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """alpha_bar at t - 1 and at t, each [B, 1, ...] float64."""
-    table, shape = diffusion.schedule.alpha_bar, (-1, *[1] * (like.ndim - 1))
-    before, now = (table[step.cpu()].to(like.device).reshape(shape) for step in (t - 1, t))
+    before, now = (diffusion.alpha_bar(step, like) for step in (t - 1, t))
     return before, now
 
 

@@ -45,7 +45,13 @@ class Parameterization:
     coefficients: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
     def target(self, x0: Tensor, eps: Tensor, a: Tensor, sigma: Tensor) -> Tensor:
-        """What the network is trained to output, [B, *D]; a and sigma are [B, 1, ...]."""
+        """What the network is trained to output, [B, *D]; a and sigma are [B, 1, ...].
+
+        Raises:
+            ValueError: for pictures that are not floating point.
+        """
+        if not x0.is_floating_point():
+            raise ValueError(f"pictures must be floating point, not {x0.dtype}")
         c, d = self.coefficients(a, sigma)
         return c.to(x0.dtype) * x0 + d.to(x0.dtype) * eps
 

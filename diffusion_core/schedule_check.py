@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -24,9 +24,11 @@ Start = Literal["first noisy step", "clean picture", "previous step"]
 EXACT, FLOAT32, LOOSE = 1e-9, 2e-6, 1e-3
 """Relative to the largest number of a table."""
 MOST_PRINTED = 7
+"""Significant digits that numbers may have and still have been rounded to be printed."""
 MUCH = 0.7
 """No schedule for sampling from pure noise leaves this share of the signal."""
-"""Significant digits that numbers may have and still have been rounded to be printed."""
+COARSEST = 0.05
+"""Numbers printed more coarsely than this share of the largest tell no schedule from another."""
 AGREEMENT = 1e-4
 """How far a product of betas may be from the alphas_cumprod that came with them."""
 LONG = (1000, 4000)
@@ -164,6 +166,8 @@ def check_schedule(
     Raises:
         ValueError: with a sentence that says what is wrong and where.
     """
+    if kind not in (None, *get_args(Kind)):
+        raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, not {kind!r}")
     if isinstance(numbers, str):
         pasted = read_numbers(numbers)
     elif isinstance(numbers, Pasted):
@@ -409,7 +413,7 @@ def _distances(schedule: NoiseSchedule, kind: Kind, tolerance: float) -> list[Ma
             theirs = _column(published(key, schedule.T), kind)
         except ValueError:
             continue  # it does not exist at this length
-        gap = float((ours - theirs).abs().max() / torch.maximum(ours.max(), theirs.max()))
+        gap = float((ours - theirs).abs().max() / ours.max())
         found.append(Match(key, gap, _digits(gap, tolerance)))
     return found
 
@@ -423,7 +427,7 @@ def _digits(gap: float, tolerance: float) -> str:
         return "all digits"
     if gap <= FLOAT32:
         return "float32"
-    return "the digits given" if gap <= tolerance else ""
+    return "the digits given" if gap <= min(tolerance, COARSEST) else ""
 
 
 def _shortened(schedule: NoiseSchedule) -> list[Match]:

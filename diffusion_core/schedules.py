@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -95,8 +96,9 @@ class NoiseSchedule:
 
         Raises:
             ValueError: when timesteps is empty, not increasing, or leaves 1..T.
+            TypeError: for steps that are no whole numbers.
         """
-        steps = list(timesteps)
+        steps = [operator.index(step) for step in timesteps]
         if not steps or any(b <= a for a, b in zip([0, *steps], steps, strict=False)):
             raise ValueError("timesteps must be increasing and start at 1 or later")
         if steps[-1] > self.T:
@@ -104,9 +106,17 @@ class NoiseSchedule:
         return NoiseSchedule(self.name, self.alpha_bar[[0, *steps]])
 
 
-def from_betas(name: str, betas: Tensor) -> NoiseSchedule:
-    """A schedule from its betas [T] (step 1 first), each clipped to `MAX_BETA`."""
-    alphas = 1 - betas.double().clamp(max=MAX_BETA)
+def from_betas(name: str, betas: Tensor | Sequence[float]) -> NoiseSchedule:
+    """A schedule from its betas [T] (step 1 first), each clipped to `MAX_BETA`.
+
+    Raises:
+        ValueError: for anything but numbers in 0..1, one per step: percent, for instance, or the
+            roots of variances that some call betas.
+    """
+    betas = torch.as_tensor(betas, dtype=torch.float64)
+    if betas.ndim != 1 or not bool(((betas >= 0) & (betas <= 1)).all()):
+        raise ValueError("betas must be a vector of variances in 0..1, one per step")
+    alphas = 1 - betas.clamp(max=MAX_BETA)
     return NoiseSchedule(name, torch.cat([alphas.new_ones(1), alphas.cumprod(0)]))
 
 
@@ -145,11 +155,13 @@ def linear(T: int) -> NoiseSchedule:
     $$\beta_t = \frac{1000}{T}\left(10^{-4} + \frac{t-1}{T-1}(0.02 - 10^{-4})\right)$$
 
     Source: Ho et al. 2020, section 4, for T = 1000; the factor 1000/T is improved-diffusion's.
-    Betas are clipped to 0.999, which is felt at small T.
+    Betas are clipped to 0.999, which is felt at small T. T = 1, for which the line has no slope,
+    takes its first beta: 0.1.
     """
     _require_steps(T)
     scale = 1000 / T
-    return from_betas("linear", torch.linspace(scale * 1e-4, scale * 0.02, T, dtype=torch.float64))
+    betas = torch.linspace(scale * 1e-4, scale * 0.02, T, dtype=torch.float64)
+    return from_betas("linear", betas.clamp(max=MAX_BETA))
 
 
 def cosine(T: int) -> NoiseSchedule:
@@ -170,7 +182,8 @@ def sigmoid(T: int) -> NoiseSchedule:
 
     $$\bar\alpha_t = \frac{S(3) - S(6\,t/T - 3)}{S(3) - S(-3)}$$
 
-    Source: Jabri et al. 2022; Chen 2023, algorithm 1 (start -3, end 3, tau 1, floor 1e-9).
+    Source: Jabri et al. 2022; Chen 2023, algorithm 1 (start -3, end 3, tau 1, floor 1e-9). Betas
+    are clipped to 0.999, so that the last alpha_bar is above that floor: 3e-7 at T = 1000.
     """
     _require_steps(T)
     u = torch.arange(T + 1, dtype=torch.float64) / T
@@ -307,7 +320,8 @@ def space_timesteps(T: int, sections: str | Sequence[int]) -> list[int]:
         Timesteps in 1..T (improved-diffusion's are one less: its 0 is our 1).
 
     Raises:
-        ValueError: when no whole-number stride gives N, or a section has fewer steps than asked.
+        ValueError: when no whole-number stride gives N, or a section has fewer steps than asked, or
+            there is none.
     """
     if isinstance(sections, str) and sections.startswith("ddim"):
         wanted = int(sections.removeprefix("ddim"))
@@ -317,6 +331,8 @@ def space_timesteps(T: int, sections: str | Sequence[int]) -> list[int]:
         raise ValueError(f"no whole-number stride takes exactly {wanted} of {T} steps")
     if isinstance(sections, str):
         sections = [int(count) for count in sections.split(",")]
+    if not sections or min(sections) < 0:
+        raise ValueError("sections must be counts of steps, one for each section, none below 0")
     base, extra = divmod(T, len(sections))
     start, steps = 0, []
     for i, count in enumerate(sections):

@@ -83,7 +83,8 @@ def masked_prediction_terms(
 
     The weight is the chance that the element is shown in this step. Source: Austin et al. 2021,
     section 3.4 and appendix A.3. It equals `discrete_elbo.vb_terms` for a [MASK] that data never
-    hold.
+    hold and a belief that is sure of what is not masked (`carry_over`): without that, the bound
+    charges shown elements for the last step, too.
 
     Args:
         diffusion: an absorbing process.

@@ -115,12 +115,19 @@ def vdm_diffusion(
 
     Returns:
         [B] nats, float64.
+
+    Raises:
+        ValueError: unless s < t, and for a gamma that falls: the cost would be negative.
     """
+    if s is not None and not bool((s < t).all()):
+        raise ValueError("s must be smaller than t: the process runs from s to t")
     gamma_t = gamma(t)
     if s is None:
         factor = _slope(gamma, t, learned=gamma_t.requires_grad)
     else:
         factor = torch.expm1(gamma_t - gamma(s))
+    if not bool((factor >= 0).all()):
+        raise ValueError("gamma must rise with t: noise is added, never taken away")
     level = gamma_t.reshape(-1, *[1] * (x0.ndim - 1))
     a, sigma = torch.sigmoid(-level).sqrt(), torch.sigmoid(level).sqrt()
     z = (a * x0.double() + sigma * eps.double()).to(x0.dtype)
@@ -180,7 +187,8 @@ def vdm_elbo(
         unit of time, so that the sum is the estimate.
 
     Raises:
-        ValueError: for T < 1 or n < 1, and when a value of x0 is not one of the levels.
+        ValueError: for T < 1 or n < 1, for a gamma that falls, and when a value of x0 is not one of
+            the levels.
     """
     if T is not None:
         _require_vdm_steps(T)

@@ -242,7 +242,7 @@ def show(found: Guesses, step: Draws, T: int) -> None:
         notes=[
             f"{loss_note(nats, s)}{blown_up(a, sigma)}"
             for nats, s, a, sigma in zip(
-                step.bound, step.s.tolist(), *rates_at(found.t), strict=True
+                step.bound, step.s.tolist(), *rates_at(found), strict=True
             )
         ],
         ends=("t = 1", f"t = {found.t[-1]}"),
@@ -268,11 +268,10 @@ def show(found: Guesses, step: Draws, T: int) -> None:
     )
 
 
-def rates_at(t: Tensor) -> tuple[list[float], list[float]]:
-    """Signal and noise rate of the network's process at steps t [n]."""
-    diffusion = load.network(NETWORK)[0].diffusion
-    a, sigma = diffusion.rates(t, t)
-    return a.tolist(), sigma.tolist()
+def rates_at(found: Guesses) -> tuple[list[float], list[float]]:
+    """Signal and noise rate of the network's process at the shown steps, [n] each."""
+    a, sigma = load.network(NETWORK)[0].diffusion.rates(found.t, found.x_t)
+    return a.flatten().tolist(), sigma.flatten().tolist()
 
 
 def blown_up(a: float, sigma: float) -> str:

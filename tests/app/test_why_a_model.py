@@ -265,7 +265,7 @@ def test_the_draws_are_steps_with_one_noise(known: reverse_digits.Guesses) -> No
 
 def test_static_next_to_noise_is_explained_where_it_is(known: reverse_digits.Guesses) -> None:
     """x_0 from a named noise is that noise's error times sigma/a, cut to black and white."""
-    said = [reverse_digits.blown_up(*rates) for rates in zip(*reverse_digits.rates_at(known.t),
+    said = [reverse_digits.blown_up(*rates) for rates in zip(*reverse_digits.rates_at(known),
                                                              strict=True)]  # fmt: skip
     static = (known.network.abs() == 1).flatten(1).double().mean(1)
     assert [bool(text) for text in said] == [False] * (len(said) - 1) + [True]

@@ -25,6 +25,7 @@ from diffusion_core.discrete import (
     sample_categorical,
     uniform,
 )
+from diffusion_core.discrete_betas import DISCRETE_BETAS
 from diffusion_core.discrete_sampling import exact_denoiser, reverse_matrix, true_reverse_matrix
 from tests.core.discrete_oracles import (
     absorbing_steps,
@@ -510,6 +511,13 @@ def test_information_starts_at_the_entropy_and_only_falls(world: World) -> None:
     told = [mutual_information(world.diffusion, data, t) for t in range(T + 1)]
     assert told[0] == pytest.approx(float(-(data * data.log()).sum()), rel=1e-12)
     assert all(b <= a + 1e-12 for a, b in itertools.pairwise(told))
+
+
+def test_twice_the_linear_betas_are_twice_the_linear_betas() -> None:
+    """The shipped network of eight gray levels was trained on them."""
+    linear, doubled = (DISCRETE_BETAS[name](1000) for name in ("linear", "2 x linear"))
+    np.testing.assert_allclose(linear, np.linspace(1e-4, 0.02, 1000), rtol=1e-9)
+    np.testing.assert_allclose(doubled, np.linspace(2e-4, 0.04, 1000), rtol=1e-9)
 
 
 def test_masking_linearly_loses_information_linearly() -> None:

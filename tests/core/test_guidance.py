@@ -278,6 +278,22 @@ def test_pure_noise() -> None:
     np.testing.assert_allclose(ours.x0, 2 * class_means[ASKED] - DATA.mean(0), rtol=1e-12)
 
 
+def test_scale_zero_forgets_the_class_in_the_variance_too() -> None:
+    asked = []
+
+    def denoiser(
+        x_t: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None
+    ) -> Prediction:
+        asked.append(label)
+        return Prediction(x_t, x_t, torch.full_like(x_t, 0.1 if label is None else 0.9))
+
+    told = guided(denoiser, 0.0)(X_T, torch.full((3,), 4), ASKED)
+    assert asked == [None]
+    assert torch.equal(told.var_fraction, torch.full_like(X_T, 0.1))
+    guided(denoiser, 0.5)(X_T, torch.full((3,), 4), ASKED)
+    assert len(asked) == 3
+
+
 # --- categories -----------------------------------------------------------------------------------
 
 LOGITS = {

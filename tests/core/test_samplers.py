@@ -718,6 +718,18 @@ def test_encoding_is_ddim_run_backwards(
         np.testing.assert_allclose(there.x_t, here.x_t, rtol=1e-9, atol=atol)
 
 
+def test_encoding_asks_for_the_class() -> None:
+    diffusion, label, asked = GaussianDiffusion(SCHEDULES["linear"](10)), torch.tensor([3, 7]), []
+
+    def denoiser(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
+        asked.append(label)
+        return Prediction(x_t, x_t)
+
+    list(encode(diffusion, denoiser, normal(2, 3), [1, 5, 10], label=label))
+    assert len(asked) == 2
+    assert all(given is label for given in asked)
+
+
 @pytest.mark.parametrize("timesteps", [[], [0, 3], [3, 2], [3, 3], [3, 11]], ids=str)
 def test_encoding_refuses_bad_timesteps(timesteps: list[int]) -> None:
     diffusion = GaussianDiffusion(SCHEDULES["linear"](10))

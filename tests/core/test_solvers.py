@@ -75,6 +75,20 @@ def test_the_promised_solvers_are_there() -> None:
     assert set(SOLVERS) <= set(SAMPLERS)
 
 
+@pytest.mark.parametrize(("noise", "looks"), [(80.0, 2), (999.0, 2), (1001.0, 1), (20_000.0, 1)])
+def test_a_step_from_next_to_no_signal_is_eulers(noise: float, looks: int) -> None:
+    """Theirs begins at 80; averaging slopes over a longer way multiplies the network's error."""
+    diffusion = GaussianDiffusion(from_sigmas("far", tensor([0.5, noise])))
+    asked = []
+
+    def look(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
+        asked.append(int(t[0]))
+        return Prediction(x_t, x_t)
+
+    list(sample(diffusion, look, normal(1, 3), [2, 1], sampler="heun", generator=seeded()))
+    assert asked.count(2) + asked.count(1) == looks + 1  # and one Euler step from 1 to 0
+
+
 @pytest.mark.parametrize(
     ("name", "looks"), [("heun", [9, 6, 6, 2, 2]), ("dpmpp_2m", [9, 6, 2])], ids=SOLVERS
 )
