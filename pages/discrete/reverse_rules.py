@@ -87,7 +87,8 @@ def exhibit() -> None:
         )  # fmt: skip
     choice, moved = more(believed, kernel)
     with bars:
-        chapter.prose(f'Data <span style="color:{COLORS["x0"]}">p(x₀)</span>')
+        ink = f"color-mix(in srgb, {COLORS['x0']} 65%, currentColor)"  # legible on both themes
+        chapter.prose(f'Data <span style="color:{ink}">p(x₀)</span>')
         distribution_bars(
             choice.data, read_distribution(choice.data).probs, key="ru_bars", on_text=set_data,
             label="The data distribution, one bar per state",

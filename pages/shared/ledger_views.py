@@ -190,7 +190,6 @@ def test_set_view() -> None:
             icon=":material/hourglass_empty:",
         )
         return
-    left, right = st.columns([3, 4], gap="large")
     lines = []
     beside = 0
     for number, (name, told) in enumerate(found.items()):
@@ -217,7 +216,6 @@ def test_set_view() -> None:
         ),
         key="eb_test_chart",
         alt="Mean cost of each step over the test digits, on two logarithmic axes",
-        place=left,
     )
     rows = [
         "| network | bits/dim | L₀, nats | steps 2–10 | later steps | digits |",
@@ -230,30 +228,29 @@ def test_set_view() -> None:
         rows.append(
             f"| {name} | **{total:.3f}** ± {error:.3f} | {' | '.join(cells)} | {told.samples:,} |"
         )
-    with right:
-        wide_table(rows, "test")
-        name, told = next(iter(found.items()))
-        said = (
-            f"The first ten of {told.T} steps, next to the picture, hold **{early_share(told):.0%}"
-            f"** of what a test digit costs {name}; the other {told.T - 10} share "
-            f"{told.rest.mean:.0f} nats. What decides the likelihood is the last trace of noise, "
-            "which the eye can't see."
+    wide_table(rows, "test")
+    name, told = next(iter(found.items()))
+    said = (
+        f"The first ten of {told.T} steps, next to the picture, hold **{early_share(told):.0%}"
+        f"** of what a test digit costs {name}; the other {told.T - 10} share "
+        f"{told.rest.mean:.0f} nats. What decides the likelihood is the last trace of noise, "
+        "which the eye can't see."
+    )
+    other = next((n for n in found if learned_schedule(n)), None)
+    if other is not None:
+        said += (
+            f" For {other} they hold **{early_share(found[other]):.0%}**: it was trained on "
+            "the bound, and its learned schedule has more steps where there is little noise, "
+            "so that each step costs about the same."
         )
-        other = next((n for n in found if learned_schedule(n)), None)
-        if other is not None:
-            said += (
-                f" For {other} they hold **{early_share(found[other]):.0%}**: it was trained on "
-                "the bound, and its learned schedule has more steps where there is little noise, "
-                "so that each step costs about the same."
-            )
-        chapter.prose(said)
-        most = max(a.prior.mean for a in found.values())
-        kinds = ", ".join(f"{n}: {a.variance}" for n, a in found.items())
-        st.caption(
-            f"± is one standard error over digits ({told.data}). One draw of noise per digit and "
-            f"step; predictions clipped; L_T is below {max(0.001, most):.3f} nats; decoder: "
-            f"{told.decoder.replace('_', ' ')}; variance of a step: {kinds}."
-        )
+    chapter.prose(said)
+    most = max(a.prior.mean for a in found.values())
+    kinds = ", ".join(f"{n}: {a.variance}" for n, a in found.items())
+    st.caption(
+        f"± is one standard error over digits ({told.data}). One draw of noise per digit and "
+        f"step; predictions clipped; L_T is below {max(0.001, most):.3f} nats; decoder: "
+        f"{told.decoder.replace('_', ' ')}; variance of a step: {kinds}."
+    )
     with st.expander("The whole test set, beside published numbers", expanded=True):
         own = bits_on_cards()
         rows = [(f"**{name}**", told, "its card") for name, told in own.items()]

@@ -178,7 +178,7 @@ def one_row(choice: Choice, t: int, s: int, row: int) -> None:
     ]  # fmt: skip
     truth, x_title = told.truth[row], then
     shown = [
-        (one, "mixture", "Mixture", "a posterior for each x₀, piled up", piles, truth),
+        (one, "mixture", "Mixture", "one posterior per x₀", piles, truth),
         (two, "prior", "Product: first factor", "the belief, noised to s",
          [Pile("belief noised to s", told.prior[row], "p", 0.55)], told.true_prior),
         (three, "likelihood", f"second factor q({now}|{then})", f"how {then} explains {now}",

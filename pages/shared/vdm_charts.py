@@ -233,8 +233,9 @@ def gamma_chart(
         lines.append(Line(name, told.t, told.gamma, color, at, anchor, lift, dash))
     if best is not None:
         lines.append(Line("quietest", best.t, best.gamma, "x0", 120, "left", -30, "dashdot", 1.5))
-    place = BESIDE[same[0]] if same else (100, "right", 14)
-    lines.append(Line(both(same), chosen.t, chosen.gamma, "q", *place, width=4))
+    at, anchor, lift = BESIDE[same[0]] if same else (100, "right", 8)
+    lift += math.copysign(6, lift)  # the line is thick
+    lines.append(Line(both(same), chosen.t, chosen.gamma, "q", at, anchor, int(lift), width=4))
     return line_chart(
         lines, x_title="time t", y_title="γ(t) = −log SNR: noise rises with it", height=HEIGHT
     )
@@ -253,10 +254,11 @@ def cost_chart(shown: dict[str, OnPath], chosen: OnPath, same: Sequence[str]) ->
              LOOKS[name][1])
         for name, told in shown.items()
     ]  # fmt: skip
-    time, lift = COST_BESIDE[same[0]] if same else (0.07, 12)
+    time, lift = COST_BESIDE[same[0]] if same else (0.07, 6)
+    lift += math.copysign(6, lift)
     lines.append(
         Line(both(same), chosen.when, bits_per_dim(1.0) * chosen.cost, "q",
-             int(np.searchsorted(chosen.when, time)), "left", lift, width=4)
+             int(np.searchsorted(chosen.when, time)), "left", int(lift), width=4)
     )  # fmt: skip
     return line_chart(
         lines, x_title="time t of the draw", y_title="mean guess of a draw at t, bits/dim (log)",
