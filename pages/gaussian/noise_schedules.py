@@ -112,7 +112,9 @@ def noised(
     x0 = image.float() / 127.5 - 1
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed))
     one, other = (
-        GaussianDiffusion(schedule).q_sample(x0.expand(len(steps), *shape), steps, eps)
+        GaussianDiffusion(schedule).q_sample(
+            x0.expand(len(steps), *shape), steps, eps.expand(len(steps), *shape)
+        )
         for schedule, steps in ((left, left_steps), (right, right_steps))
     )
     far = (one - other).abs()

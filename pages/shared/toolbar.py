@@ -16,6 +16,10 @@ _PRESENT = "present"
 _TOOLS = "copy_link"
 _SESSION = "_session_name"
 _HERE = Path(__file__).parent
+RENEWED = (
+    "A new connection: settings are kept; pasted numbers, drawings and an unsaved lesson are gone."
+)
+"""Said where a tab outlived its session: after a restart, or a long sleep."""
 
 
 _copy_link = component(_TOOLS)
@@ -28,13 +32,17 @@ def toolbar(title: str = "") -> None:
         title: the page's title.
     """
     session = st.session_state.setdefault(_SESSION, token_hex(8))
-    _copy_link(
+    told = _copy_link(
         key=_TOOLS,
         data={"jumps": jumps(), "session": session},
         width="content",
         on_show_change=_pressed,
-        on_renewed_change=_renewed,
+        on_renewed_change=lambda: None,
     )
+    # Not in the callback: a session that has just begun calls none.
+    before = told.get("renewed")
+    if before and before != session:
+        st.toast(RENEWED, icon=":material/sync_problem:")
     if has_defaults():
         st.button(
             "Reset",
@@ -65,15 +73,6 @@ def _pressed() -> None:
     """Answer a button that stands in the text; copy_link.js hears all of them."""
     state = st.session_state.get(_TOOLS)
     show_offered(state.get("show") if isinstance(state, Mapping) else None)
-
-
-def _renewed() -> None:
-    """Say what is lost where the tab outlived its session: after a restart, or a long sleep."""
-    st.toast(
-        "The connection had to be made anew. Settings are as they were; numbers that you pasted, "
-        "drawings, and a lesson that was not saved are gone.",
-        icon=":material/sync_problem:",
-    )
 
 
 def presenting() -> bool:

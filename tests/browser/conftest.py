@@ -104,8 +104,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
     """Start servers: `serve("app.py")`, paths from the project's root; all end with the session."""
     servers: list[Server] = []
 
-    def start(script: str, **env: str) -> Server:
-        port = _free_port()
+    def start(script: str, port: int | None = None, **env: str) -> Server:
+        port = port or _free_port()
         log_path = tmp_path_factory.mktemp("server") / "log.txt"
         command = [sys.executable, "-m", "streamlit", "run", script]
         command += ["--server.headless=true", f"--server.port={port}"]

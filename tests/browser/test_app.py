@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import time
 import urllib.request
 from collections.abc import Callable
@@ -475,19 +477,28 @@ def test_a_note_is_on_the_screen_and_escape_puts_it_away(new_page: NewPage, url:
     expect(words.first.locator(".gist")).to_be_visible()
 
 
-def test_a_session_that_was_lost_is_told(page: Page, url: str, assert_clean: Check) -> None:
-    """A server that was restarted greets the tab with another session."""
-    opened(page, f"{url}/posterior")
+def test_after_a_restart_the_page_goes_on_and_says_what_is_lost(
+    page: Page, serve: Callable[..., Any]
+) -> None:
+    """The new session has drawn no fragment: it would answer none of the old page's controls."""
+    before = serve("app.py")
+    opened(page, f"{before.url}/posterior?T=100")
     drawn(page)
-    assert page.evaluate("window.sessionSeen")
-    page.evaluate("window.sessionSeen = 'the one before'")
-    page.get_by_role("button", name="Reset").click()
-    fold = page.locator("details.fold").first
-    fold.locator("summary").click()
-    fold.get_by_role("button", name="Show me").click()
-    expect(page.get_by_test_id("stToast")).to_contain_text("made anew")
-    assert page.evaluate("window.sessionSeen") != "the one before"
-    assert_clean(page)
+    page.get_by_text("β or β̃?", exact=True).first.click()
+    expect(page).to_have_url(re.compile("pview="))
+    drawn(page)
+    os.killpg(before.process.pid, signal.SIGKILL)
+    before.process.wait()
+    expect(page.locator("[data-test-connection-state]")).not_to_have_attribute(
+        "data-test-connection-state", "CONNECTED"
+    )
+    serve("app.py", port=int(before.url.rsplit(":", 1)[1]))
+    expect(page.get_by_test_id("stToast")).to_contain_text("pasted numbers", timeout=60_000)
+    drawn(page)
+    assert "T=100" in page.url
+    assert "pview=" in page.url
+    page.get_by_text("On a line", exact=True).first.click()
+    expect(page.get_by_role("group", name="Bayes' rule on a number line")).to_be_visible()
 
 
 def test_forced_colours_leave_what_can_be_taken_hold_of(new_page: NewPage, url: str) -> None:

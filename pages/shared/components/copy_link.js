@@ -42,15 +42,21 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   // A server that was restarted knows nothing of what was typed or collected in this tab.
   const session = data?.session;
-  if (session && window.sessionSeen && window.sessionSeen !== session) setTriggerValue("renewed", session);
-  if (session) window.sessionSeen = session;
+  if (window.sessionSeen && window.sessionSeen !== session) setTriggerValue("renewed", window.sessionSeen);
+  window.sessionSeen = session;
 
   window.showSetting = (name) => setTriggerValue("show", name);
+  // All of the page anew: of a fragment that it never drew, a new session would say nothing.
+  window.renewSession = () => {
+    setTriggerValue("renewed", window.sessionSeen);
+    window.sessionSeen = undefined;
+  };
 
   // Once per tab: this runs again on every page and whenever its data changes.
   if (window.pageKeys) return;
   window.pageKeys = true;
   document.addEventListener("keydown", present);
+  renewOnReturn(document.querySelector("[data-test-connection-state]"));
   const setsAll = takeBackByOne();
   document.addEventListener("click", (event) => {
     if (event.target.closest?.("button[data-show], .st-key-reset button")) setsAll();
@@ -88,6 +94,17 @@ function takeBackByOne() {
     return write(state, title, to);
   };
   return () => { one = true; };
+}
+
+// When the connection is back, what is on the other end may be another session.
+function renewOnReturn(app) {
+  if (!app) return;
+  let lost = false;
+  new MutationObserver(() => {
+    const here = app.dataset.testConnectionState === "CONNECTED";
+    if (here && lost) window.renewSession();
+    lost = !here;
+  }).observe(app, { attributes: true, attributeFilter: ["data-test-connection-state"] });
 }
 
 // From the start page to another one, as the browser's buttons do it: the app stays.
