@@ -36,9 +36,6 @@ class Denoiser(Protocol):
 class NetworkDenoiser:
     """A network read through its parameterization.
 
-    Raises:
-        ValueError: for a network with dropout or batch normalisation in training mode.
-
     Args:
         module: called as module(x_t, t, label) -> [B, C, H, W], or [B, 2C, H, W] where it also
             predicts the variance (second half in [-1, 1], mapped to a fraction in [0, 1]).
@@ -50,6 +47,9 @@ class NetworkDenoiser:
             threads wait for each other at every layer (32 ms against 245 ms, measured beside a
             training run).
         parts: pieces per batch.
+
+    Raises:
+        ValueError: for a network with dropout or batch normalisation in training mode.
     """
 
     module: nn.Module
