@@ -51,7 +51,9 @@ def bars(page: Page) -> int:
 def test_the_ledger_is_computed_and_added_up(page: Page, url: str, assert_clean: Check) -> None:
     opened(page, f"{url}?eb_T=50")
     expect(player(page)).to_have_attribute("data-have", "50", timeout=FIRST_MS)
-    expect(page.get_by_text(re.compile(r"Together [\d,.]+ nats = [\d.]+ bits/dim"))).to_be_visible()
+    expect(
+        page.get_by_text(re.compile(r"Together [\d,.]+ nats = [\d,]+ bits = [\d.]+ bits/dim"))
+    ).to_be_visible()
     assert bars(page) == 50
     player(page).get_by_role("slider").press("Home")
     assert caption(page).startswith("t = 1 · L₀ = ")
