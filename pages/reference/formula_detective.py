@@ -123,7 +123,7 @@ def ask(case: Case) -> None:
     """The verdict, and what is to be said to it."""
     with st.container(key=f"chapter_question_{verdict_key(case)}", gap="xsmall"):
         guess = st.pills(
-            ":gray[Predict.] Is it right? If not, which part is wrong?",
+            "Is it right? If not, which part is wrong?",
             list(case.options), key=verdict_key(case), persist_state="session",
             on_change=judge, args=(case.name,),
         )  # fmt: skip
