@@ -326,14 +326,19 @@ def weights_view(name: str) -> None:
         alt="Weights of the squared error of the noise over t in the bound, in L_simple and in "
         "the loss that the network was trained on",
     )
-    rows = ["| network | predicts | weight of its squared error |", "|---|---|---|"]
+    rows = [
+        "| network | predicts | weight of the squared error of what it predicted then |",
+        "|---|---|---|",
+    ]
     for network in networks():
         other = RECIPES[network]
-        stages = [before["weighting"] for before in history(other)]
-        stages.append("bound" if other.task == "variational" else other.weighting)
+        # Each with what the network predicted then: the last stage may have another target.
+        stages = [(before["weighting"], before["parameterization"]) for before in history(other)]
+        last = "bound" if other.task == "variational" else other.weighting
+        stages.append((last, other.parameterization))
         target = PARAMETERIZATIONS[other.parameterization].latex
-        stages = [weighting_name(stage, other.parameterization) for stage, _ in groupby(stages)]
-        rows.append(f"| {network} | ${target}$ | {', then '.join(stages)} |")
+        told_stages = [weighting_name(*stage) for stage, _ in groupby(stages)]  # each stretch once
+        rows.append(f"| {network} | ${target}$ | {', then '.join(told_stages)} |")
     wide_table(rows, "weights")
     first = float(told["bound"][0])
     traded = (

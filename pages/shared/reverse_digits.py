@@ -34,9 +34,7 @@ from pages.shared.reverse_axis import earlier
 NETWORK = "digits-eps"
 MOST_STEPS = 30  # shown t; a network call for each
 VARIANTS = 6
-STATIC = (
-    1000  # noise over signal from which x̂₀ of a network that names the noise shows nothing else
-)
+STATIC = 1000  # noise over signal from which x̂₀ read off a named noise shows nothing else
 SHARES = {"all": 1, "tenth": 10}
 
 
