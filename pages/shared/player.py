@@ -22,6 +22,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
+from pages.shared.cloud import Cloud, pack_cloud
 from pages.shared.component import component
 from pages.shared.palette import COLORS
 from pages.shared.runs import Line, LiveRun, Pull, Runs, parse_pull
@@ -129,6 +130,7 @@ class Frames(NamedTuple):
     curves: Sequence[Curve] = ()
     histograms: Sequence[Histogram] = ()
     notes: Sequence[str] = ()
+    clouds: Sequence[Cloud] = ()
 
 
 class PlayerEvent(NamedTuple):
@@ -193,6 +195,7 @@ def player(
     start: int = 0,
     curves: Sequence[Curve] = (),
     histograms: Sequence[Histogram] = (),
+    clouds: Sequence[Cloud] = (),
     scale: int = 4,
     autoplay: bool = False,
     hold: bool = False,
@@ -222,6 +225,7 @@ def player(
         start: The first frame sent; frames sent twice do no harm.
         curves: Lines over time, under the pictures.
         histograms: Histograms over time, beside the pictures.
+        clouds: Points that move in a plane, beside the pictures.
         scale: Largest magnification, in CSS pixels per picture pixel; twice that where the page is
             shown in large type and the pictures fit.
         autoplay: Whether a new run plays at once (not where reduced motion is asked for).
@@ -249,7 +253,7 @@ def player(
     Raises:
         ValueError: If lengths, shapes or types do not fit together.
     """
-    header, blobs = _pack(panels, captions, curves, histograms, start, total)
+    header, blobs = _pack(panels, captions, curves, histograms, start, total, clouds)
     if notes and len(notes) != len(captions):
         raise ValueError(f"{len(notes)} notes, {len(captions)} captions")
     for what, at in [("rest", rest), *(("tick", index) for index, _ in ticks)]:
@@ -338,6 +342,7 @@ def follow(
         steps = live.frames(start)
     frames = draw(steps, start)
     per_frame = sum(p.frames[:1].nbytes for p in frames.panels) + 1
+    per_frame += sum(c.points[:1].nbytes for c in frames.clouds)
     fits = max(1, _MAX_BATCH_BYTES // per_frame)
     if len(steps) > fits:
         frames = draw(steps[:fits], start)
@@ -350,6 +355,7 @@ def follow(
         captions=frames.captions,
         curves=frames.curves,
         histograms=frames.histograms,
+        clouds=frames.clouds,
         notes=frames.notes,
         line=live.line,
         **options,
@@ -372,6 +378,7 @@ def _pack(
     histograms: Sequence[Histogram],
     start: int,
     total: int,
+    clouds: Sequence[Cloud] = (),
 ) -> tuple[dict[str, Any], list[bytes]]:
     """Check what is to be shown; return the header and the arrays as bytes, in its order."""
     n = len(captions)
@@ -424,6 +431,9 @@ def _pack(
             | {"start": 0 if whole else start, "n": len(values)}
         )
         blobs.append(values.tobytes())
+    packed = [pack_cloud(cloud, n) for cloud in clouds]
+    header["clouds"] = [part for part, _ in packed]
+    blobs += [blob for _, arrays in packed for blob in arrays]
     return header, blobs
 
 

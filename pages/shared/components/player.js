@@ -22,6 +22,7 @@ const GAP_ROWS = 48; // px between rows that stand beside each other
 const NARROW = 560; // px, as in the style sheet
 const BESIDE = 900;
 const SMALL = 88; // px: pictures wrap before they get smaller than this
+const SMALL_PLANE = 150; // px: and planes before this, with their arrows and points
 const LARGE_TYPE = 18; // px: a root font above this is presentation mode
 const SHARE = 0.6; // of the window's height is what pictures larger than usual may take
 const HISTOGRAM = 168; // px, its least width
@@ -49,6 +50,7 @@ function unpack(bytes) {
   header.panels.forEach((p) => (p.data = take(Uint8Array, header.n * p.h * p.w * p.c)));
   header.histograms.forEach((h) => (h.data = take(Float32Array, header.n * h.bins)));
   header.curves.forEach((c) => (c.data = take(Float32Array, c.n)));
+  header.clouds.forEach((cloud) => takeCloud(cloud, header.n, take));
   return header;
 }
 
@@ -323,6 +325,9 @@ class Player {
       });
     place(batch.panels, this.panels, (p) => p.h * p.w * p.c);
     place(batch.histograms, this.histograms, (h) => h.bins);
+    batch.clouds.forEach((cloud, j) => {
+      for (let i = 0; i < batch.n; i += 1) this.clouds[j].frames[batch.start + i] = cloudFrame(cloud, i);
+    });
     batch.curves.forEach((curve, j) => this.curves[j].values.set(curve.data, curve.start));
     this.end = this.contiguous();
     if (batch.curves.length) this.drawCharts();
@@ -609,6 +614,7 @@ class Player {
       batch.rows, batch.scale, batch.total, batch.ends, batch.label, batch.ticks, batch.beside,
       batch.panels.map(({ data, ...rest }) => rest),
       batch.histograms.map(({ data, ...rest }) => rest),
+      batch.clouds.map(({ data, ...rest }) => rest),
       batch.curves.map(({ data, n, start, ...rest }) => rest),
     ]);
     Object.entries(batch.colors).forEach(([name, hex]) => this.root.style.setProperty(`--c-${name}`, hex));
@@ -619,6 +625,7 @@ class Player {
     if (!fresh) {
       forget(this.panels);
       forget(this.histograms);
+      forget(this.clouds);
       this.curves.forEach((curve) => curve.values.fill(NaN));
       this.end = 0;
       return;
@@ -681,6 +688,13 @@ class Player {
     this.histograms = batch.histograms.map((histogram) => {
       const item = figure(histogram);
       item.canvas.className = "chart";
+      item.context = item.canvas.getContext("2d");
+      item.row.items.push(item);
+      return item;
+    });
+    this.clouds = batch.clouds.map((cloud) => {
+      const item = figure(cloud);
+      item.canvas.className = "plane";
       item.context = item.canvas.getContext("2d");
       item.row.items.push(item);
       return item;
@@ -813,7 +827,8 @@ class Player {
     let { scale } = this.batch;
     if (this.large) scale = clamp((SHARE * window.innerHeight) / (highest * stacked), scale, 2 * scale);
     const wish = Math.max(1, Math.floor(scale * ratio));
-    const least = Math.min(SMALL, scale * widest);
+    const small = pictures.some((item) => item.extent) ? SMALL_PLANE : SMALL;
+    const least = Math.min(small, scale * widest);
     const gap = narrow ? GAP_LEAST : GAP;
     Object.assign(row, { zoom: 0, abreast: 1, pictures, widest, highest });
     for (let abreast = row.items.length; abreast >= 1 && !row.zoom; abreast -= 1) {
@@ -836,6 +851,9 @@ class Player {
       item.canvas.style.height = `${item.h * factor}px`;
       item.element.style.width = item.canvas.style.width;
       item.canvas.classList.toggle("smooth", !zoom);
+      if (!this.clouds.includes(item)) return;
+      item.side = item.w * factor;
+      item.canvas.width = item.canvas.height = Math.round(item.side * ratio);
     });
     row.wide = pictures.length ? widest * factor : 0;
     row.high = pictures.length ? highest * factor : 0;
@@ -1008,6 +1026,7 @@ class Player {
         return undefined;
       });
       this.histograms.forEach((item) => this.drawHistogram(item, frame));
+      this.clouds.forEach((item) => drawCloud(item, frame, this.ratio, this.root));
       this.charts.forEach((chart) => {
         if (!chart.x) return;
         const x = chart.x(frame);
