@@ -30,6 +30,9 @@ if st.runtime.exists():
                 st.Page("pages/discrete/reverse_rules.py", title="Two reverse rules"),
                 st.Page("pages/discrete/discrete_sampling.py", title="Discrete sampling"),
             ],
+            "Connections": [
+                st.Page("pages/connections/score.py", title="Score"),
+            ],
             "Reference": [
                 st.Page("pages/reference/conventions.py", title="Conventions"),
                 st.Page("pages/reference/notation.py", title="Notation and glossary"),

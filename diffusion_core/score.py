@@ -1,0 +1,218 @@
+"""The score: which way the noisy data get denser, and walks that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from diffusion_core.denoisers import Denoiser
+from diffusion_core.gaussian import Gaussian, GaussianDiffusion
+
+Score = Callable[[Tensor], Tensor]
+"""x [B, *D] -> gradient of log density by x, [B, *D]."""
+
+
+def score(diffusion: GaussianDiffusion, denoiser: Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
+    r"""The gradient of log q(x_t): read off what a denoiser takes for noise.
+
+    $$\nabla_{x_t}\log q(x_t) = -\frac{E[\epsilon|x_t]}{\sigma} = \frac{a\,E[x_0|x_t] - x_t}
+    {\sigma^2}$$
+
+    Source: Dhariwal & Nichol 2021, eq. 11; exact for an exact denoiser.
+
+    Args:
+        diffusion: the process.
+        denoiser: what looks at x_t.
+        x_t: [B, *D].
+        t: [B] int64, 1 <= t.
+
+    Returns:
+        [B, *D].
+    """
+    _, sigma = diffusion.rates(t, x_t)
+    return -denoiser(x_t, t).eps / sigma.to(x_t.dtype)
+
+
+def pair_score(diffusion: GaussianDiffusion, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
+    r"""The gradient of log q(x_t|x_0), for one x_0: what a network is shown while it is trained.
+
+    $$\nabla_{x_t}\log q(x_t|x_0) = \frac{a\,x_0 - x_t}{\sigma^2} = -\frac{\epsilon}{\sigma}$$
+
+    Source: Vincent 2011, section 4.2. Its average over q(x_0|x_t) is the gradient of log q(x_t).
+
+    Args:
+        diffusion: the process.
+        x_t: [B, *D].
+        x0: [B, *D].
+        t: [B] int64, 1 <= t.
+
+    Returns:
+        [B, *D].
+    """
+    a, sigma = diffusion.rates(t, x_t)
+    return ((a * x0 - x_t) / sigma.square()).to(x_t.dtype)
+
+
+def tweedie(diffusion: GaussianDiffusion, x_t: Tensor, slope: Tensor, t: Tensor) -> Tensor:
+    r"""Tweedie's formula: the average clean point, from the score at the noisy one.
+
+    $$E[x_0|x_t] = \frac{x_t + \sigma^2\,\nabla_{x_t}\log q(x_t)}{a}$$
+
+    Source: Efron 2011, eq. 1.4, for x_t = a x_0 + sigma noise.
+
+    Args:
+        diffusion: the process.
+        x_t: [B, *D].
+        slope: the score at x_t, [B, *D].
+        t: [B] int64, where some signal is left.
+
+    Returns:
+        [B, *D].
+    """
+    a, sigma = diffusion.rates(t, x_t)
+    return ((x_t + sigma.square() * slope) / a).to(x_t.dtype)
+
+
+def reverse_sde_step(
+    diffusion: GaussianDiffusion, x_t: Tensor, slope: Tensor, t: Tensor, s: Tensor
+) -> Gaussian:
+    r"""One step back with fresh noise: the reverse-time SDE, as ancestral sampling takes it.
+
+    $$x_s \sim \mathcal N(m,\ v I), \qquad
+    m = \frac{x_t + (1-\alpha_{t|s})\,\nabla\log q(x_t)}{\sqrt{\alpha_{t|s}}}, \qquad
+    v = \frac{1-\bar\alpha_s}{1-\bar\alpha_t}\,(1-\alpha_{t|s})$$
+
+    Source: Song et al. 2021 (score SDE), eq. 4, with the variance of Ho et al. 2020, eq. 7. It is
+    q(x_s|x_t, x_0) at the x_0 that Tweedie's formula names.
+
+    Args:
+        diffusion: the process.
+        x_t: [B, *D].
+        slope: the score at x_t, [B, *D].
+        t: [B] int64.
+        s: [B] int64, s < t.
+    """
+    alpha_t, alpha_s = diffusion.alpha_bar(t, x_t), diffusion.alpha_bar(s, x_t)
+    alpha = alpha_t / alpha_s
+    mean = (x_t + (1 - alpha) * slope) / alpha.sqrt()
+    return Gaussian(mean.to(x_t), ((1 - alpha_s) / (1 - alpha_t) * (1 - alpha)).to(x_t))
+
+
+def flow_step(
+    diffusion: GaussianDiffusion, x_t: Tensor, slope: Tensor, t: Tensor, s: Tensor
+) -> Tensor:
+    r"""One step back without noise: Euler's on the probability-flow ODE, which is DDIM's.
+
+    $$\frac{x_s}{a_s} = \frac{x_t}{a_t} + \left(\frac{\sigma_t}{a_t} - \frac{\sigma_s}{a_s}\right)
+    \sigma_t\,\nabla\log q(x_t)$$
+
+    Source: Song et al. 2021 (score SDE), eq. 13, in the variables of Song et al. 2021 (DDIM),
+    section 4.3.
+
+    Args:
+        diffusion: the process.
+        x_t: [B, *D].
+        slope: the score at x_t, [B, *D].
+        t: [B] int64, where some signal is left.
+        s: [B] int64, s < t.
+
+    Returns:
+        [B, *D].
+    """
+    (a_t, sigma_t), (a_s, sigma_s) = diffusion.rates(t, x_t), diffusion.rates(s, x_t)
+    way = (sigma_t / a_t - sigma_s / a_s) * sigma_t
+    return (a_s * (x_t / a_t + way * slope)).to(x_t)
+
+
+def langevin(
+    slope: Score, x: Tensor, step: float, n: int, *, generator: torch.Generator
+) -> Iterator[Tensor]:
+    r"""Langevin's walk: a little uphill, a little at random, again and again.
+
+    $$x \leftarrow x + \frac\delta2\,\nabla_x\log q(x) + \sqrt\delta\,z,
+    \qquad z \sim \mathcal N(0, I)$$
+
+    Source: Song & Ermon 2019, eq. 4. It ends in q for small steps and many of them.
+
+    Args:
+        slope: the score of the density that is wanted.
+        x: [B, *D], where the walks begin.
+        step: delta.
+        n: number of steps.
+        generator: source of randomness.
+
+    Yields:
+        n times [B, *D], the first after one step.
+
+    Raises:
+        ValueError: for a step that is not above 0.
+    """
+    if not step > 0:
+        raise ValueError(f"the step must be above 0, not {step}")
+    for _ in range(n):
+        z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        x = x + 0.5 * step * slope(x) + step**0.5 * z
+        yield x
+
+
+def annealed_langevin(
+    diffusion: GaussianDiffusion,
+    denoiser: Denoiser,
+    x_T: Tensor,
+    timesteps: Sequence[int],
+    *,
+    each: int = 1,
+    rate: float = 0.5,
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    r"""Langevin's walk at one noise level after the other, from the highest to the lowest.
+
+    $$x \leftarrow x + \frac{\delta_t}2\,\nabla_x\log q(x_t) + \sqrt{\delta_t}\,z,
+    \qquad \delta_t = r\,\sigma_t^2$$
+
+    Source: Song & Ermon 2019, algorithm 1, whose levels keep the size of the data; here they are
+    the process' own, in which data shrink as noise grows.
+
+    Args:
+        diffusion: the process.
+        denoiser: what looks at x_t.
+        x_T: [B, *D].
+        timesteps: decreasing, each in 1..T.
+        each: steps at one level.
+        rate: r, the step as a share of the noise's variance.
+        generator: source of randomness.
+
+    Yields:
+        len(timesteps) times [B, *D], after all steps of a level.
+    """
+    x = x_T
+    for t in timesteps:
+        at = torch.full((len(x),), t)
+        step = rate * float(1 - diffusion.schedule.alpha_bar[t])
+        *_, x = langevin(
+            lambda y, at=at: score(diffusion, denoiser, y, at),  # type: ignore[misc]
+            x, step, each, generator=generator,
+        )  # fmt: skip
+        yield x
+
+
+def sliced_distance(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
+    r"""How far the points of one cloud would have to move to lie as the other's do.
+
+    $$\frac1{Kn}\sum_{k}\sum_i \left|\,(d_k^\top x)_{(i)} - (d_k^\top y)_{(i)}\right|$$
+
+    Source: Bonneel et al. 2015, definition 5, with distances instead of their squares: along each
+    direction the sorted points are paired.
+
+    Args:
+        x: [*, n, D].
+        y: [*, n, D], as many points.
+        directions: [K, D], of length 1.
+
+    Returns:
+        [*], in the points' unit.
+    """
+    along_x, along_y = (torch.sort(cloud @ directions.T, dim=-2)[0] for cloud in (x, y))
+    return (along_x - along_y).abs().mean((-2, -1))

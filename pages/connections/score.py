@@ -1,0 +1,404 @@
+"""What is the score, and where does following it lead?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from streamlit.delta_generator import DeltaGenerator
+
+from diffusion_core.mixtures import (
+    draw_x0,
+    mixture_denoiser,
+    mixture_log_density,
+    two_groups,
+)
+from diffusion_core.score import (
+    annealed_langevin,
+    flow_step,
+    langevin,
+    pair_score,
+    reverse_sde_step,
+    score,
+    sliced_distance,
+    tweedie,
+)
+from diffusion_core.score_matching import learn_score, matching_errors
+from pages.shared import chapter, load, score_views, score_world
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.explain import formula_and_code
+from pages.shared.player import follow, player, session_runs
+from pages.shared.score_world import DATA, LEVELS, LOOKS, PLACE_TIMES, STEPS, Place, Walks
+
+VIEWS = {"walks": "Three ways back", "place": "At one place", "learn": "A network learns it"}
+LOOKED_AT = (50, 200, 400, 700)
+DEFAULTS = {
+    "scview": "walks",
+    "scdata": "two",
+    "scsteps": 60,
+    "sclevel": 20,
+    "scseed": 0,
+    "scx": -0.1,
+    "scy": -0.1,
+    "sct": 200,
+}
+
+
+@st.fragment
+def exhibit() -> None:
+    """Three views of the score."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        view = st.segmented_control(
+            "The score", list(VIEWS), key="scview", default="walks", required=True,
+            bind="query-params", format_func=VIEWS.get, width="content",
+        )  # fmt: skip
+        data = st.segmented_control(
+            "Data", list(DATA), key="scdata", default="two", required=True,
+            bind="query-params", format_func=DATA.get, width="content",
+        )  # fmt: skip
+        third = st.container(width="content")
+    stage = st.container()
+    with st.expander("More: other noise" if view != "walks" else "More: steps, other noise"):
+        left, right = st.columns(2, gap="large")
+        seed = left.number_input("Seed", 0, 9999, 0, key="scseed", bind="query-params")
+        if view == "walks":
+            steps = right.select_slider("Steps", STEPS, 60, key="scsteps", bind="query-params")
+    if view == "walks":
+        three_walks(data, steps, seed, third, stage)
+    elif view == "place":
+        one_place(data, seed, third, stage)
+    else:
+        learning(data, seed, third, stage)
+
+
+def three_walks(
+    data: str, steps: int, seed: int, third: DeltaGenerator, stage: DeltaGenerator
+) -> None:
+    """With fresh noise, without, and Langevin's, from one start."""
+    level = third.select_slider(
+        "Langevin's noise level t", LEVELS, 20, key="sclevel", bind="query-params", width=210,
+        format_func=lambda t: str(t) if t else "falling",
+        help="The first two walks go down all noise levels. Langevin's stays at this one, or, as "
+        "“falling”, goes down with them.",
+    )  # fmt: skip
+    told = Walks(*score_world.walks(data, steps, level, seed))
+    frames = score_views.walk_frames(told, data, steps, level)
+    with stage:
+        player(
+            [], key="sc_walks", total=steps + 1, captions=frames.captions, curves=frames.curves,
+            clouds=frames.clouds, scale=24, autoplay=True, hold=True, report_frame=False,
+            charts_last=True, rest=steps, ends=("noise", "data"),
+            label="Three walks, from noise to data",
+        )  # fmt: skip
+        st.caption(
+            f"{score_world.WALKERS} walkers from the same noise; the way of {score_views.TRAILS} "
+            "of them is drawn. Green shade: the density of the noisy data at that level. Arrows: "
+            "its exact score times σ, cut where they are long. Distance: how far the points of one "
+            "cloud would have to move to lie like the other’s, averaged over eight directions; "
+            "dashed, for points that are drawn from the noisy data themselves."
+        )
+
+
+def one_place(data: str, seed: int, third: DeltaGenerator, stage: DeltaGenerator) -> None:
+    """The pulls of single pairs at one x_t, and their average."""
+    with third.container(horizontal=True, gap="small"):
+        x = st.slider("xₜ, across", -2.5, 2.5, -0.1, 0.1, key="scx", bind="query-params", width=150)
+        y = st.slider("xₜ, up", -2.5, 2.5, -0.1, 0.1, key="scy", bind="query-params", width=150)
+    told = Place(*score_world.place(data, x, y, seed))
+    frames = score_views.place_frames(told, data, x, y)
+    with stage:
+        player(
+            [], key="sc_place", total=len(PLACE_TIMES), captions=frames.captions,
+            curves=frames.curves, clouds=frames.clouds, scale=24, hold=True, report_frame=False,
+            frame=PLACE_TIMES.index(200), charts_last=True,
+            ends=("t = 1000", "t = 1"), label="One place, from much noise to none",
+        )  # fmt: skip
+        st.caption(
+            f"xₜ stays where it is; only the noise level changes. Each of the "
+            f"{score_world.ARROWS} thin arrows is drawn to scale from xₜ to √ᾱ x₀, for an x₀ that "
+            "it may have been: σ² times the score of that one pair. Thick: their exact average, σ² "
+            "times the score of the noisy data. Its tip is √ᾱ x̂₀."
+        )
+
+
+def learning(data: str, seed: int, third: DeltaGenerator, stage: DeltaGenerator) -> None:
+    """A network trained while one looks on."""
+    level = third.select_slider(
+        "Arrows at t", LOOKED_AT, 200, key="sct", bind="query-params", width=180
+    )
+    live = session_runs().open(
+        repr(("score", data, level, seed)),
+        lambda: score_world.lessons(data, level, seed),
+        LOOKS + 1,
+    )
+    with stage:
+        follow(
+            live,
+            lambda lessons, start: score_views.lesson_frames(lessons, start, data, level),
+            key="sc_learn", scale=24, autoplay=True, hold=True, report_frame=False,
+            charts_last=True, rest=LOOKS, ends=("not trained", "1,500 steps"),
+            label="A network learns the score",
+        )  # fmt: skip
+        st.caption(
+            "Trained as you look, from nothing, on this machine: three layers, no digits. The loss "
+            "is measured on 2,048 draws that it is not trained with; “best possible” is that of "
+            "the exact answer on the same draws."
+        )
+
+
+class Facts(NamedTuple):
+    """The numbers that the text names; unless it says otherwise, for the page's defaults.
+
+    Attributes:
+        share: [3] of the walkers at the lower left, in the order of `Walks`.
+        true: [3] of the noisy data at the level where each walk ends.
+        far: [3] distance from those data.
+        drawn: the same of true draws.
+        crossed: walkers that end on different sides with and without noise.
+        short: [3] `far` after ten steps.
+        blurred: Langevin's share at t = 300, and the noisy data's there.
+        blurred_true: of the noisy data at t = 300.
+        falling: Langevin's share with falling noise.
+        late: its distance then.
+        blind: what the score at the smaller group makes of its share at t = 20, rounded up.
+        gap: distance of the mean of the pairs' scores from the exact score, at one place.
+        length: of that score.
+        mean: both coordinates of x0_hat there.
+        valley: density of the data at x0_hat, relative to the larger group's middle.
+        loss: of a network after all its lessons.
+        floor: of the best answer.
+    """
+
+    share: np.ndarray
+    true: tuple[float, float, float]
+    far: np.ndarray
+    drawn: float
+    crossed: float
+    short: np.ndarray
+    blurred: float
+    blurred_true: float
+    falling: float
+    late: float
+    blind: float
+    gap: float
+    length: float
+    mean: float
+    valley: float
+    loss: float
+    floor: float
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def facts() -> tuple:
+    """Compute them, but for the loss, which takes two seconds: a test holds it."""
+    process, data = score_world.diffusion(), two_groups()
+    told, short = (Walks(*score_world.walks("two", steps, 20, 0)) for steps in (60, 10))
+    blurred, falling = (Walks(*score_world.walks("two", 60, t, 0)) for t in (300, 0))
+    here = torch.tensor([[DEFAULTS["scx"], DEFAULTS["scy"]]], dtype=torch.float64)
+    t, clean = torch.tensor([200]), torch.tensor([0])
+    exact = score(process, mixture_denoiser(process, data), here, t)
+    many, at = here.expand(2000, 2), t.expand(2000)
+    x0 = draw_x0(process, data, many, at, generator=torch.Generator().manual_seed(0))
+    x0_hat = tweedie(process, here, exact, t)
+    peak = mixture_log_density(process, data, data.means[[1]], clean)
+    return tuple(
+        Facts(
+            told.share[:, -1],
+            tuple(score_world.true_share(data, t) for t in (0, 0, 20)),
+            told.far[:, -1],
+            float(told.drawn[-1]),
+            told.crossed,
+            short.far[:, -1],
+            float(blurred.share[2, -1]),
+            score_world.true_share(data, 300),
+            float(falling.share[2, -1]),
+            float(falling.far[2, -1]),
+            1e-12,
+            float((pair_score(process, many, x0, at).mean(0) - exact[0]).norm()),
+            float(exact.norm()),
+            float(x0_hat[0, 0]),
+            float((mixture_log_density(process, data, x0_hat, clean) - peak).exp()),
+            0.149,
+            0.144,
+        )
+    )
+
+
+def confusions(told: Facts) -> list[Confusion]:
+    """What people ask here, each with a setting that shows the answer."""
+    return [
+        Confusion(
+            "The network is trained on −ε/σ of one pair. How can that be the score of the data?",
+            "On average it is. A noisy xₜ may have come from many x₀, and each of them would pull "
+            "it its own way. The training loss is least for the average of these pulls, and that "
+            "average is the gradient of log q(xₜ), the score of all noisy data. Where this page "
+            "opens, the average over 2,000 of them differs from the exact score by "
+            f"{told.gap:.2f}, of a length of {told.length:.2f}.",
+            {"scview": "place"},
+            "The thin arrows go two ways, to either group. The thick one is their mean, and much "
+            "shorter than any of them.",
+        ),
+        Confusion(
+            "Is x̂₀ the likeliest clean point?",
+            "No, the average one: "
+            + term("Tweedie's formula")
+            + " turns the score into E[x₀ | xₜ]. At xₜ = (−0.1, −0.1) and t = 200 it gives "
+            f"({told.mean:.2f}, {told.mean:.2f}), between the groups. The density of the data "
+            f"there is {told.valley:.0e} of what it is in the middle of the larger one. That is "
+            "why x̂₀ of a noisy picture is a blur, and why one asks again as the noise falls.",
+            {"scview": "place"},
+            "Right: the purple dot lies where no blue point is. Move time to the right: the dot "
+            "wanders into the group that is left.",
+        ),
+        Confusion(
+            "With the score in hand, why not walk uphill to the data at once?",
+            "Because nearly clean data tell a walker about the group it stands in and nothing "
+            "else. With little noise, the score at the smaller group does not change if its share "
+            f"is a half instead of a fifth (by less than {told.blind:.0e} at t = 20). So "
+            f"Langevin’s walk leaves the walkers where they fell: {told.share[2]:.0%} at the lower "
+            f"left, where {told.true[2]:.0%} of the data are. It is not wrong for ever: it would "
+            "cross over in the end, after far more steps than anybody takes.",
+            {"sclevel": 20},
+            "Third picture: the arrows part along the diagonal, and half of the walkers end on "
+            "either side. First chart: the red line never moves.",
+        ),
+        Confusion(
+            "What is the noise good for, then?",
+            "It makes the groups wide enough to meet. At t = 300 a walker sees both, and "
+            f"Langevin’s walk has {told.blurred:.0%} at the lower left, where "
+            f"{told.blurred_true:.0%} of these noisy data are. But those are blurred. A walk that "
+            "begins with much noise and goes on with less has both: right shares first, sharp "
+            "points later. That is a diffusion model.",
+            {"sclevel": 300},
+            "Third picture: groups that touch, walkers on both sides as they should be, and all of "
+            "it blurred.",
+        ),
+        Confusion(
+            "The ODE has no noise. How can it end in the same distribution as the SDE?",
+            "Its arrows are half as long. The density at the next level is known, and many motions "
+            "of the points lead to it: a full step along the score with noise that undoes half of "
+            "it, or half a step without. From the same start "
+            f"{told.crossed:.0%} of the walkers end in another group, yet both clouds lie as near "
+            f"to the data ({told.far[0]:.2f} and {told.far[1]:.2f}) as true draws do "
+            f"({told.drawn:.2f}).",
+            {},
+            "First two pictures: other ways, the same cloud. Lower chart: orange and purple stay "
+            "with the dashed line at every t, not just at the end.",
+        ),
+        Confusion(
+            "Is falling noise with Langevin’s walk the same as DDPM?",
+            "Nearly. Both go down the levels. DDPM’s step also moves every walker to where the "
+            "next level’s data lie; Langevin’s only mixes within a level, so it needs many steps "
+            f"at each. With one step at each of 60 levels it lags behind: {told.falling:.0%} at "
+            f"the lower left, {told.late:.2f} away from the data. Song and Ermon took a "
+            "hundred at each.",
+            {"sclevel": 0},
+            "Lower chart: with as many steps as the others, the red line does not come down to the "
+            "dashed one.",
+        ),
+        Confusion(
+            "The loss stalls far above 0. Has the network stopped learning?",
+            "Most of the loss can’t be learnt: which noise was drawn is not written in xₜ. The "
+            f"best possible answer here has a loss of {told.floor:.3f}, and a network of this page "
+            f"ends at {told.loss:.3f}. What is left to be learnt is their difference, and it is "
+            "the squared error of the score: from the 300th step to the last it falls to a fifth, "
+            "and the loss by a tenth.",
+            {"scview": "learn"},
+            "The chart: red comes to rest on green, purple goes on falling. The arrows in the "
+            "second picture become those of the first.",
+            asked_in="zoubohao/DenoisingDiffusionProbabilityModel-ddpm-, issue 48",
+        ),
+        Confusion(
+            "σ or σ² under the noise?",
+            "Both are right, for two things. The score of one pair is (√ᾱ x₀ − xₜ)/σ², and the "
+            "bracket is −σε: so it is −ε/σ. The arrows of “At one place” are the bracket itself, "
+            "σ² times the score. They end where √ᾱ x₀ lies.",
+            {"scview": "place"},
+            "The thin arrows: each ends on the signal of one of the blue points beside it.",
+            asked_in="score_sde_pytorch, issue 26",
+        ),
+    ]
+
+
+def page() -> None:
+    """Lay out the page."""
+    told = Facts(*facts())
+    chapter.header("Score", defaults=DEFAULTS)
+    chapter.prose(
+        "The "
+        + term("score")
+        + " is an arrow at every point: the way in which the noisy data get denser. A denoiser "
+        "knows it, since the score is −ε̂/√(1−ᾱ). Here the data are groups of points in a plane, "
+        "so that the exact score has a formula, and three walks follow it from the same noise."
+    )
+    chapter.question(
+        "One part in five of the data is at the lower left. Which walks end with the right shares?",
+        {
+            "All three": "All follow the exact score. But the third stays at one noise level, and "
+            f"ends with {told.share[2]:.0%} at the lower left: between groups that are far apart "
+            "the score says nothing about their shares.",
+            "The two whose noise falls": f"{told.share[0]:.0%} with fresh noise, "
+            f"{told.share[1]:.0%} without, of 300 walkers. The shares are settled while there is "
+            "much noise and the groups overlap; the third walk never sees that.",
+            "Only the one with fresh noise": "It needs none: without it "
+            f"{told.share[1]:.0%} end at the lower left. Another choice of arrows, half as long, "
+            "leads through the same clouds.",
+        },
+        answer="The two whose noise falls",
+    )
+    chapter.look()
+    exhibit()
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    formula_and_code(score, reverse_sde_step, flow_step, langevin)
+    formula_and_code(
+        mixture_log_density, mixture_denoiser, annealed_langevin, sliced_distance,
+        under="The exact score, falling Langevin and the distance",
+    )  # fmt: skip
+    formula_and_code(pair_score, tweedie, draw_x0, under="At one place")
+    formula_and_code(matching_errors, learn_score, under="A network learns it")
+
+    chapter.why(confusions(told))
+    chapter.try_this(
+        [
+            Experiment(
+                "Take ten steps instead of sixty",
+                "the walk with fresh noise is the first to suffer: "
+                f"{told.short[0]:.2f} from the data, where the one without is {told.short[1]:.2f} "
+                "away. Steps are long, and each is made of one look at the score.",
+                {"scsteps": 10},
+            ),
+            Experiment(
+                "A ring of eight equal groups",
+                "now Langevin’s walk at t = 20 looks right: the groups are equal, and each is as "
+                "near as its neighbours. It is not cured; nothing here gives it away.",
+                {"scdata": "ring"},
+            ),
+            Experiment(
+                "Watch a network learn a spiral",
+                "the coarse shape is there after a few hundred steps, the gaps between the "
+                "windings come late: fine structure is in the score at low noise only.",
+                {"scview": "learn", "scdata": "spiral", "sct": 50},
+            ),
+        ]
+    )
+    chapter.sources(
+        [
+            Source("Song & Ermon 2019, Generative Modeling by Estimating Gradients of the Data "
+                   "Distribution", "eq. 4, algorithm 1; section 3.2.2: why not without noise",
+                   "https://arxiv.org/abs/1907.05600"),
+            Source("Song et al. 2021, Score-Based Generative Modeling through Stochastic "
+                   "Differential Equations", "eq. 4 and 13: SDE and ODE",
+                   "https://arxiv.org/abs/2011.13456"),
+            Source("Vincent 2011, A Connection Between Score Matching and Denoising Autoencoders",
+                   "section 4.2", "https://doi.org/10.1162/NECO_a_00142"),
+            Source("Efron 2011, Tweedie’s Formula and Selection Bias", "eq. 1.4",
+                   "https://doi.org/10.1198/jasa.2011.tm11181"),
+        ]
+    )  # fmt: skip
+    load.settle()
+
+
+page()

@@ -1,0 +1,119 @@
+// A panel of the player: a piece of the plane with a shade, a field of arrows and moving points.
+
+const HEAD = 4.5; // px, an arrow's head
+const TRAIL_FADE = 0.7;
+
+// One cloud's arrays, in the order in which the server lays them down.
+function takeCloud(cloud, n, take) {
+  const { points, arrows, strong, shadeH, shadeW } = cloud;
+  cloud.data = {
+    points: take(Float32Array, n * points * 2),
+    arrows: take(Float32Array, n * arrows * 4),
+    strong: take(Float32Array, n * strong * 4),
+    shade: take(Uint8Array, n * shadeH * shadeW),
+  };
+}
+
+function cloudFrame(cloud, i) {
+  const part = (name, size) => cloud.data[name].subarray(i * size, (i + 1) * size);
+  return {
+    points: part("points", cloud.points * 2),
+    arrows: part("arrows", cloud.arrows * 4),
+    strong: part("strong", cloud.strong * 4),
+    shade: part("shade", cloud.shadeH * cloud.shadeW),
+  };
+}
+
+// A colour of the style sheet as three numbers.
+function channels(color) {
+  const hex = /^#(..)(..)(..)$/.exec(color.trim());
+  return hex ? hex.slice(1).map((pair) => parseInt(pair, 16)) : [128, 128, 128];
+}
+
+function drawShade(item, pixels, rgb) {
+  const { shadeW, shadeH } = item;
+  if (!shadeW) return;
+  item.small ??= Object.assign(document.createElement("canvas"), { width: shadeW, height: shadeH });
+  const small = item.small.getContext("2d");
+  item.smallImage ??= small.createImageData(shadeW, shadeH);
+  const { data } = item.smallImage;
+  for (let i = 0, j = 0; i < pixels.length; i += 1, j += 4) {
+    [data[j], data[j + 1], data[j + 2]] = rgb;
+    data[j + 3] = pixels[i];
+  }
+  small.putImageData(item.smallImage, 0, 0);
+  item.context.imageSmoothingQuality = "high";
+  item.context.drawImage(item.small, 0, 0, item.side, item.side);
+}
+
+function drawArrows(item, arrows, px, py, width) {
+  const { context } = item;
+  context.lineWidth = width;
+  context.beginPath();
+  for (let i = 0; i < arrows.length; i += 4) {
+    const [x, y] = [px(arrows[i]), py(arrows[i + 1])];
+    const [tipX, tipY] = [px(arrows[i] + arrows[i + 2]), py(arrows[i + 1] + arrows[i + 3])];
+    const long = Math.hypot(tipX - x, tipY - y);
+    if (!(long > 0.5)) continue;
+    const head = Math.min(HEAD * Math.sqrt(width), long / 2);
+    const [ux, uy] = [(tipX - x) / long, (tipY - y) / long];
+    context.moveTo(x, y);
+    context.lineTo(tipX, tipY);
+    context.moveTo(tipX - head * (ux + 0.6 * uy), tipY - head * (uy - 0.6 * ux));
+    context.lineTo(tipX, tipY);
+    context.lineTo(tipX - head * (ux - 0.6 * uy), tipY - head * (uy + 0.6 * ux));
+  }
+  context.stroke();
+}
+
+function drawTrails(item, frame, px, py) {
+  const { context } = item;
+  context.lineWidth = 1;
+  context.globalAlpha = TRAIL_FADE;
+  context.beginPath();
+  for (let k = 0; k < item.trails; k += 1) {
+    for (let i = 0; i <= frame; i += 1) {
+      const at = item.frames[i]?.points;
+      if (at) context[i ? "lineTo" : "moveTo"](px(at[2 * k]), py(at[2 * k + 1]));
+    }
+  }
+  context.stroke();
+  context.globalAlpha = 1;
+}
+
+function drawCloud(item, frame, ratio, root) {
+  const { context, side, extent } = item;
+  const now = item.frames[frame];
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, side, side);
+  if (!now || !side) return;
+  const style = getComputedStyle(root);
+  const colorOf = (name) => (name === "xt" ? style.color : style.getPropertyValue(`--c-${name}`));
+  const px = (x) => ((x + extent) / (2 * extent)) * side;
+  const py = (y) => ((extent - y) / (2 * extent)) * side;
+  drawShade(item, now.shade, channels(style.getPropertyValue(`--c-${item.shade}`)));
+  context.lineCap = "round";
+  context.lineJoin = "round";
+  context.strokeStyle = colorOf(item.field);
+  drawArrows(item, now.arrows, px, py, 1);
+  context.fillStyle = colorOf(item.color);
+  context.globalAlpha = item.points > 50 ? 0.75 : 1;
+  context.beginPath();
+  for (let i = 0; i < now.points.length; i += 2) {
+    const [x, y] = [px(now.points[i]), py(now.points[i + 1])];
+    context.moveTo(x + item.radius, y);
+    context.arc(x, y, item.radius, 0, 2 * Math.PI);
+  }
+  context.fill();
+  context.globalAlpha = 1;
+  context.strokeStyle = colorOf(item.trail);
+  drawTrails(item, frame, px, py);
+  context.fillStyle = colorOf(item.trail);
+  for (let k = 0; k < item.trails; k += 1) {
+    context.beginPath();
+    context.arc(px(now.points[2 * k]), py(now.points[2 * k + 1]), 2 * item.radius, 0, 2 * Math.PI);
+    context.fill();
+  }
+  context.strokeStyle = colorOf(item.pull);
+  drawArrows(item, now.strong, px, py, 3);
+}
