@@ -56,6 +56,8 @@ CONTROLS = (
     ("reverse_rules", "ruT"),
     ("reverse_sampling", "steps"),
     ("reverse_sampling", "eta"),
+    ("score", "sclevel"),
+    ("score?scview=At+one+place", "scx"),
     ("transition_matrices", "tt"),
     ("transition_matrices", "tT"),
     ("why_a_model", "wT"),

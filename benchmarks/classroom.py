@@ -45,6 +45,7 @@ PAGES = (
     Moved("transition_matrices", "tt"),
     Moved("discrete_posterior", "dT"),
     Moved("reverse_rules", "ruT"),
+    Moved("score", "sclevel"),
     Moved("conventions", "ct"),
     Moved("formula_detective", "d1_t"),
 )

@@ -179,7 +179,8 @@ def draw_x0(
 ) -> Tensor:
     r"""Draw clean points that may have become x_t, as often as each may have.
 
-    $$q(x_0|x_t) = \sum_i p(i|x_t)\,\mathcal N(x_0;\ E[x_0|x_t,i],\ u I), \qquad
+    $$q(x_0|x_t) = \sum_i p(i|x_t)\,\mathcal N(x_0;\ m_i,\ u I), \qquad
+    m_i = E[x_0|x_t, i], \qquad
     u = \frac{s^2\sigma^2}{a^2 s^2+\sigma^2}$$
 
     Source: Bishop 2006, eq. 2.116 and 9.13.

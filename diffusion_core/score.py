@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -17,8 +18,8 @@ Score = Callable[[Tensor], Tensor]
 def score(diffusion: GaussianDiffusion, denoiser: Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
     r"""The gradient of log q(x_t): read off what a denoiser takes for noise.
 
-    $$\nabla_{x_t}\log q(x_t) = -\frac{E[\epsilon|x_t]}{\sigma} = \frac{a\,E[x_0|x_t] - x_t}
-    {\sigma^2}$$
+    $$\nabla_{x_t}\log q(x_t) = -\frac{E[\epsilon|x_t]}{\sigma}, \qquad
+    E[\epsilon|x_t] = \frac{x_t - a\,E[x_0|x_t]}{\sigma}$$
 
     Source: Dhariwal & Nichol 2021, eq. 11; exact for an exact denoiser.
 
@@ -191,10 +192,8 @@ def annealed_langevin(
     for t in timesteps:
         at = torch.full((len(x),), t)
         step = rate * float(1 - diffusion.schedule.alpha_bar[t])
-        *_, x = langevin(
-            lambda y, at=at: score(diffusion, denoiser, y, at),  # type: ignore[misc]
-            x, step, each, generator=generator,
-        )  # fmt: skip
+        slope = partial(score, diffusion, denoiser, t=at)
+        *_, x = langevin(slope, x, step, each, generator=generator)
         yield x
 
 

@@ -31,6 +31,9 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
             "Discrete sampling", "What does a categorical reverse process look like?"
         ),
     },
+    "connections": {
+        "score": ("Score", "Which way do the data lie, and where does following it lead?"),
+    },
     "reference": {
         "conventions": (
             "Conventions", "How do other papers and libraries write the same thing?"
@@ -44,6 +47,7 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
 CHAPTERS = {
     "gaussian": "Gaussian diffusion",
     "discrete": "Discrete diffusion",
+    "connections": "Connections",
     "reference": "Reference",
 }
 STEPS = 50

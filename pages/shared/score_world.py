@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +47,7 @@ RATE = 0.5  # Langevin's step, as a share of the variance of one group at that l
 OPAQUE = 150  # of 255: the density where it is highest
 DRAWS = 60
 ARROWS = 24  # of the draws that get an arrow
-LOOKS, LEARNERS, LEARNER_STEPS = 50, 300, 20
+LOOKS, LEARNERS, LEARNER_STEPS = 50, 300, 40
 
 
 @cache
@@ -167,10 +167,8 @@ def _langevin(
         return annealed_langevin(process, denoiser, x, stops[:-1], rate=RATE, generator=generator)
     alpha_bar = float(process.schedule.alpha_bar[level])
     step = RATE * (1 - alpha_bar + alpha_bar * mixture.std**2)
-    at = torch.full((len(x),), level)
-    return langevin(
-        lambda y: score(process, denoiser, y, at), x, step, len(stops) - 1, generator=generator
-    )
+    slope = partial(score, process, denoiser, t=torch.full((len(x),), level))
+    return langevin(slope, x, step, len(stops) - 1, generator=generator)
 
 
 # --- what lies behind the points ------------------------------------------------------------------

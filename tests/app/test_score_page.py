@@ -1,0 +1,169 @@
+"""The page on the score: every view, and every number and claim of its text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_core.mixtures import PLANE_DATA, mixture_log_density
+from pages.shared import score_views, score_world
+from pages.shared.score_world import (
+    ARROWS,
+    DATA,
+    LEVELS,
+    LOOKS,
+    PLACE_TIMES,
+    STEPS,
+    WALKERS,
+    Place,
+    Walks,
+    true_share,
+)
+from tests.app.test_pages import open_page
+
+
+def walks(data: str = "two", steps: int = 60, level: int = 20, seed: int = 0) -> Walks:
+    return Walks(*score_world.walks(data, steps, level, seed))
+
+
+def text(at: object) -> str:
+    return " ".join(m.value for m in at.markdown)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("view", ["Three ways back", "At one place", "A network learns it"])
+@pytest.mark.parametrize("data", list(DATA.values()))
+def test_every_view_of_every_data(view: str, data: str) -> None:
+    at = open_page("score", scview=view, scdata=data)
+    assert not at.exception
+    assert not at.error
+    assert any("diffusion_player" in i.proto.component_name for i in at.get("bidi_component"))
+
+
+@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("level", LEVELS)
+def test_walks_in_all_settings(steps: int, level: int) -> None:
+    told = walks("spiral", steps, level, 1)
+    assert told.points.shape == (3, steps + 1, WALKERS, 2)
+    assert np.isfinite(told.points).all()
+    assert np.array_equal(told.points[0, 0], told.points[1, 0])
+    assert np.array_equal(told.points[0, 0], told.points[2, 0])
+    score_views.walk_frames(told, "spiral", steps, level)
+
+
+def test_the_true_share_is_that_of_draws() -> None:
+    mixture, n = PLANE_DATA["two"](), 400_000
+    generator = torch.Generator().manual_seed(0)
+    clean = mixture.sample(n, generator)
+    noise = torch.randn(clean.shape, generator=generator, dtype=torch.float64)
+    for t in (0, 200, 300, 600, 1000):
+        x_t = score_world.diffusion().q_sample(clean, torch.full((n,), t), noise)
+        share = float((x_t.sum(1) < 0).double().mean())
+        assert true_share(mixture, t) == pytest.approx(share, abs=4e-3)
+
+
+def test_what_is_said_of_the_walks() -> None:
+    """Prediction, confusions 3 to 6, and the first experiment."""
+    at = open_page("score")
+    said = text(at)
+    at.pills[0].select("The two whose noise falls")
+    said += text(at.run())
+    told = walks()
+    share, far, drawn = told.share[:, -1], told.far[:, -1], told.drawn[-1]
+    mixture = PLANE_DATA["two"]()
+    for number in (*share, true_share(mixture, 20), told.crossed):
+        assert f"{number:.0%}" in said
+    for number in (far[0], far[1], drawn):
+        assert f"{number:.2f}" in said
+    # Those whose noise falls have the right shares, as far as 300 draws can tell; the third not.
+    usual = (0.2 * 0.8 / WALKERS) ** 0.5
+    assert (abs(share[:2] - 0.2) < 2 * usual).all()
+    assert share[2] > 0.2 + 10 * usual
+    assert np.ptp(told.share[2]) < 0.05  # "the red line never moves"
+    assert (told.far[:2] < told.drawn + 0.07).all()  # "at every t": beside 0.7 for Langevin's
+    blurred = walks(level=300)
+    assert f"{blurred.share[2, -1]:.0%}" in said
+    assert f"{true_share(mixture, 300):.0%}" in said
+    assert abs(blurred.share[2, -1] - true_share(mixture, 300)) < 2 * usual
+    falling = walks(level=0)
+    assert f"{falling.share[2, -1]:.0%}" in said
+    assert f"{falling.far[2, -1]:.2f} away" in said
+    assert falling.far[2, -1] > 3 * falling.drawn[-1]
+    short = walks(steps=10)
+    assert f"{short.far[0, -1]:.2f} from the data" in said
+    assert f"is {short.far[1, -1]:.2f} away" in said
+    assert short.far[0, -1] > 1.5 * short.far[1, -1]
+
+
+def test_the_ring_does_not_give_langevin_away() -> None:
+    told = walks("ring")
+    assert told.far[2, -1] < 1.3 * told.drawn[-1]
+
+
+def test_what_is_said_of_one_place() -> None:
+    told, said = Place(*score_world.place("two", -0.1, -0.1, 0)), text(open_page("score"))
+    at = PLACE_TIMES.index(200)
+    lengths = np.linalg.norm(told.signal[at, :, 2:], axis=1)
+    pull = float(np.linalg.norm(told.pull[at, 0, 2:]))
+    assert pull < lengths.min()  # "much shorter than any of them"
+    assert told.signal.shape[1] == ARROWS
+    sides = (told.signal[at, :, 2:].sum(1) > 0).mean()
+    assert 0.3 < sides < 0.7  # "go two ways"
+    mean = told.mean[at, 0]
+    assert f"({mean[0]:.2f}, {mean[1]:.2f})" in said
+    nearest = np.linalg.norm(told.x0[at] - mean, axis=1).min()
+    assert nearest > 0.5  # "where no blue point is"
+    low = np.array([[*mean], [1.2, 1.2]])
+    log = mixture_log_density(
+        score_world.diffusion(), PLANE_DATA["two"](), torch.tensor(low), torch.zeros(2).long()
+    )
+    assert f"{float((log[0] - log[1]).exp()):.0e}" in said
+    # "wanders into the group that is left", and arrows end on the signal of the blue points.
+    assert np.linalg.norm(told.mean[-1, 0] - told.x0[-1], axis=1).max() < 0.5
+    a = score_world.diffusion().schedule.alpha_bar[200].item() ** 0.5
+    tips = told.signal[at, :, :2] + told.signal[at, :, 2:]
+    np.testing.assert_allclose(tips, a * told.x0[at, :ARROWS], atol=1e-5)
+    tip = told.pull[at, 0, :2] + told.pull[at, 0, 2:]
+    np.testing.assert_allclose(tip, a * mean, atol=1e-5)
+
+
+def on_the_windings(drawn: np.ndarray) -> float:
+    """The share of points where the spiral's data have more than e⁻⁴ per unit of area."""
+    x, zero = torch.tensor(drawn), torch.zeros(len(drawn)).long()
+    log = mixture_log_density(score_world.diffusion(), PLANE_DATA["spiral"](), x, zero)
+    return float((log > -4).double().mean())
+
+
+def test_what_is_said_of_the_network() -> None:
+    said = text(open_page("score"))
+    lessons = list(score_world.lessons("two", 200, 0))
+    assert len(lessons) == LOOKS + 1
+    assert lessons[-1].steps == 1500
+    first, last = (lesson.errors for lesson in (lessons[10], lessons[-1]))
+    assert lessons[10].steps == 300
+    assert f"has a loss of {last.floor:.3f}" in said
+    assert "ends at 0.137" in said
+    assert last.loss == pytest.approx(0.137, abs=1.5e-3)
+    assert 1 / 12 < last.score / first.score < 1 / 5.5  # "to an eighth"
+    assert 0.85 < last.loss / first.loss < 0.94  # "by a tenth"
+
+
+def test_what_is_said_of_a_spiral_that_is_learnt() -> None:
+    lessons = list(score_world.lessons("spiral", 50, 0))
+    shares = [on_the_windings(lessons[i].drawn) for i in (10, LOOKS)]
+    assert shares[0] == pytest.approx(2 / 3, abs=0.08)
+    assert shares[1] == pytest.approx(0.9, abs=0.05)
+
+
+def test_arrows_are_the_score_by_hand() -> None:
+    """Of a ring at t = 300: direction everywhere, length where it is not cut."""
+    found = score_world.field("ring", (300,))[0].astype(float)
+    middles = torch.tensor(found[:, :2] + found[:, 2:] / 2, requires_grad=True)
+    steps = torch.full((len(middles),), 300)
+    mixture_log_density(
+        score_world.diffusion(), PLANE_DATA["ring"](), middles, steps
+    ).sum().backward()
+    assert middles.grad is not None
+    slope = middles.grad.numpy()
+    cosine = (slope * found[:, 2:]).sum(1) / np.linalg.norm(slope, axis=1)
+    np.testing.assert_allclose(cosine, np.linalg.norm(found[:, 2:], axis=1), rtol=1e-3, atol=1e-4)
