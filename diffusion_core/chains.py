@@ -275,12 +275,12 @@ def consistency_bridge(chain: LinearChain) -> Tensor:
 
 
 def consistency_as_written(chain: LinearChain) -> Tensor:
-    r"""That, written as a KL, which is another number and no bound term.
+    r"""That, written as a KL, which is another number: not this bound's term.
 
     $$E_{q(x_{t-1},x_{t+1}|x_0)}\,D_{KL}\left(q(x_t|x_{t-1})\Vert p(x_t|x_{t+1})\right)$$
 
     Source: Luo 2022, eq. 45. The KL draws x_t from q(x_t|x_{t-1}) as if x_{t+1} did not exist,
-    but x_{t+1} came out of x_t. The sum stays a bound, a looser one.
+    but x_{t+1} came out of x_t. The sum is a bound, too, a looser one.
     """
     return _costs(
         chain,

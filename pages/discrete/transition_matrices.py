@@ -255,10 +255,10 @@ def why(told: Facts) -> None:
                 "the 256 gray levels it was written for. With 16 levels the jumps get so unlikely "
                 f"that {told.code_left:.1%} of the information survives all 100 steps, against "
                 f"{told.paper_left:.1%} with the paper's formula.",
-                {"tkernel": "gaussian", "tscale": "public_code", "tK": 16, "tt": 90, "ti": 7,
-                 "tj": 8},
-                "With the code's scaling and K = 16 nearly all stays on the diagonal, even at "
-                "t = 90.",
+                {"tview": "forgetting", "tkernel": "gaussian", "tscale": "public_code",
+                 "tK": 16, "tt": 100},
+                "First chart, the green line stays up: the share that is left stands below. Choose "
+                "the paper's scaling under More, and it falls to the ground.",
             ),
             Confusion(
                 "What does absorbing do to the posterior?",
@@ -266,7 +266,9 @@ def why(told: Facts) -> None:
                 f"and xₜ₋₁ = xₜ with probability {told.stays:g}. If it is [MASK], xₜ₋₁ is either "
                 "[MASK] or the original, nothing else: halfway through the cosine schedule the "
                 f"original has probability {told.back:.3f}, whatever K. So a model only has to "
-                "fill in what is masked, and can't repair what is not.",
+                "fill in what is masked, and can't repair what is not. The posterior itself, for "
+                "every x₀ and xₜ, is a table on the page [Discrete posterior]"
+                "(discrete_posterior?dview=Bayes%27+rule+as+a+table&dkernel=absorbing).",
                 {"tkernel": "absorbing", "tt": 50, "ti": 3, "tj": 7},
                 "Row 3 of Q̄ has two entries, on the diagonal and under [M]; each walk falls once "
                 "and never climbs back.",

@@ -176,7 +176,8 @@ def exhibit() -> None:
         elif view == "forms":
             forms_view(pixels, setting)
         else:
-            estimator_view(pixels, setting, kept)
+            ident = repr(("sum", setting, sha_of(setting.network), hash(pixels)))
+            estimator_view(pixels, setting, kept, ident)
     return None
 
 
@@ -278,7 +279,8 @@ def confusions() -> list[Confusion]:
             "steps where the bits are more often, and dividing by how often, keeps the average "
             "and lowers the scatter.",
             {"eb_view": "draws", "eb_n": 128},
-            "The gray bars: most uniform draws say far too little, a rare one far too much.",
+            "The gray bars: most uniform draws say far too little, a rare one far too much. The "
+            "exact sum comes in after a few seconds.",
         ),
         Confusion(
             "Where do all the q's go? Luo's equation 53 looks like a mistake",

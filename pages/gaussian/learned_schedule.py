@@ -135,9 +135,10 @@ def confusions() -> list[Confusion]:
             "No. In a diffusion model SNR(t) = α²/σ² = exp(−γ): the square of the number that "
             "multiplies the picture over the variance of the noise. It is the same for every "
             "picture and every pixel. μ²/σ² of q(xₜ | x₀) would be α² x₀²/σ²: another number at "
-            "each pixel, and 0 where a pixel is mid-gray.",
+            "each pixel, and 0 where a pixel is mid-gray. The [formula detective]"
+            "(formula_detective?case=Signal+to+noise) computes both for a pixel that you move.",
             {"ls_path": -FULL},
-            "The first chart: linear means that log SNR falls evenly, for every picture alike.",
+            "The first chart: linear means that log SNR falls evenly. No pixel is in it.",
         ),
         Confusion(
             "Do more steps always help?",

@@ -342,6 +342,7 @@ class Facts(NamedTuple):
     linear_half: float
     cosine_half: float
     cosine_gain: float
+    cosine_x0_gain: float
     linear_left: float
     linear_end: float
     picked_left: float
@@ -357,10 +358,13 @@ def facts() -> Facts:
         for n in (50, 10)
     ]
     log_snr = linear.log_snr
+    nothing, last = torch.zeros(1, dtype=torch.float64), torch.tensor([1000])
+    of_x0 = GaussianDiffusion(cosine).q_posterior(nothing, nothing + 1, last, last - 1)
     return Facts(
         linear_half=float(linear.snr[500]),
         cosine_half=float(cosine.snr[500]),
         cosine_gain=float((1 - cosine.beta[1000]) ** -0.5),
+        cosine_x0_gain=float(of_x0.mean),
         linear_left=float(linear.alpha_bar[1000]) ** 0.5,
         linear_end=float(linear.snr[1000]),
         picked_left=picked[0],
@@ -443,8 +447,9 @@ def page() -> None:
                 "Why is β cut off at 0.999?",
                 "One step back divides by √(1−βₜ). The cosine reaches ᾱ = 0 at t = T, so its own "
                 "last β would be 1, and that step would divide by zero. With the cap it multiplies "
-                f"by 1/√(1−0.999) = {told.cosine_gain:.1f}: whatever the network gets wrong "
-                "there becomes that much larger, too.",
+                f"by 1/√(1−0.999) = {told.cosine_gain:.1f}: so much larger becomes what a network "
+                "gets wrong that names ε. One that names x₀ is spared: the step multiplies the "
+                f"error of an x̂₀ by {told.cosine_x0_gain:.1g}. That is one reason to clip it.",
                 {"schedule_a": "linear", "schedule_b": "cosine", PLACE: 1.0},
                 look="β of B at the very end: it jumps to 0.999.",
             ),

@@ -323,11 +323,16 @@ def show_numbers(
         f"{name}: {bench_tables.figure(bench_tables.farthest_from_euler(row))}"
         for row, name in zip(rows, names, strict=True)
     ]
-    euler = "For DDIM that is the rounding of 32-bit numbers: its step is Euler's step."
+    exact = [name for rule, name in zip(rules, names, strict=True) if rule.is_euler]
+    euler = f"For {exact[0]} that is rounding: its step is Euler's step. " if exact else ""
+    if any(rule.clip and not rule.rederive for rule in rules):
+        euler += (
+            "Where ε̂ is kept, the step goes from a clipped x̂₀ and an ε̂ that was not clipped: what "
+            "clipping took away is missing, most of all at the first step."
+        )
     st.caption(
         "Farthest that a step has landed from Euler's step on the probability-flow ODE (root mean "
-        f"square per pixel, pixels run from −1 to 1): {'; '.join(told)}. "
-        + (euler if any(rule.is_euler for rule in rules) else "")
+        f"square per pixel, pixels run from −1 to 1): {'; '.join(told)}. " + euler
     )
 
 

@@ -358,7 +358,8 @@ def which_is_best() -> Confusion:
     found = shipped()
     scores = [score for card in found.values() if (score := recognised(card))]
     bounds = [bound for card in found.values() if (bound := bound_of(card))]
-    snr = float(SCHEDULES["cosine"](1000).snr[1])
+    snr = SCHEDULES["cosine"](1000).snr
+    weight = float((snr[1:-1] - snr[2:]).max() / 2)
     return Confusion(
         "So which target makes the best pictures?",
         "No formula says. A perfect network would say the same in every language; how a real one "
@@ -367,9 +368,10 @@ def which_is_best() -> Confusion:
         f"after 25 DDIM steps, each with its standard error: "
         f"{'; '.join(scores) or 'not measured yet'}. Differences of less than two or three of "
         f"these may be chance. {missing_sentence(found)} Pictures are one thing and likelihoods "
-        f"another: the bounds are {', '.join(bounds) or 'not measured yet'} bits/dim. Next to the "
-        f"picture the bound multiplies the squared error of x̂₀, by up to {snr:,.0f} (the SNR) at "
-        "t = 1. Who names ε or v has an error there that shrinks with σ; who names x₀ has not.",
+        f"another: the bounds are {', '.join(bounds) or 'not measured yet'} bits/dim. The bound "
+        "multiplies the squared error of x̂₀ by ½ (SNR(t−1) − SNR(t)), most of all next to the "
+        f"picture: {weight:,.0f} at t = 2. Who names ε or v has an error there "
+        "that shrinks with σ; who names x₀ has not.",
         {"xview": "three"},
         "The same starting noise in every run. Compare digit by digit.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import streamlit as st
@@ -148,6 +149,7 @@ class Facts(NamedTuple):
     """The numbers in the prose: of the linear schedule, T = 1000, at t = 300 and t = 1."""
 
     sigma: float
+    step_sigma: float
     edm: float
     diffusers_left: float
     alpha: float
@@ -166,6 +168,7 @@ def facts() -> Facts:
     back = discrete_table(DiscreteState(50, 3, 0)).columns["here"].cells[3].value
     return Facts(
         sigma=columns["sde"].cells[1].value,
+        step_sigma=math.sqrt(ddpm[5].value),
         edm=columns["edm"].cells[1].value,
         diffusers_left=1 - first["diffusers"].cells[1].value,
         alpha=1 - ddpm[5].value,
@@ -240,9 +243,11 @@ def confusions(told: Facts) -> list[Confusion]:
     return [
         Confusion(
             f"My σ is {told.sigma:.2f} and theirs is {told.edm:.2f}. Who is wrong?",
-            "Perhaps nobody. In DDPM and score-SDE σ is the "
+            "Perhaps nobody. In VDM and score-SDE, and on these pages, σ is the "
             + term("standard deviation")
-            + f" of the noise in xₜ, √(1−ᾱ) = {told.sigma:.4g} here, never above 1. In EDM it is "
+            + f" of the noise in xₜ, √(1−ᾱ) = {told.sigma:.4g} here, never above 1. DDPM’s paper "
+            "writes √(1−ᾱₜ) for it and keeps σₜ for something else, the fresh noise of one step "
+            f"back: {told.step_sigma:.2g} at t = 300 with σₜ² = βₜ. In EDM σ is "
             f"the noise for each unit of signal, √((1−ᾱ)/ᾱ) = {told.edm:.4g}, without a limit: "
             "EDM's picture is xₜ/√ᾱ, "
             + term("variance exploding")

@@ -13,12 +13,13 @@ from pages.shared.chapter import Confusion, term
 
 
 @st.cache_data(show_spinner=False)
-def toy_variances() -> tuple[float, float]:
-    """Final variance of the 1-D toy (data variance 0.5) without and with fresh noise."""
+def toy_variances() -> tuple[float, float, float]:
+    """Final variance of the 1-D toy (data variance 0.5): DDPM without and with noise, DDIM."""
     diffusion = GaussianDiffusion(SCHEDULES["linear"](1000))
     steps = range(1000, 0, -1)
     without = chain_variance(diffusion, 0.5, steps, noise_scale=0)
-    return float(without[-1]), float(chain_variance(diffusion, 0.5, steps)[-1])
+    ddpm, ddim = (chain_variance(diffusion, 0.5, steps, eta=eta)[-1] for eta in (1.0, 0.0))
+    return float(without[-1]), float(ddpm), float(ddim)
 
 
 def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
@@ -27,7 +28,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
     Args:
         with_variance: names of the shipped networks that predict a variance.
     """
-    without, with_noise = toy_variances()
+    without, with_noise, ddim = toy_variances()
     return [
         Confusion(
             "Why is fresh noise added at every step?",
@@ -35,7 +36,9 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "the fresh noise keeps them apart. Leave it out, and the variety collapses. For "
             "numbers with variance 0.5 instead of pictures this can be computed exactly: with the "
             f"linear schedule, a thousand steps without fresh noise end with variance "
-            f"{without:.0e}, with it {with_noise:.3f}.",
+            f"{without:.0e}, with it {with_noise:.3f}. DDIM draws none, either, and ends with "
+            f"{ddim:.3f}: its mean keeps all of the noise that the network sees, √(1−ᾱₛ) ε̂, where "
+            "DDPM’s keeps less and makes up for it with fresh noise.",
             {"class": "7", "eta": 1.0, "compare": True, "eta_b": 1.0, "noise_b": 0.0},
             "First with fresh noise: nine hands. Then without: the same seven again and again.",
             asked_in="a StackExchange thread, where one answer has DDPM add none",
@@ -52,8 +55,10 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
         Confusion(
             "Without any noise (η = 0), is that still sampling?",
             "Yes: all the chance is in the starting noise. DDIM is a fixed map from noise to "
-            "picture. Both runs below start from the same noise and have other fresh noise. At "
-            "η = 0 none of it is used, so they agree in every pixel. Slide η up, and they part.",
+            "picture, and nothing collapses, because it carries the predicted noise along "
+            "instead of leaving part of it out. Both runs below start from the same noise and "
+            "have other fresh noise. At η = 0 none of it is used, so they agree in every pixel. "
+            "Slide η up, and they part.",
             {"compare": True, "eta": 0.0, "eta_b": 0.0, "fresh_b": 1},
             "Other fresh noise, the same digits: at η = 0 none is drawn. Now slide both η up.",
         ),

@@ -429,9 +429,9 @@ CASES = (
         rf"{{{Q}(x_t|x_{{t-1}})}}{{{P}(x_t|x_{{t+1}})}}\right] \end{{aligned}}",
         "As an average over all three neighbours together, the form is exact. Only xₜ given "
         "*both* neighbours may be integrated out, and that is the bridge q(xₜ|xₜ₋₁,xₜ₊₁).",
-        "Training would work, towards a looser bound: the model would be asked to match a wide "
-        "q(xₜ|xₜ₋₁) though xₜ₊₁ is in its hands. Its samples come out too spread, and its bits "
-        "per pixel look worse than they are.",
+        "Training would work, towards a looser bound: its bits per pixel look worse than they are. "
+        "The best model for it still gives each xₜ its right distribution, but ties xₜ to xₜ₊₁ too "
+        "loosely, since the form draws the two as if they met only in xₜ₋₁.",
         Source("Luo 2022", "eq. 43, before it is written as a KL in eq. 45", LUO),
         (
             Knob("x0", "Clean pixel x₀", 0.7, -2.0, 2.0, 0.1),

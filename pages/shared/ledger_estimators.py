@@ -21,10 +21,21 @@ from diffusion_core.ledger import Averages, best_probabilities, draw_variance, d
 from pages.shared import chapter
 from pages.shared.chapter import term
 from pages.shared.figures import BARE, CLEAR, Figure, chart, level, name_at, upright
-from pages.shared.ledger import Kept, Setting, averages_of, bits_per_dim, model_of, sha_of, unit
+from pages.shared.ledger import (
+    Kept,
+    Line,
+    Setting,
+    averages_of,
+    bits_per_dim,
+    model_of,
+    sha_of,
+    unit,
+)
 from pages.shared.ledger_views import measured, wide_table
 from pages.shared.palette import COLORS
+from pages.shared.player import session_runs
 from pages.shared.plot import plot
+from pages.shared.runs import MAX_ASK, LiveRun
 
 DRAWS = 256
 SHOWN_DRAWS = (16, 32, 64, 128, 256)
@@ -81,8 +92,33 @@ def estimates(pixels: bytes, setting: Setting, sha256: str) -> dict[str, np.ndar
     }
 
 
-def estimator_view(pixels: bytes, setting: Setting, kept: Kept) -> None:
-    """Two histograms of one-term guesses, and how many of them are needed."""
+@st.fragment(run_every=0.6)
+def the_rest(kept: Kept, live: LiveRun[Line]) -> None:
+    """Compute what is missing of the ledger, a little at a time, then draw the page with its sum.
+
+    Args:
+        kept: the ledger.
+        live: a run over it, whose steps take turns with those of other readers.
+    """
+    try:
+        live.advance(live.have + MAX_ASK, seconds=0.3)
+    except ValueError:  # a network whose answer is no number: the ledger's own view says so
+        return
+    if kept.complete:
+        st.rerun()
+    done = len(kept.lines) / len(kept.parts)
+    st.caption(f":material/hourglass_empty: The exact sum is being computed: {done:.0%}.")
+
+
+def estimator_view(pixels: bytes, setting: Setting, kept: Kept, ident: str) -> None:
+    """Two histograms of one-term guesses, and how many of them are needed.
+
+    Args:
+        pixels: the digit.
+        setting: of its ledger.
+        kept: the ledger, as far as it is known.
+        ident: names the run that computes the rest of it.
+    """
     sha = sha_of(setting.network)
     told = estimates(pixels, setting, sha)
     n = st.select_slider(
@@ -119,7 +155,7 @@ def estimator_view(pixels: bytes, setting: Setting, kept: Kept) -> None:
         "step with many bits has been drawn, nothing tells that there is one."
     )
     if exact is None:
-        st.caption("The exact sum appears here once the ledger of this digit has been played.")
+        the_rest(kept, session_runs().open(ident, lambda: iter(kept), len(kept.parts)))
     needed(measured().get(setting.network))
 
 

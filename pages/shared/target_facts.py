@@ -60,8 +60,9 @@ def confusions(told: Facts) -> list[Confusion]:
     return [
         Confusion(
             "Why does code go ε̂ → x̂₀ → posterior, when ε̂ → μ is one line in the paper?",
-            "Both give the same mean. Over all steps of the digits' schedule they differ by at "
-            f"most {told.gap32:.0e} in float32 and {told.gap64:.0e} in float64: rounding. The "
+            "Both give the same mean. Over all steps of the digits' schedule, with random pixels, "
+            f"they differ by at most {told.gap32:.0e} in float32 and {told.gap64:.0e} in float64: "
+            "rounding. The "
             "detour pays because x̂₀ appears on the way, and there it can be clipped to the range "
             "of pixels. Then the two are no longer the same. It also needs one formula, the "
             "posterior's, for every target and any s < t.",

@@ -148,3 +148,36 @@ def test_one_point_is_measured_live_and_labelled(monkeypatch: pytest.MonkeyPatch
     assert not at.exception
     assert "Live, 4 digits only" in words(at)
     quality_exhibit.record.clear()
+
+
+def test_the_toy_says_why_ddim_does_not_collapse() -> None:
+    """Variance 0.5, a thousand linear steps, by hand: x -> m x, and fresh noise where there is."""
+    alpha_bar = SCHEDULES["linear"](1000).alpha_bar.tolist()
+    ends = {}
+    for name, eta, scale in (("silent", 1, 0), ("ddpm", 1, 1), ("ddim", 0, 1)):
+        variance = 1.0
+        for t in range(1000, 0, -1):
+            now, then = alpha_bar[t], alpha_bar[t - 1]
+            x0 = now**0.5 * 0.5 / (now * 0.5 + 1 - now)
+            eps = (1 - now**0.5 * x0) / (1 - now) ** 0.5
+            fresh = eta * (1 - then) / (1 - now) * (1 - now / then)
+            kept = then**0.5 * x0 + (1 - then - fresh) ** 0.5 * eps
+            variance = kept**2 * variance + scale * fresh
+        ends[name] = variance
+    said = " ".join(m.value for m in open_page("reverse_sampling").markdown)
+    assert f"end with variance {ends['silent']:.0e}, with it {ends['ddpm']:.3f}." in said
+    assert f"ends with {ends['ddim']:.3f}:" in said
+
+
+def test_only_the_run_that_is_eulers_is_called_so() -> None:
+    at = open_page(
+        "reverse_sampling", compare="true", eta_b="0", rederive_b="false", steps="10",
+        numbers="all steps",
+    )  # fmt: skip
+    said = [c.value for c in at.caption if "Farthest that a step" in c.value]
+    assert said
+    assert "For DDIM that is rounding" in said[0]
+    assert "Where ε̂ is kept" in said[0]
+    plain = open_page("reverse_sampling", steps="10", numbers="all steps")
+    told = [c.value for c in plain.caption if "Farthest that a step" in c.value]
+    assert "Where ε̂ is kept" not in told[0]

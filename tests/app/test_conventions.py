@@ -189,3 +189,10 @@ def test_a_finding_holds_what_is_drawn() -> None:
     same = finding(example("scaled_linear"), "betas")
     assert not isinstance(same, str)
     assert abs(same.other - same.alpha_bar).max() < 1e-12
+
+
+def test_three_things_are_called_sigma() -> None:
+    """DDPM's own is the fresh noise of one step: the root of beta at t = 300."""
+    beta = 1e-4 + (0.02 - 1e-4) * 299 / 999
+    said = " ".join(m.value for m in open_page("conventions").markdown)
+    assert f"one step back: {beta**0.5:.2g} at t = 300" in said

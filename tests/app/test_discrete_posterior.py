@@ -10,7 +10,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from diffusion_core.vq_audit import SWITCHES
+from diffusion_core.vq_audit import SWITCHES, counted
 from pages.shared.audit_table import Row, audit_table
 from pages.shared.kernels import NAMES
 from pages.shared.posterior_views import (
@@ -22,6 +22,7 @@ from pages.shared.posterior_views import (
     errors_over_time,
     factors,
     in_words,
+    process_of,
     shown_states,
     table_of,
 )
@@ -247,3 +248,31 @@ def test_the_process_in_words_adds_up(process: str) -> None:
     assert sum(masked) + 5 * other + kept == pytest.approx(1, abs=3e-3)
     assert kept == pytest.approx(0.505, abs=1e-3)  # as in mask_and_replace, whatever is masked
     assert "single class" in in_words(Setting(process=process, K=2))
+
+
+def test_logarithms_are_not_for_this_steps_sake() -> None:
+    """The same lines in plain float32, by whole matrices: as good, as the text says."""
+    diffusion, setting = process_of(Setting(process="code")), Setting()
+    belief = setting.belief(torch.float64).exp()
+    worst = 0.0
+    every = torch.arange(6)[None]
+    for t in (1, 2, 50, 100):
+        to_t, step, to_s = (
+            diffusion.q_matrix(*pair).float() for pair in ((t, 0), (t, t - 1), (t - 1, 0))
+        )
+        plain = torch.stack(
+            [
+                sum(belief[x0].float() / to_t[x0, j] * to_s[x0] * step[:, j] for x0 in range(5))
+                for j in range(6)
+            ]
+        )
+        exact = counted(
+            diffusion, every, belief.expand(1, 6, 6), torch.tensor([t]), torch.tensor([t - 1])
+        ).result[0]
+        worst = max(worst, float((plain.double() - exact).abs().max()))
+    assert worst < 1e-6
+    text = " ".join(m.value for m in open_page("discrete_posterior").markdown)
+    told = re.search(r"wrong by (\S+) at worst, with logarithms by (\S+)\. But", text)
+    assert told
+    assert float(told[1]) < float(told[2]) < 1e-5
+    assert float(told[1]) >= 0.5 * worst

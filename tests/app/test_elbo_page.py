@@ -399,3 +399,15 @@ def test_the_whole_test_set_is_told_from_the_cards() -> None:
 
 def test_averages_of_other_weights_are_not_shown() -> None:
     assert shared.averages_of("digits-eps", "another") is None
+
+
+def test_the_estimators_view_computes_the_exact_sum_by_itself() -> None:
+    at = open_page("elbo", eb_view="Estimator", eb_T="2", eb_seed="77")
+    assert not at.exception
+    for _ in range(10):
+        if "the whole ledger says" in " ".join(m.value for m in at.markdown):
+            break
+        at.run()
+    else:
+        raise AssertionError("no exact sum")
+    assert not any("exact sum is being computed" in c.value for c in at.caption)

@@ -114,6 +114,10 @@ def test_the_answers_numbers() -> None:
     cosine_last, linear = BETAS["cosine"](1000)[-1], BETAS["linear"](1000)
     assert f"{1 / np.sqrt(1 - cosine_last):.1f}" == "31.6"
     assert "1/√(1−0.999) = 31.6:" in told
+    # Of the posterior's mean at t = T, the x0 coefficient: sqrt(abar_{T-1}) beta_T / (1 - abar_T).
+    kept = np.prod(1 - BETAS["cosine"](1000)[:-1])
+    of_x0 = np.sqrt(kept) * cosine_last / (1 - kept * (1 - cosine_last))
+    assert f"error of an x̂₀ by {of_x0:.1g}." in told
     left = np.prod(1 - linear) ** 0.5
     fifty, ten = (np.prod(1 - linear[stride - 1 :: stride]) ** 0.5 for stride in (20, 100))
     assert f"still holds {fifty:.0%} of the signal" in told

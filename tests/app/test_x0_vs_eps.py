@@ -309,3 +309,11 @@ def test_v_is_the_target_that_rounding_spares() -> None:
     }
     assert worst["eps"] > 1000 * worst["v"]
     assert worst["x0"] > 100 * worst["v"]
+
+
+def test_the_bounds_weight_next_to_the_picture() -> None:
+    snr = SCHEDULES["cosine"](1000).snr
+    halves = [(float(snr[t - 1]) - float(snr[t])) / 2 for t in range(2, 1001)]
+    assert max(halves) == halves[0]
+    said = " ".join(m.value for m in open_page("x0_vs_eps").markdown)
+    assert f"{halves[0]:,.0f} at t = 2" in said

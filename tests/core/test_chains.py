@@ -235,3 +235,24 @@ def test_bad_calls_say_so() -> None:
         chain_elbo(random_chain(2), "x")
     with pytest.raises(ValueError, match="unknown estimator 'x'"):
         chain_draws(random_chain(2), "x", random_chain(2).draw(2, torch.Generator()))
+
+
+@pytest.mark.parametrize("v", [0.25, 0.5, 1.0, 2.0])
+def test_the_best_model_for_the_misprinted_form_keeps_each_distribution(v: float) -> None:
+    """x_t and x_{t+1} drawn as if they met only in x_{t-1}: right spread, too loose a tie.
+
+    Linear regression on the drawn pairs is the best Gaussian p(x_t|x_{t+1}); data N(0, v).
+    """
+    alphas = np.array([0.95, 0.85, 0.7, 0.5])
+    spread = [v]
+    for alpha in alphas:
+        spread.append(alpha * spread[-1] + 1 - alpha)
+    var = spread[-1]
+    for t in range(len(alphas) - 1, 0, -1):  # back from x_{t+1} to x_t
+        root, other = np.sqrt(alphas[t - 1]), np.sqrt(alphas[t - 1] * alphas[t])
+        loose = root * other * spread[t - 1]  # both from x_{t-1}
+        true = np.sqrt(alphas[t]) * spread[t]
+        assert 0 < loose < true
+        slope = loose / spread[t + 1]
+        var = slope**2 * var + spread[t] - slope * loose
+        assert var == pytest.approx(spread[t])
