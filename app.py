@@ -32,6 +32,7 @@ if st.runtime.exists():
             ],
             "Connections": [
                 st.Page("pages/connections/score.py", title="Score"),
+                st.Page("pages/connections/guidance.py", title="Guidance"),
             ],
             "Reference": [
                 st.Page("pages/reference/conventions.py", title="Conventions"),

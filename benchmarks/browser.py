@@ -57,7 +57,7 @@ CONTROLS = (
     ("reverse_sampling", "steps"),
     ("reverse_sampling", "eta"),
     ("score", "sclevel"),
-    ("score?scview=At+one+place", "scx"),
+    ("score?scview=One+place", "scx"),
     ("transition_matrices", "tt"),
     ("transition_matrices", "tT"),
     ("why_a_model", "wT"),

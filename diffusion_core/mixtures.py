@@ -11,7 +11,9 @@ from torch import Tensor
 
 from diffusion_core.denoisers import Denoiser
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.guidance import Gradient
 from diffusion_core.parameterization import Prediction
+from diffusion_core.schedules import SCHEDULES
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,9 @@ def group_probs(
     return group_log_densities(diffusion, mixture, x_t, t).softmax(1)
 
 
-def mixture_denoiser(diffusion: GaussianDiffusion, mixture: GaussianMixture) -> Denoiser:
+def mixture_denoiser(
+    diffusion: GaussianDiffusion, mixture: GaussianMixture, labels: Tensor | None = None
+) -> Denoiser:
     r"""The best denoiser there is for data that are a mixture: the exact posterior mean.
 
     $$E[x_0|x_t] = \sum_i p(i|x_t)\;E[x_0|x_t, i], \qquad
@@ -133,11 +137,16 @@ def mixture_denoiser(diffusion: GaussianDiffusion, mixture: GaussianMixture) -> 
 
     Args:
         diffusion: the process.
-        mixture: the data, [M, D]; x_t is [B, D] then. Labels are not looked at.
+        mixture: the data, [M, D]; x_t is [B, D] then.
+        labels: [M] int64, the class of each group, needed only when it is asked for a class.
+
+    Raises:
+        ValueError: (when called) for a label without `labels`.
     """
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
-        probs = group_probs(diffusion, mixture, x_t, t)
+        told = group_log_densities(diffusion, mixture, x_t, t)
+        probs = _of_class(told, labels, label).softmax(1)
         x0 = (probs[..., None] * group_means(diffusion, mixture, x_t, t)).sum(1)
         a, sigma = diffusion.rates(t, x_t)
         return Prediction(x0.to(x_t), ((x_t - a * x0) / sigma).to(x_t))
@@ -206,6 +215,107 @@ def draw_x0(
     return means[torch.arange(len(means)), chosen] + std * noise
 
 
+def class_log_probs(
+    diffusion: GaussianDiffusion, mixture: GaussianMixture, labels: Tensor, x_t: Tensor, t: Tensor
+) -> Tensor:
+    r"""The best classifier of noisy points that there is.
+
+    $$\log p(y|x_t) = \log\sum_{i \in y} p(i|x_t)$$
+
+    Source: Bishop 2006, eq. 9.13, summed over the groups of a class.
+
+    Args:
+        diffusion: the process.
+        mixture: the data.
+        labels: [M] int64, the class of each group: 0, 1, ..., each at least once.
+        x_t: [B, D].
+        t: [B] int64; at 0 it is the best classifier of clean points.
+
+    Returns:
+        [B, classes] float64.
+    """
+    log_probs = group_log_densities(diffusion, mixture, x_t, t).log_softmax(1)
+    return torch.stack(
+        [log_probs[:, labels == y].logsumexp(1) for y in range(int(labels.max()) + 1)], dim=1
+    )
+
+
+def class_gradient(
+    diffusion: GaussianDiffusion,
+    mixture: GaussianMixture,
+    labels: Tensor,
+    *,
+    noise_aware: bool = True,
+) -> Gradient:
+    r"""Which way a point becomes more like its class: what `classifier_guided` asks for.
+
+    $$\nabla_{x_t}\log p(y|x_t)$$
+
+    Source: Dhariwal & Nichol 2021, section 4.1, with the exact classifier.
+
+    Args:
+        diffusion: the process.
+        mixture: the data.
+        labels: [M] int64, the class of each group.
+        noise_aware: whether the classifier knows how noisy the point is; if not, it takes every
+            point for a clean one, as a classifier does that was trained without noise.
+
+    Returns:
+        (x_t [B, D], t [B], label [B]) -> [B, D].
+    """
+
+    def gradient(x_t: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+        if label is None:
+            raise ValueError("a gradient towards a class needs a class")
+        at = t if noise_aware else torch.zeros_like(t)
+        with torch.enable_grad():
+            x = x_t.detach().double().requires_grad_()
+            told = class_log_probs(diffusion, mixture, labels, x, at)
+            chosen = told.gather(1, label[:, None]).sum()
+            (found,) = torch.autograd.grad(chosen, x)
+        return found.to(x_t)
+
+    return gradient
+
+
+def tilted(mixture: GaussianMixture, labels: Tensor, label: int, scale: float) -> GaussianMixture:
+    r"""The density that guidance is said to sample, as small bells on a lattice.
+
+    $$p_s(x_0|y) \propto p(x_0)\,p(y|x_0)^s$$
+
+    Source: Ho & Salimans 2022, section 3.2, where noisy points have such a density at each level
+    by itself. This is the one of clean points.
+
+    Args:
+        mixture: the data, in a plane.
+        labels: [M] int64, the class of each group.
+        label: y.
+        scale: s, at least 0.
+
+    Returns:
+        A mixture of some thousand bells, half a lattice's step wide.
+    """
+    reach = float(mixture.means.abs().max()) + 4 * mixture.std
+    step = mixture.std / 5
+    along = torch.arange(-reach, reach + step, step, dtype=torch.float64)
+    places = torch.cartesian_prod(along, along)
+    zero = torch.zeros(len(places), dtype=torch.int64)
+    clean = GaussianDiffusion(SCHEDULES["linear"](2))  # only t = 0 is asked for
+    log = mixture_log_density(clean, mixture, places, zero)
+    log = log + scale * class_log_probs(clean, mixture, labels, places, zero)[:, label]
+    keep = log > log.max() - 14
+    return GaussianMixture(places[keep], log[keep].softmax(0), step / 2)
+
+
+def _of_class(told: Tensor, labels: Tensor | None, label: Tensor | None) -> Tensor:
+    """Log densities [B, M] with -inf for groups of other classes than asked for."""
+    if label is None:
+        return told
+    if labels is None:
+        raise ValueError("these data have no labels to select a class by")
+    return told.masked_fill(labels[None] != label[:, None], -math.inf)
+
+
 def _noised(
     diffusion: GaussianDiffusion, mixture: GaussianMixture, x_t: Tensor, t: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -232,6 +342,18 @@ def two_groups(share: float = 0.2) -> GaussianMixture:
     """
     means = torch.tensor([[-1.2, -1.2], [1.2, 1.2]], dtype=torch.float64)
     return GaussianMixture(means, torch.tensor([share, 1 - share], dtype=torch.float64), 0.24)
+
+
+def two_classes() -> tuple[GaussianMixture, Tensor]:
+    """Two classes of three groups each; one group of each lies where the classes meet.
+
+    Returns:
+        The data, and the class of each group: [6] int64.
+    """
+    means = [[-1.5, 1.0], [-1.2, -1.2], [-0.3, 0.1], [1.5, -1.0], [1.2, 1.2], [0.3, -0.1]]
+    sixth = torch.full((6,), 1 / 6, dtype=torch.float64)
+    mixture = GaussianMixture(torch.tensor(means, dtype=torch.float64), sixth, 0.25)
+    return mixture, torch.tensor([0, 0, 0, 1, 1, 1])
 
 
 def ring(groups: int = 8) -> GaussianMixture:

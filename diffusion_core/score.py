@@ -166,15 +166,16 @@ def annealed_langevin(
     *,
     each: int = 1,
     rate: float = 0.5,
+    finest: float = 0.0,
     generator: torch.Generator,
 ) -> Iterator[Tensor]:
     r"""Langevin's walk at one noise level after the other, from the highest to the lowest.
 
     $$x \leftarrow x + \frac{\delta_t}2\,\nabla_x\log q(x_t) + \sqrt{\delta_t}\,z,
-    \qquad \delta_t = r\,\sigma_t^2$$
+    \qquad \delta_t = r\,(\sigma_t^2 + a_t^2 s^2)$$
 
-    Source: Song & Ermon 2019, algorithm 1, whose levels keep the size of the data; here they are
-    the process' own, in which data shrink as noise grows.
+    Source: Song & Ermon 2019, algorithm 1, where s = 0 and levels keep the size of the data; here
+    they are the process' own, in which data shrink as noise grows.
 
     Args:
         diffusion: the process.
@@ -182,7 +183,8 @@ def annealed_langevin(
         x_T: [B, *D].
         timesteps: decreasing, each in 1..T.
         each: steps at one level.
-        rate: r, the step as a share of the noise's variance.
+        rate: r, the step as a share of the variance of what is finest at that level.
+        finest: s, standard deviation of the finest structure of the data, where that is known.
         generator: source of randomness.
 
     Yields:
@@ -191,7 +193,8 @@ def annealed_langevin(
     x = x_T
     for t in timesteps:
         at = torch.full((len(x),), t)
-        step = rate * float(1 - diffusion.schedule.alpha_bar[t])
+        alpha_bar = float(diffusion.schedule.alpha_bar[t])
+        step = rate * (1 - alpha_bar + alpha_bar * finest**2)
         slope = partial(score, diffusion, denoiser, t=at)
         *_, x = langevin(slope, x, step, each, generator=generator)
         yield x

@@ -122,7 +122,7 @@ def learn_score(
     between: int = 30,
     batch: int = 256,
     rate: float = 8e-3,
-    judged: int = 2048,
+    judged: int = 8192,
     seed: int = 0,
 ) -> Iterator[Look]:
     r"""Train a small network on noisy points, and show it as it learns.

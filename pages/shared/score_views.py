@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from diffusion_core.mixtures import PLANE_DATA
 from pages.shared.cloud import Cloud
 from pages.shared.player import Curve, Frames
 from pages.shared.score_world import (
@@ -18,6 +19,7 @@ from pages.shared.score_world import (
     field,
     shade,
     times,
+    true_share,
 )
 
 NAMES = ("SDE: fresh noise", "ODE: no noise", "Langevin")
@@ -25,20 +27,18 @@ COLORS = ("eps", "p", "bits")
 TRAILS = 4  # walkers whose way is drawn
 SHARE = "share at the lower left"
 FAR = "distance from the noisy data at that level"
-SHOWN = {0: "falling", 20: "20, the data nearly clean"}
 
 
 def level_name(level: int) -> str:
     """What a level that Langevin's walk stays at is called."""
-    return f"stays at {level}" if level else "falls like the others'"
+    return f"stays at t = {level}" if level else "falls like the others'"
 
 
 def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
     """Three walks side by side over the density and the score at their level."""
     stops = tuple(times(steps))
     levels = (stops, stops, tuple(level for _ in stops) if level else stops)
-    where = f"noise {level_name(level)}"
-    titles = (*NAMES[:2], f"Langevin: {where}")
+    titles = (*NAMES[:2], f"Langevin: {level_name(level)}")
     clouds = [
         Cloud(
             title,
@@ -59,14 +59,18 @@ def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
             Curve(name, share, color, SHARE, 0, 0.6)
             for name, share, color in zip(NAMES, told.share, COLORS, strict=True)
         ]
-        curves.append(Curve("noisy data", told.truth, "q", SHARE, 0, 0.6, ghost=True))
+        curves.append(Curve("noisy data", told.truth, "q", SHARE, 0, 0.6, dash="6 5"))
+        if level:
+            own = np.full(len(stops), true_share(PLANE_DATA[data](), level))
+            curves.append(Curve(f"noisy data at {level}", own, "bits", SHARE, 0, 0.6, dash="2 4"))
     curves += [
         Curve(name, far, color, FAR, 0)
         for name, far, color in zip(NAMES, told.far, COLORS, strict=True)
     ]
-    curves.append(Curve("true draws", told.drawn, "q", FAR, 0, ghost=True))
+    curves.append(Curve("true draws", told.drawn, "q", FAR, 0, dash="6 5"))
+    stays = f" · Langevin at t = {level}" if level else ""
     captions = [
-        f"t = {t} · step {i} of {steps}" if t else f"t = 0 · done in {steps} steps"
+        (f"t = {t} · step {i} of {steps}" if t else f"t = 0 · done in {steps} steps") + stays
         for i, t in enumerate(stops)
     ]
     return Frames([], captions, curves, clouds=clouds)
@@ -140,7 +144,10 @@ def lesson_frames(lessons: Sequence[Lesson], start: int, data: str, level: int) 
         Curve("to be learnt", np.array([e.score for e in errors]), "p", parts, 1e-3, 1, digits=3,
               log=True),
     ]  # fmt: skip
+    where = "the spiral" if data == "spiral" else "a group"
     captions = [
-        f"{one.steps:,} gradient steps" if one.steps else "not trained yet" for one in lessons
+        f"{one.steps:,} gradient steps · {one.near:.0%} of the walks end at {where}"
+        + (f", {one.share:.0%} at the lower left" if data == "two" else "")
+        for one in lessons
     ]
     return Frames([], captions, curves, clouds=clouds)

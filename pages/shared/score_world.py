@@ -40,6 +40,7 @@ STEPS = (5, 10, 20, 40, 60, 100)
 LEVELS = (20, 100, 200, 300, 400, 600, 0)
 """Noise levels that Langevin's walk can stay at; 0 stands for falling with the others."""
 WALKERS = 300
+SETS = 6  # of true draws: one to measure from, the others for what is usual
 GRID = 13  # arrows along each side
 SHADES = 48  # cells of the density along each side
 EXTENT = 2.8
@@ -47,7 +48,7 @@ RATE = 0.5  # Langevin's step, as a share of the variance of one group at that l
 OPAQUE = 150  # of 255: the density where it is highest
 DRAWS = 60
 ARROWS = 24  # of the draws that get an arrow
-LOOKS, LEARNERS, LEARNER_STEPS = 50, 300, 40
+LOOKS, LEARNERS, LEARNER_STEPS = 50, 400, 40
 
 
 @cache
@@ -81,7 +82,7 @@ class Walks(NamedTuple):
     Attributes:
         points: float32 [3, n, WALKERS, 2]: with fresh noise, without, Langevin's.
         far: [3, n] distance from the noisy data at the level of each stop.
-        drawn: [n] the same for points that are drawn from them.
+        drawn: [n] the same for points that are drawn from them, the mean of some sets.
         share: [3, n] share to the lower left.
         truth: [n] the true one.
         crossed: share of the walkers that end on different sides with and without noise.
@@ -112,13 +113,13 @@ def walks(data: str, steps: int, level: int, seed: int) -> tuple:
     points = torch.stack([torch.stack(walk) for walk in noisy])
     angles = torch.arange(8, dtype=torch.float64) * (math.pi / 8)
     directions = torch.stack([angles.cos(), angles.sin()], dim=1)
-    clean = mixture.sample(2 * WALKERS, generator)
-    noise = torch.randn(2 * WALKERS, 2, generator=generator, dtype=torch.float64)
+    clean = mixture.sample(SETS * WALKERS, generator)
+    noise = torch.randn(SETS * WALKERS, 2, generator=generator, dtype=torch.float64)
 
     def true_draws(at: list[int]) -> Tensor:
-        t = torch.tensor(at).repeat_interleave(2 * WALKERS)
+        t = torch.tensor(at).repeat_interleave(SETS * WALKERS)
         x0, eps = clean.repeat(len(at), 1), noise.repeat(len(at), 1)
-        return process.q_sample(x0, t, eps).reshape(len(at), 2, WALKERS, 2)
+        return process.q_sample(x0, t, eps).reshape(len(at), SETS, WALKERS, 2)
 
     falling, own = true_draws(stops), true_draws(levels)
     far = [sliced_distance(points[i], falling[:, 0], directions) for i in (0, 1)]
@@ -128,7 +129,7 @@ def walks(data: str, steps: int, level: int, seed: int) -> tuple:
         Walks(
             points.float().numpy(),
             torch.stack(far).numpy(),
-            sliced_distance(falling[:, 1], falling[:, 0], directions).numpy(),
+            sliced_distance(falling[:, 1:], falling[:, :1], directions).mean(1).numpy(),
             sides.double().mean(-1).numpy(),
             np.array([true_share(mixture, t) for t in stops]),
             float((sides[0, -1] != sides[1, -1]).double().mean()),
@@ -164,7 +165,9 @@ def _langevin(
     stops: list[int], level: int, generator: torch.Generator,
 ) -> Iterator[Tensor]:  # fmt: skip
     if level == 0:
-        return annealed_langevin(process, denoiser, x, stops[:-1], rate=RATE, generator=generator)
+        return annealed_langevin(
+            process, denoiser, x, stops[:-1], rate=RATE, finest=mixture.std, generator=generator
+        )
     alpha_bar = float(process.schedule.alpha_bar[level])
     step = RATE * (1 - alpha_bar + alpha_bar * mixture.std**2)
     slope = partial(score, process, denoiser, t=torch.full((len(x),), level))
@@ -302,12 +305,16 @@ class Lesson(NamedTuple):
         errors: its training loss in parts.
         field: float32 [GRID * GRID, 4] its score at the level that is looked at.
         drawn: float32 [LEARNERS, 2] what its walks without noise end in.
+        near: share of those within three widths of a group.
+        share: of those at the lower left.
     """
 
     steps: int
     errors: Errors
     field: np.ndarray
     drawn: np.ndarray
+    near: float
+    share: float
 
 
 def lessons(data: str, level: int, seed: int) -> Iterator[Lesson]:
@@ -318,6 +325,8 @@ def lessons(data: str, level: int, seed: int) -> Iterator[Lesson]:
     stops = times(LEARNER_STEPS)
     for look in learn_score(process, mixture, looks=LOOKS, seed=seed):
         *_, drawn = _flow(process, look.denoiser, start, stops)
-        yield Lesson(
-            look.steps, look.errors, arrows(look.denoiser, level, mixture.std), drawn.numpy()
-        )
+        gap = torch.cdist(drawn.double(), mixture.means).amin(1)
+        near = float((gap < 3 * mixture.std).double().mean())
+        shown = arrows(look.denoiser, level, mixture.std)
+        share = float(lower_left(drawn).double().mean())
+        yield Lesson(look.steps, look.errors, shown, drawn.numpy(), near, share)

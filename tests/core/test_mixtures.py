@@ -13,11 +13,15 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.mixtures import (
     PLANE_DATA,
     GaussianMixture,
+    class_gradient,
+    class_log_probs,
     draw_x0,
     group_means,
     group_probs,
     mixture_denoiser,
     mixture_log_density,
+    tilted,
+    two_classes,
 )
 from diffusion_core.schedules import SCHEDULES
 
@@ -142,3 +146,61 @@ def test_what_is_no_mixture_is_said(
 def test_points_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r"x_t must be \[B, 2\]"):
         mixture_log_density(process(), PLANE_DATA["two"](), torch.zeros(3, 5), at(10, 3))
+
+
+# --- classes --------------------------------------------------------------------------------------
+
+
+def test_a_class_is_the_mixture_of_its_groups() -> None:
+    mixture, labels = two_classes()
+    for y in (0, 1):
+        own = GaussianMixture(
+            mixture.means[labels == y], torch.full((3,), 1 / 3, dtype=torch.float64), 0.25
+        )
+        label = torch.full((len(PLACES),), y)
+        asked = mixture_denoiser(process(), mixture, labels)(PLACES, at(300), label)
+        alone = mixture_denoiser(process(), own)(PLACES, at(300))
+        torch.testing.assert_close(asked.x0, alone.x0)
+    with pytest.raises(ValueError, match="no labels"):
+        mixture_denoiser(process(), mixture)(PLACES, at(300), label)
+
+
+@pytest.mark.parametrize("t", [0, 20, 300, 1000])
+def test_the_classifier_is_bayes_rule_and_its_gradient_a_difference_of_scores(t: int) -> None:
+    mixture, labels = two_classes()
+    log = class_log_probs(process(), mixture, labels, PLACES, at(t))
+    torch.testing.assert_close(log.exp().sum(1), torch.ones(len(PLACES)).double())
+    groups = group_probs(process(), mixture, PLACES, at(t))
+    torch.testing.assert_close(log[:, 0].exp(), groups[:, :3].sum(1))
+    if t == 0:
+        return
+    denoiser, label = mixture_denoiser(process(), mixture, labels), at(0)
+    gradient = class_gradient(process(), mixture, labels)(PLACES, at(t), label)
+    apart = denoiser(PLACES, at(t), label).eps - denoiser(PLACES, at(t)).eps
+    sigma = process().rates(at(t), PLACES)[1]
+    torch.testing.assert_close(gradient, -apart / sigma, atol=1e-8, rtol=1e-8)
+    blind = class_gradient(process(), mixture, labels, noise_aware=False)
+    torch.testing.assert_close(
+        blind(PLACES, at(t), label),
+        class_gradient(process(), mixture, labels)(PLACES, at(0), label),
+    )
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
+def test_the_tilted_density_is_the_product_that_it_is_named_after(scale: float) -> None:
+    mixture, labels = two_classes()
+    made = tilted(mixture, labels, 0, scale)
+    zero = at(0)
+    log = mixture_log_density(process(), mixture, PLACES, zero)
+    log = log + scale * class_log_probs(process(), mixture, labels, PLACES, zero)[:, 0]
+    found = mixture_log_density(process(), made, PLACES, zero)
+    apart = (found - log)[log > log.max() - 6]  # up to one number: the density's own total
+    assert float(apart.max() - apart.min()) < 0.07
+    if scale == 0:
+        assert float(made.weights @ made.means[:, 0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_gradient_needs_a_class() -> None:
+    mixture, labels = two_classes()
+    with pytest.raises(ValueError, match="needs a class"):
+        class_gradient(process(), mixture, labels)(PLACES, at(10), None)

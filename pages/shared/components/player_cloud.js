@@ -1,7 +1,8 @@
 // A panel of the player: a piece of the plane with a shade, a field of arrows and moving points.
 
 const HEAD = 4.5; // px, an arrow's head
-const TRAIL_FADE = 0.7;
+const TRAIL_FADE = 0.45;
+const SPARSE = 180; // px: on a smaller plane every other arrow is left out
 
 // One cloud's arrays, in the order in which the server lays them down.
 function takeCloud(cloud, n, take) {
@@ -46,11 +47,11 @@ function drawShade(item, pixels, rgb) {
   item.context.drawImage(item.small, 0, 0, item.side, item.side);
 }
 
-function drawArrows(item, arrows, px, py, width) {
+function drawArrows(item, arrows, px, py, width, every = 1) {
   const { context } = item;
   context.lineWidth = width;
   context.beginPath();
-  for (let i = 0; i < arrows.length; i += 4) {
+  for (let i = 0; i < arrows.length; i += 4 * every) {
     const [x, y] = [px(arrows[i]), py(arrows[i + 1])];
     const [tipX, tipY] = [px(arrows[i] + arrows[i + 2]), py(arrows[i + 1] + arrows[i + 3])];
     const long = Math.hypot(tipX - x, tipY - y);
@@ -95,7 +96,7 @@ function drawCloud(item, frame, ratio, root) {
   context.lineCap = "round";
   context.lineJoin = "round";
   context.strokeStyle = colorOf(item.field);
-  drawArrows(item, now.arrows, px, py, 1);
+  drawArrows(item, now.arrows, px, py, 1, side < SPARSE && item.arrows > 100 ? 2 : 1);
   context.fillStyle = colorOf(item.color);
   context.globalAlpha = item.points > 50 ? 0.75 : 1;
   context.beginPath();

@@ -1,0 +1,326 @@
+"""What does guidance do to the distribution that is sampled?"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from diffusion_core.checkpoints import Card
+from diffusion_core.guidance import classifier_guided, guided
+from diffusion_core.mixtures import (
+    class_gradient,
+    class_log_probs,
+    mixture_denoiser,
+    tilted,
+    two_classes,
+)
+from pages.shared import bench, chapter, guidance_views, guidance_world, load, score_world
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.explain import formula_and_code
+from pages.shared.guidance_world import SCALES, STEPS, Gradients, Guided
+from pages.shared.player import follow, player, session_runs
+
+VIEWS = {"plane": "In the plane", "gradients": "Two kinds", "digits": "Digits"}
+DIGITS = ("each", *"0123456789")
+DIGIT_STEPS = 25
+DEFAULTS = {"guview": "plane", "guscale": 3.0, "guseed": 0, "guclass": "each"}
+
+
+@st.fragment
+def exhibit() -> None:
+    """Three views of guidance."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        view = st.segmented_control(
+            "Guidance", list(VIEWS), key="guview", default="plane", required=True,
+            bind="query-params", format_func=VIEWS.get, width="content",
+        )  # fmt: skip
+        second = st.container(width="content")
+    scale = second.select_slider(
+        "Guidance scale s", SCALES, 3.0, key="guscale", bind="query-params", width=260,
+        format_func=lambda s: f"{s:g}",
+        help="0 forgets the class, 1 asks for it, more exaggerates it. Ho and Salimans call s − 1 "
+        "w.",
+    )  # fmt: skip
+    if view == "plane":
+        in_the_plane(scale)
+    elif view == "gradients":
+        two_kinds(scale)
+    else:
+        on_digits(scale)
+
+
+def seed_behind_more() -> int:
+    """The seed, behind More."""
+    with st.expander("More: other noise"):
+        return st.number_input("Seed", 0, 9999, 0, key="guseed", bind="query-params", width=200)
+
+
+def in_the_plane(scale: float) -> None:
+    """The class alone, guided, and the density that guidance is said to sample."""
+    stage = st.container()
+    told = Guided(*guidance_world.walks(scale, seed_behind_more()))
+    frames = guidance_views.walk_frames(told, scale)
+    with stage:
+        player(
+            [], key="gu_walks", total=STEPS + 1, captions=frames.captions, curves=frames.curves,
+            clouds=frames.clouds, scale=21, autoplay=True, hold=True, report_frame=False,
+            charts_last=True, rest=STEPS, ends=("noise", "data"), label="Guided walks",
+        )  # fmt: skip
+        st.caption(
+            "Two classes of three groups: asked for is the one on the left. Its middle group lies "
+            f"beside the other class’ middle group. {score_world.WALKERS} walkers from the same "
+            "noise follow exact scores, without fresh noise; the way of "
+            f"{guidance_views.TRAILS} is drawn. Gray: the density of all noisy data. Right: draws "
+            "from p(x) p(y|x)ˢ of clean points, with noise put on to match."
+        )
+
+
+def two_kinds(scale: float) -> None:
+    """The difference of two scores beside the gradients of two classifiers."""
+    told = Gradients(*guidance_world.gradients(scale))
+    frames = guidance_views.gradient_frames(told)
+    player(
+        [], key="gu_gradients", total=STEPS, captions=frames.captions, curves=frames.curves,
+        clouds=frames.clouds, scale=21, hold=True, report_frame=False, charts_last=True,
+        frame=STEPS // 2, ends=("t = 1000", "nearly clean"), label="Two kinds of guidance",
+    )  # fmt: skip
+    st.caption(
+        "Arrows: the push towards the class on the left, in units of the noise, cut where it is "
+        "long. First two: the same, from two scores and from the exact classifier of noisy points; "
+        f"at s = {scale:g} the two kinds of guidance name the same ε, but for {told.both:.0e}. "
+        "Third: a classifier that takes every point for a clean one."
+    )
+
+
+def on_digits(scale: float) -> None:
+    """The same digits, asked for and guided."""
+    stage = st.container()
+    with st.expander("More: which digits, other noise"):
+        left, right = st.columns(2, gap="large")
+        digit = left.selectbox(
+            "Digits", DIGITS, key="guclass", bind="query-params",
+            format_func=lambda d: "one of each" if d == "each" else d,
+        )  # fmt: skip
+        seed = right.number_input("Seed", 0, 9999, 0, key="guseed", bind="query-params")
+    denoiser, card = load.network_or_stop("digits-eps")
+    scales = (1.0, scale)
+    stops = bench.stops(denoiser, DIGIT_STEPS)
+    live = session_runs().open(
+        repr(("guided", card.fields["sha256"], scales, digit, seed)),
+        lambda: guidance_world.digits(denoiser, scales, digit, DIGIT_STEPS, seed),
+        len(stops),
+    )
+    with stage:
+        follow(
+            live,
+            lambda shots, start: guidance_views.digit_frames(shots, start, stops, scales),
+            key="gu_digits", scale=3, autoplay=True, beside=True, hold=True, report_frame=False,
+            ends=("noise", "picture"),
+            row_labels=("asked for, s = 1", f"guided, s = {scale:g}"),
+            label="Digits with and without guidance",
+        )  # fmt: skip
+        st.caption(
+            "Both rows start from the same noise; DDIM, 25 steps, x̂₀ clipped. " + told_by_card(card)
+        )
+
+
+def told_by_card(card: Card) -> str:
+    """What its card says of guidance, "" where it says nothing."""
+    found = [
+        f"s = {scale_of(metric):g}: {metric['value']:.1%} of {metric['samples']:,}"
+        for metric in card.fields.get("metrics") or []
+        if metric.get("name") == "recognised as its class" and scale_of(metric)
+    ]
+    return f"Digits recognised as asked, by its [card](/model_cards): {'; '.join(found)}."
+
+
+def scale_of(metric: dict[str, Any]) -> float:
+    """The guidance scale of a measurement in 25 DDIM steps; 1 where it has none, 0 for others."""
+    parts = str(metric.get("setting", "")).split(", ")
+    if parts[:2] != ["ddim", "25 steps"]:
+        return 0.0
+    if len(parts) == 3:
+        return 1.0
+    return float(parts[3].removeprefix("guidance ")) if parts[3].startswith("guidance ") else 0.0
+
+
+class Facts(NamedTuple):
+    """The numbers that the text names, all for seed 0."""
+
+    alone: float
+    guided: float
+    claimed: float
+    sure: float
+    sure_claimed: float
+    much: float
+    spread: tuple[float, float]
+    both: float
+    strong: float
+    middle_t: int
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def facts() -> tuple:
+    """Compute them."""
+    three, eight = (Guided(*guidance_world.walks(s, 0)) for s in (3.0, 8.0))
+    two = Gradients(*guidance_world.gradients(3.0))
+    half = STEPS // 2
+    return tuple(
+        Facts(
+            float(three.middle[0, -1]),
+            float(three.middle[1, -1]),
+            float(three.middle[2, -1]),
+            float(three.sure[1, -1]),
+            float(three.sure[2, -1]),
+            float(eight.middle[1, -1]),
+            (float(three.spread[0, -1]), float(three.spread[1, -1])),
+            two.both,
+            float(two.off[half]),
+            score_world.times(STEPS)[half],
+        )
+    )
+
+
+def confusions(told: Facts) -> list[Confusion]:
+    """What people ask here, each with a setting that shows the answer."""
+    return [
+        Confusion(
+            "Does guidance sample p(x) p(y|x)ˢ?",
+            "No. At every noise level it follows the gradient of q(xₜ) p(y|xₜ)ˢ. But these "
+            "densities are not each other’s noisy versions, so no diffusion leads from one to the "
+            f"next. At s = 3 the class’ middle group holds {told.guided:.0%} of the walkers; of "
+            f"p(x) p(y|x)³ it holds {told.claimed:.0%}, and of the class itself a third. The "
+            "walkers were turned away early, while the noise still blurred the two middle groups "
+            "into one.",
+            {"guscale": 3.0},
+            "First chart: the purple line leaves the other two while there is much noise, and does "
+            "not come back. Second and third picture: not the same.",
+        ),
+        Confusion(
+            "Why do guided pictures look alike?",
+            "Guidance does not only ask for the class, it flees the others. What lies beside "
+            "another class is left out first, however good it is, and each remaining group gets "
+            f"narrower: across, the class’ points have a standard deviation of "
+            f"{told.spread[0]:.2f} without guidance and of {told.spread[1]:.2f} at s = 3. A "
+            f"classifier is surer ({told.sure:.1%}, where p(x) p(y|x)³ would have "
+            f"{told.sure_claimed:.1%}), and variety pays.",
+            {"guscale": 8.0},
+            f"The middle group is gone ({told.much:.0%}), and the other two have become narrow, "
+            "on the far side of their middles.",
+        ),
+        Confusion(
+            "Classifier guidance and classifier-free guidance: what is the difference?",
+            "Where the model comes from. By Bayes’ rule the gradient of log p(y|xₜ) is the score "
+            "of the class minus the score of all, and with exact ones the two kinds name the same "
+            f"ε, but for {told.both:.0e}. One asks a classifier for that difference, the other two "
+            "runs of one network, which learnt to do without the class by having it hidden from it "
+            "now and then.",
+            {"guview": "gradients"},
+            "First and second picture: the same arrows at every t.",
+        ),
+        Confusion(
+            "Why must the classifier be trained on noisy pictures?",
+            "Because it is asked about them. One that knows clean points only is sure of things "
+            f"that the noise has made unsure: at t = {told.middle_t} its push is wrong by "
+            f"{told.strong:.0f} times the right one’s size. On its own side it does not push at "
+            "all: it takes the noisy point for a clean one that is there already.",
+            {"guview": "gradients"},
+            "Third picture: far too long on one side, nothing on the other, while the right arrows "
+            "are short and everywhere. The chart: where the noise is nearly gone, it is right.",
+        ),
+        Confusion(
+            "Is the scale s, w, or 1 + w?",
+            "All three are in use. Here s = 1 is no guidance; Ho and Salimans’ w is s − 1. The "
+            "page [Conventions](conventions?cview=Guidance) writes one strength in four ways.",
+            {"guscale": 1.0},
+            "s = 1: the first two pictures are the same walk.",
+        ),
+        Confusion(
+            "Why do pictures burn out at large scales?",
+            "ε and x̂₀ are stretched past what any picture has: x̂₀(any) + s · (x̂₀(class) − "
+            "x̂₀(any)) leaves the range of pixels. Clipping at each step brings it back, and what "
+            "is cut off becomes flat black and white. Imagen’s dynamic thresholding was made "
+            "for this.",
+            {"guview": "digits", "guscale": 8.0},
+            "The chart: many more pixels out of range, until late. The strokes of the second row "
+            "are heavier.",
+        ),
+    ]
+
+
+def page() -> None:
+    """Lay out the page."""
+    told = Facts(*facts())
+    chapter.header("Guidance", defaults=DEFAULTS)
+    chapter.prose(
+        term("classifier-free guidance")
+        + " asks a network twice, with a class and without, and goes past the first answer, away "
+        "from the second. Here are two classes whose scores have a formula, so that what comes out "
+        "can be held against what is said to come out."
+    )
+    chapter.question(
+        "Guidance at scale s follows ∇ log q(xₜ) + s ∇ log p(y|xₜ). Does it sample p(x) p(y|x)ˢ?",
+        {
+            "Yes, exactly": "At each noise level the sum is the score of q(xₜ) p(y|xₜ)ˢ. But that "
+            "is not p(x) p(y|x)ˢ with noise: one was raised to the power after the noise, the "
+            f"other before. The class’ middle group holds {told.guided:.0%} of the walkers at s = "
+            f"3, and {told.claimed:.0%} of that density.",
+            "No, something narrower": f"At s = 3 the class’ middle group holds {told.guided:.0%} "
+            f"of the walkers, where p(x) p(y|x)³ has {told.claimed:.0%}. What lies near another "
+            "class is given up while the noise is still too strong to tell them apart.",
+            "No, something wider": "Narrower: the walkers keep away from the other class more than "
+            "the formula asks for. In the class’ middle group are "
+            f"{told.guided:.0%}, not {told.claimed:.0%}.",
+        },
+        answer="No, something narrower",
+    )
+    chapter.look()
+    exhibit()
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    formula_and_code(guided, tilted)
+    formula_and_code(
+        two_classes, mixture_denoiser, class_log_probs, under="Two classes with exact scores"
+    )
+    formula_and_code(classifier_guided, class_gradient, under="Two kinds")
+
+    chapter.why(confusions(told))
+    chapter.try_this(
+        [
+            Experiment(
+                "Forget the class",
+                "s = 0: the walkers spread over both classes, as if nothing had been asked for. In "
+                "between, at ½, the mixture leans.",
+                {"guscale": 0.0},
+            ),
+            Experiment(
+                "A little guidance: one and a half",
+                "half as many in the middle group already; the density that it is said to sample "
+                "has hardly changed.",
+                {"guscale": 1.5},
+            ),
+            Experiment(
+                "Sixteen sevens, strongly guided",
+                "cleaner, heavier, and more of one kind than in the first row.",
+                {"guview": "digits", "guscale": 5.0, "guclass": "7"},
+            ),
+        ]
+    )
+    chapter.sources(
+        [
+            Source("Ho & Salimans 2022, Classifier-Free Diffusion Guidance", "eq. 6; section 3.2",
+                   "https://arxiv.org/abs/2207.12598"),
+            Source("Dhariwal & Nichol 2021, Diffusion Models Beat GANs on Image Synthesis",
+                   "section 4: classifier guidance", "https://arxiv.org/abs/2105.05233"),
+            Source("Bradley & Nakkiran 2024, Classifier-Free Guidance is a Predictor-Corrector",
+                   "that it does not sample the tilted density",
+                   "https://arxiv.org/abs/2408.09000"),
+            Source("Saharia et al. 2022, Imagen", "section 2.3: dynamic thresholding",
+                   "https://arxiv.org/abs/2205.11487"),
+        ]
+    )  # fmt: skip
+    load.settle()
+
+
+page()

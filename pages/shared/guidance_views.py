@@ -1,0 +1,110 @@
+"""What the page on guidance shows: guided walks, two gradients, digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pages.shared.cloud import Cloud
+from pages.shared.guidance_world import STEPS, Gradients, Guided, Shot, shades
+from pages.shared.player import Curve, Frames, Panel
+from pages.shared.score_world import EXTENT, times
+
+COLORS = ("q", "p", "bits")
+TRAILS = 6
+
+
+def spoken(scale: float) -> str:
+    """A scale as a power: "2", "1.5"."""
+    return f"{scale:g}"
+
+
+def walk_frames(told: Guided, scale: float) -> Frames:
+    """The class alone, guided, and what guidance is said to draw from."""
+    names = ("s = 1", f"guided, s = {spoken(scale)}", "p(x) p(y|x)ˢ")
+    titles = ("The class alone: s = 1", f"Guided: s = {spoken(scale)}", "Drawn from p(x) p(y|x)ˢ")
+    alts = (
+        "walks to the asked class without guidance",
+        f"walks to the asked class with guidance scale {spoken(scale)}",
+        "points drawn from the density that guidance is said to sample, with noise put on",
+    )
+    clouds = [
+        Cloud(
+            title,
+            f"{alt}, over the density of both classes with noise",
+            points,
+            color=color,
+            extent=EXTENT,
+            density=shades(),
+            shade="xt",
+            trails=0 if k == 2 else TRAILS,
+            trail=color,
+        )
+        for k, (title, alt, points, color) in enumerate(
+            zip(titles, alts, told.points, COLORS, strict=True)
+        )
+    ]
+    middle = "share in the class’ middle group"
+    sure = "p(y | xₜ) on average"
+    curves = [
+        Curve(name, values, color, middle, 0, 0.7)
+        for name, values, color in zip(names, told.middle, COLORS, strict=True)
+    ] + [
+        Curve(name, values, color, sure, 0, 1)
+        for name, values, color in zip(names, told.sure, COLORS, strict=True)
+    ]
+    captions = [
+        f"t = {t} · step {i} of {STEPS}" if t else f"t = 0 · done in {STEPS} steps"
+        for i, t in enumerate(times(STEPS))
+    ]
+    return Frames([], captions, curves, clouds=clouds)
+
+
+def gradient_frames(told: Gradients) -> Frames:
+    """The push towards the class, from scores and from two classifiers."""
+    n = len(told.gap)
+    nothing = np.zeros((n, 0, 2), np.float32)
+    titles = (
+        ("Class minus any: the scores", "the score of the class minus the score of all", "p"),
+        ("Classifier that knows the noise", "the gradient of the exact classifier at t", "q"),
+        ("Classifier of clean points", "the gradient of a classifier of clean points", "bits"),
+    )
+    clouds = [
+        Cloud(title, f"{alt}, as arrows", nothing, color=color, extent=EXTENT,
+              density=shades()[:n], shade="xt", arrows=arrows, field=color)
+        for (title, alt, color), arrows in zip(titles, told.arrows, strict=True)
+    ]  # fmt: skip
+    chart = "distance from the first, as a multiple of it (log)"
+    curves = [
+        Curve("knows the noise", told.gap, "q", chart, 1e-16, 1e4, log=True),
+        Curve("of clean points", told.off, "bits", chart, 1e-16, 1e4, digits=1, log=True),
+    ]
+    captions = [f"t = {t}" for t in times(STEPS)[:-1]]
+    return Frames([], captions, curves, clouds=clouds)
+
+
+def digit_frames(
+    shots: Sequence[Sequence[Shot]], start: int, stops: Sequence[int], scales: Sequence[float]
+) -> Frames:
+    """Sheets of digits, one row per scale."""
+    panels, curves = [], []
+    for k, scale in enumerate(scales):
+        own = [stop[k] for stop in shots]
+        color = "q" if k == 0 else "p"
+        name = f"s = {spoken(scale)}"
+        panels += [
+            Panel("$x_t$", f"the noisy digits, {name}", np.stack([s.x_t for s in own]), "xt", k),
+            Panel("$\\hat x_0$, clipped", f"what guidance aims at, {name}",
+                  np.stack([s.x0 for s in own]), "x0", k),
+        ]  # fmt: skip
+        outside = np.array([100 * s.outside for s in own])
+        curves.append(
+            Curve(name, outside, color, "pixels of x̂₀ out of range (%)", 0, 100, digits=0)
+        )
+    total = len(stops) - 1
+    captions = [
+        f"t = {t} · step {start + i} of {total}" if t else f"t = 0 · done in {total} steps"
+        for i, t in enumerate(stops[start : start + len(shots)])
+    ]
+    return Frames(panels, captions, curves)

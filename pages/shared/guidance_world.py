@@ -1,0 +1,257 @@
+"""Guided walks, in the plane where all is exact and with the digits' network, in arrays."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from diffusion_core.datasets import to_uint8
+from diffusion_core.denoisers import Denoiser, NetworkDenoiser
+from diffusion_core.guidance import classifier_guided, guided
+from diffusion_core.mixtures import (
+    class_gradient,
+    class_log_probs,
+    group_probs,
+    mixture_denoiser,
+    tilted,
+    two_classes,
+)
+from diffusion_core.parameterization import Prediction
+from diffusion_core.samplers import sample
+from diffusion_core.schedules import evenly_spaced
+from diffusion_core.score import flow_step, score
+from pages.shared import bench
+from pages.shared.first_look import remembering
+from pages.shared.score_world import (
+    EXTENT,
+    GRID,
+    OPAQUE,
+    SHADES,
+    WALKERS,
+    diffusion,
+    grid,
+    mixture_log_density,
+    times,
+)
+
+SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
+STEPS = 60
+ASKED, MIDDLE = 0, 2  # the class that is asked for, and its group beside the other class
+COUNT = 16
+
+
+def towards_class(denoiser: Denoiser) -> Denoiser:
+    """The denoiser, asked for `ASKED` whatever it is told."""
+
+    def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
+        return denoiser(x_t, t, torch.full((len(x_t),), ASKED))
+
+    return predict
+
+
+def guided_at(scale: float) -> Denoiser:
+    """The exact denoiser of the two classes, guided towards the one that is asked for."""
+    mixture, labels = two_classes()
+    return towards_class(guided(mixture_denoiser(diffusion(), mixture, labels), scale))
+
+
+class Guided(NamedTuple):
+    """Walks without fresh noise to one class, at every stop.
+
+    Attributes:
+        points: float32 [3, n, WALKERS, 2]: scale 1, the scale asked for, draws of the density that
+            it is said to sample, noised.
+        middle: [3, n] share of the class' points in its group beside the other class.
+        sure: [3, n] what the best classifier gives the class on average, at the stop's noise.
+        spread: [3, n] standard deviation across, of the first coordinate.
+    """
+
+    points: np.ndarray
+    middle: np.ndarray
+    sure: np.ndarray
+    spread: np.ndarray
+
+
+@st.cache_data(max_entries=48, show_spinner=False)
+def walks(scale: float, seed: int) -> tuple:
+    """The fields of `Guided`."""
+    mixture, labels = two_classes()
+    stops = times(STEPS)
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+    claimed = tilted(mixture, labels, ASKED, scale).sample(WALKERS, generator)
+    noise = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+    drawn = [diffusion().q_sample(claimed, torch.full((WALKERS,), t), noise) for t in stops]
+    rows = [torch.stack(_walk(guided_at(s), start, stops)) for s in (1.0, scale)]
+    points = torch.stack([*rows, torch.stack(drawn)])  # [3, n, WALKERS, 2]
+    flat, t = points.reshape(-1, 2), torch.tensor(stops).repeat_interleave(WALKERS).repeat(3)
+    groups = group_probs(diffusion(), mixture, flat, t)
+    own = groups[:, labels == ASKED]
+    shape = points.shape[:3]
+    middle = own[:, MIDDLE] / own.sum(1).clamp(min=1e-300)
+    sure = class_log_probs(diffusion(), mixture, labels, flat, t)[:, ASKED].exp()
+    return tuple(
+        Guided(
+            points.float().numpy(),
+            middle.reshape(shape).mean(-1).numpy(),
+            sure.reshape(shape).mean(-1).numpy(),
+            points[..., 0].std(-1).numpy(),
+        )
+    )
+
+
+def _walk(denoiser: Denoiser, x: Tensor, stops: list[int]) -> list[Tensor]:
+    """All stops of a walk without fresh noise."""
+    path = [x]
+    for t, s in itertools.pairwise(stops):
+        here, there = torch.full((len(x),), t), torch.full((len(x),), s)
+        x = flow_step(diffusion(), x, score(diffusion(), denoiser, x, here), here, there)
+        path.append(x)
+    return path
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def shades() -> np.ndarray:
+    """The density of all noisy data at each stop: uint8 [n, SHADES, SHADES]."""
+    mixture, _ = two_classes()
+    places = grid(SHADES)
+    pictures = []
+    for t in times(STEPS):
+        told = mixture_log_density(diffusion(), mixture, places, torch.full((len(places),), t))
+        opaque = (told - told.max()).exp() * OPAQUE
+        pictures.append(opaque.round().to(torch.uint8).reshape(SHADES, SHADES).numpy())
+    return np.stack(pictures)
+
+
+# --- two gradients --------------------------------------------------------------------------------
+
+
+class Gradients(NamedTuple):
+    """Three ways to push towards the class, on a grid at every stop but t = 0.
+
+    Attributes:
+        arrows: float32 [3, n, GRID * GRID, 4]: the difference of the two scores, the gradient of
+            the classifier that knows the noise, that of one that does not.
+        gap: [n] root mean square difference of the first two, over the first.
+        off: [n] the same of the first and the third, over noisy points of the data.
+        turned: [n] share of those points that the third pushes the wrong way.
+        both: root mean square difference of eps between the two kinds of guidance, largest.
+    """
+
+    arrows: np.ndarray
+    gap: np.ndarray
+    off: np.ndarray
+    turned: np.ndarray
+    both: float
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def gradients(scale: float) -> tuple:
+    """The fields of `Gradients`."""
+    mixture, labels = two_classes()
+    denoiser = mixture_denoiser(diffusion(), mixture, labels)
+    aware, blind = (
+        class_gradient(diffusion(), mixture, labels, noise_aware=knows) for knows in (True, False)
+    )
+    generator = torch.Generator().manual_seed(0)
+    clean = mixture.sample(1000, generator)
+    noise = torch.randn(1000, 2, generator=generator, dtype=torch.float64)
+    places = grid(GRID)
+    fields, gaps, offs, turns, both = [], [], [], [], 0.0
+    for t in times(STEPS)[:-1]:
+        x = torch.cat([places, diffusion().q_sample(clean, torch.full((1000,), t), noise)])
+        at, label = torch.full((len(x),), t), torch.full((len(x),), ASKED)
+        anyone = score(diffusion(), denoiser, x, at)
+        asked = score(diffusion(), towards_class(denoiser), x, at)
+        ways = [asked - anyone, aware(x, at, label), blind(x, at, label)]
+        fields.append([_arrows(places, way[: len(places)], t) for way in ways])
+        right, same, wrong = (way[len(places) :] for way in ways)
+        size = right.square().mean().sqrt()
+        gaps.append(float((same - right).square().mean().sqrt() / size))
+        offs.append(float((wrong - right).square().mean().sqrt() / size))
+        turns.append(float(((wrong * right).sum(1) < 0).double().mean()))
+        free = guided(denoiser, scale)(x, at, label).eps
+        pushed = classifier_guided(
+            diffusion(), lambda x, t, label=None: denoiser(x, t), aware, scale
+        )
+        both = max(both, float((pushed(x, at, label).eps - free).square().mean().sqrt()))
+    return tuple(
+        Gradients(
+            np.array(fields, np.float32).transpose(1, 0, 2, 3),
+            np.array(gaps),
+            np.array(offs),
+            np.array(turns),
+            both,
+        )
+    )
+
+
+def _arrows(places: Tensor, way: Tensor, t: int) -> np.ndarray:
+    """Vectors at places as arrows, in units of the noise, cut to a cell: [n, 4]."""
+    longest = 2 * EXTENT / GRID * 0.9
+    sigma = float(1 - diffusion().schedule.alpha_bar[t]) ** 0.5
+    way = way * (sigma * longest)
+    way = way * (longest / way.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1)
+    return torch.cat([places - way / 2, way], dim=1).numpy()
+
+
+# --- digits ---------------------------------------------------------------------------------------
+
+
+class Shot(NamedTuple):
+    """What is shown of one stop of one row of digits.
+
+    Attributes:
+        x_t: uint8 [H, W] sheet of the noisy pictures.
+        x0: uint8 [H, W] sheet of the pictures that guidance aims at.
+        outside: share of their pixels beyond black and white, before clipping; NaN at t = 0.
+        variety: root mean square distance of a digit from the mean of its row, per pixel.
+    """
+
+    x_t: np.ndarray
+    x0: np.ndarray
+    outside: float
+    variety: float
+
+
+def digits(
+    denoiser: NetworkDenoiser, scales: tuple[float, ...], digit: str, steps: int, seed: int
+) -> Iterator[list[Shot]]:
+    """The same digits at several scales, in lockstep, from one x_T, by DDIM.
+
+    Yields:
+        One shot per scale, for each of `steps` + 1 stops.
+    """
+    start = bench.Start(digit, steps, seed, COUNT)
+    generator = torch.Generator().manual_seed(seed)
+    x_T = torch.randn(COUNT, 1, 28, 28, generator=generator)
+    network = remembering(denoiser, denoiser, denoiser.diffusion.T)
+    walks = [
+        sample(
+            denoiser.diffusion, guided(network, scale), x_T,
+            evenly_spaced(denoiser.diffusion.T, steps), sampler="ddim", label=start.label,
+            generator=torch.Generator(),
+        )
+        for scale in scales
+    ]  # fmt: skip
+    last: list[Tensor] = [x_T for _ in scales]
+    for stops in zip(*walks, strict=True):
+        row = []
+        for k, stop in enumerate(stops):
+            raw = None if stop.raw is None else stop.raw.x0
+            last[k] = stop.x_t if stop.prediction is None else stop.prediction.x0
+            row.append(
+                Shot(
+                    bench.sheet(to_uint8(stop.x_t).numpy()),
+                    bench.sheet(to_uint8(last[k]).numpy()),
+                    np.nan if raw is None else float((raw.abs() > 1.02).double().mean()),
+                    float((last[k] - last[k].mean(0)).square().mean().sqrt()),
+                )
+            )
+        yield row
