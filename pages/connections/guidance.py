@@ -116,6 +116,7 @@ def on_digits(scale: float) -> None:
             live,
             lambda shots, start: guidance_views.digit_frames(shots, start, stops, scales),
             key="gu_digits", scale=3, autoplay=True, beside=True, hold=True, report_frame=False,
+            rest=DIGIT_STEPS,
             ends=("noise", "picture"),
             row_labels=("asked for, s = 1", f"guided, s = {scale:g}"),
             label="Digits with and without guidance",
@@ -254,7 +255,7 @@ def page() -> None:
     told = Facts(*facts())
     chapter.header("Guidance", defaults=DEFAULTS)
     chapter.prose(
-        term("classifier-free guidance")
+        term("Classifier-free guidance")
         + " asks a network twice, with a class and without, and goes past the first answer, away "
         "from the second. Here are two classes whose scores have a formula, so that what comes out "
         "can be held against what is said to come out."

@@ -3,6 +3,7 @@
 const HEAD = 4.5; // px, an arrow's head
 const TRAIL_FADE = 0.45;
 const SPARSE = 180; // px: on a smaller plane every other arrow is left out
+const FULL_SIZE = 220; // px: on a smaller plane points are smaller, too, down to 0.6 of their size
 
 // One cloud's arrays, in the order in which the server lays them down.
 function takeCloud(cloud, n, take) {
@@ -85,6 +86,7 @@ function drawTrails(item, frame, px, py) {
 function drawCloud(item, frame, ratio, root) {
   const { context, side, extent } = item;
   const now = item.frames[frame];
+  const radius = item.radius * clamp(side / FULL_SIZE, 0.6, 1);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, side, side);
   if (!now || !side) return;
@@ -102,8 +104,8 @@ function drawCloud(item, frame, ratio, root) {
   context.beginPath();
   for (let i = 0; i < now.points.length; i += 2) {
     const [x, y] = [px(now.points[i]), py(now.points[i + 1])];
-    context.moveTo(x + item.radius, y);
-    context.arc(x, y, item.radius, 0, 2 * Math.PI);
+    context.moveTo(x + radius, y);
+    context.arc(x, y, radius, 0, 2 * Math.PI);
   }
   context.fill();
   context.globalAlpha = 1;
@@ -112,7 +114,7 @@ function drawCloud(item, frame, ratio, root) {
   context.fillStyle = colorOf(item.trail);
   for (let k = 0; k < item.trails; k += 1) {
     context.beginPath();
-    context.arc(px(now.points[2 * k]), py(now.points[2 * k + 1]), 2 * item.radius, 0, 2 * Math.PI);
+    context.arc(px(now.points[2 * k]), py(now.points[2 * k + 1]), 2 * radius, 0, 2 * Math.PI);
     context.fill();
   }
   context.strokeStyle = colorOf(item.pull);
