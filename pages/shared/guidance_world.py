@@ -78,7 +78,7 @@ class Guided(NamedTuple):
     spread: np.ndarray
 
 
-@st.cache_data(max_entries=48, show_spinner=False)
+@st.cache_data(max_entries=16, show_spinner=False)
 def walks(scale: float, seed: int) -> tuple:
     """The fields of `Guided`."""
     mixture, labels = two_classes()

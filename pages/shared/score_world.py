@@ -96,7 +96,7 @@ class Walks(NamedTuple):
     crossed: float
 
 
-@st.cache_data(max_entries=48, show_spinner=False)
+@st.cache_data(max_entries=24, show_spinner=False)
 def walks(data: str, steps: int, level: int, seed: int) -> tuple:
     """The fields of `Walks`."""
     process, mixture = diffusion(), PLANE_DATA[data]()
@@ -185,7 +185,7 @@ def grid(cells: int) -> Tensor:
     return torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
-@st.cache_data(max_entries=48, show_spinner=False)
+@st.cache_data(max_entries=24, show_spinner=False)
 def shade(data: str, at: tuple[int, ...]) -> np.ndarray:
     """The density of the noisy data at each t, highest where opaque: uint8 [n, SHADES, SHADES]."""
     mixture, places = PLANE_DATA[data](), grid(SHADES)
@@ -198,7 +198,7 @@ def _shade(mixture: GaussianMixture, places: Tensor, t: int) -> np.ndarray:
     return opaque.round().to(torch.uint8).reshape(SHADES, SHADES).numpy()
 
 
-@st.cache_data(max_entries=48, show_spinner=False)
+@st.cache_data(max_entries=24, show_spinner=False)
 def field(data: str, at: tuple[int, ...]) -> np.ndarray:
     """The exact score at each t as arrows on a grid: float32 [n, GRID * GRID, 4]."""
     mixture = PLANE_DATA[data]()
@@ -256,7 +256,7 @@ PLACE_TIMES = (*range(1000, 0, -20), 10, 1)
 MANY = 2000  # draws that the averages are taken of
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(max_entries=32, show_spinner=False)
 def place(data: str, x: float, y: float, seed: int) -> tuple:
     """The fields of `Place`, at `PLACE_TIMES`."""
     process, mixture = diffusion(), PLANE_DATA[data]()

@@ -32,9 +32,9 @@ def test_every_component_is_brought_whole() -> None:
     for name, source in sources.items():
         assert (ASSETS / f"{name}.js").read_text("utf-8") in source
         assert len(re.findall(r"^export default ", source, re.MULTILINE)) == 1, name
-    parts = [path for name in sources for path in ASSETS.glob(f"{name}_*.js")]
-    assert parts
-    assert all(path.read_text("utf-8") in sources["plot"] for path in parts)
+    parts = [(name, path) for name in sources for path in ASSETS.glob(f"{name}_*.js")]
+    assert {path.stem for _, path in parts} == {"player_cloud", "plot_scales"}
+    assert all(path.read_text("utf-8") in sources[name] for name, path in parts)
 
 
 def test_an_answer_carries_no_code_and_asks_for_its_own() -> None:
