@@ -75,6 +75,8 @@ def guided_belief(denoiser: DiscreteDenoiser, scale: float) -> DiscreteDenoiser:
     _require_finite(scale)
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        if scale == 0:  # what the class rules out is not ruled out then
+            return denoiser(x_t, t, None)
         asked = denoiser(x_t, t, label)
         if label is None or scale == 1:
             return asked
@@ -104,7 +106,8 @@ def classifier_guided(
 
     Args:
         diffusion: the process the denoiser was trained for.
-        denoiser: what is guided; it gets the label too.
+        denoiser: what is guided; it gets the label, too. One that heeds it is guided already, and s
+            counts from there: with exact scores s does then what 1 + s does in `guided`.
         gradient: of log p(label | x_t), for noisy pictures.
         scale: s; 0 leaves the denoiser as it is.
 

@@ -283,7 +283,7 @@ def tilted(mixture: GaussianMixture, labels: Tensor, label: int, scale: float) -
 
     $$p_s(x_0|y) \propto p(x_0)\,p(y|x_0)^s$$
 
-    Source: Ho & Salimans 2022, section 3.2, where noisy points have such a density at each level
+    Source: Ho & Salimans 2022, section 3.1, where noisy points have such a density at each level
     by itself. This is the one of clean points.
 
     Args:

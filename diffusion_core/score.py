@@ -85,7 +85,7 @@ def reverse_sde_step(
     m = \frac{x_t + (1-\alpha_{t|s})\,\nabla\log q(x_t)}{\sqrt{\alpha_{t|s}}}, \qquad
     v = \frac{1-\bar\alpha_s}{1-\bar\alpha_t}\,(1-\alpha_{t|s})$$
 
-    Source: Song et al. 2021 (score SDE), eq. 4, with the variance of Ho et al. 2020, eq. 7. It is
+    Source: Song et al. 2021 (score SDE), eq. 4 and 6; the variance of Ho et al. 2020, eq. 7. It is
     q(x_s|x_t, x_0) at the x_0 that Tweedie's formula names.
 
     Args:

@@ -36,6 +36,8 @@ def exhibit() -> None:
             bind="query-params", format_func=VIEWS.get, width="content",
         )  # fmt: skip
         second = st.container(width="content")
+    if view == "gradients":
+        return two_kinds()
     scale = second.select_slider(
         "Guidance scale s", SCALES, 3.0, key="guscale", bind="query-params", width=260,
         format_func=lambda s: f"{s:g}",
@@ -44,10 +46,9 @@ def exhibit() -> None:
     )  # fmt: skip
     if view == "plane":
         in_the_plane(scale)
-    elif view == "gradients":
-        two_kinds(scale)
     else:
         on_digits(scale)
+    return None
 
 
 def seed_behind_more() -> int:
@@ -76,9 +77,9 @@ def in_the_plane(scale: float) -> None:
         )
 
 
-def two_kinds(scale: float) -> None:
+def two_kinds() -> None:
     """The difference of two scores beside the gradients of two classifiers."""
-    told = Gradients(*guidance_world.gradients(scale))
+    told = Gradients(*guidance_world.gradients())
     frames = guidance_views.gradient_frames(told)
     player(
         [], key="gu_gradients", total=STEPS, captions=frames.captions, curves=frames.curves,
@@ -87,9 +88,10 @@ def two_kinds(scale: float) -> None:
     )  # fmt: skip
     st.caption(
         "Arrows: the push towards the class on the left, in units of the noise, cut where it is "
-        "long. First two: the same, from two scores and from the exact classifier of noisy points; "
-        f"at s = {scale:g} the two kinds of guidance name the same ε, but for {told.both:.0e}. "
-        "Third: a classifier that takes every point for a clean one."
+        "long; at t = 1000 there is next to nothing to tell the classes apart by. First two: from "
+        "two scores, and from the exact classifier of noisy points; they differ by "
+        f"{told.gap.max():.0e} of their size at most. Third: a classifier that takes every point "
+        "for a clean one."
     )
 
 
@@ -115,14 +117,13 @@ def on_digits(scale: float) -> None:
         follow(
             live,
             lambda shots, start: guidance_views.digit_frames(shots, start, stops, scales),
-            key="gu_digits", scale=3, autoplay=True, beside=True, hold=True, report_frame=False,
-            rest=DIGIT_STEPS,
-            ends=("noise", "picture"),
-            row_labels=("asked for, s = 1", f"guided, s = {scale:g}"),
+            key="gu_digits", scale=3, autoplay=True, hold=True, report_frame=False,
+            rest=DIGIT_STEPS, ends=("noise", "picture"),
             label="Digits with and without guidance",
         )  # fmt: skip
         st.caption(
-            "Both rows start from the same noise; DDIM, 25 steps, x̂₀ clipped. " + told_by_card(card)
+            "Both sheets start from the same noise; DDIM, 25 steps, x̂₀ clipped. "
+            + told_by_card(card)
         )
 
 
@@ -147,15 +148,36 @@ def scale_of(metric: dict[str, Any]) -> float:
 
 
 class Facts(NamedTuple):
-    """The numbers that the text names, all for seed 0."""
+    """The numbers that the text names, all for seed 0; scale 3 unless it says otherwise.
 
-    alone: float
+    Attributes:
+        guided: the middle group's share of the class after the walk.
+        fresh: the same with fresh noise at each step.
+        claimed: of p(x) p(y|x)^3, exactly.
+        alone: of the class itself, exactly.
+        dip: of the density whose score is followed at t = 200, exactly.
+        there: of the walkers at t = 200.
+        powers: at the middle group's place, t = 300: power of the average, average of powers.
+        sure: what the best classifier gives the class, walkers and draws.
+        widths: of the class' outer groups across, scale 1 and 3.
+        much: the middle group's share at scale 8.
+        little: the same at 1.5, over that of the class itself.
+        both: as in `Gradients`.
+        strong: how wrong the classifier of clean points is halfway.
+        middle_t: where that is.
+    """
+
     guided: float
+    fresh: float
     claimed: float
-    sure: float
-    sure_claimed: float
+    alone: float
+    dip: float
+    there: float
+    powers: tuple[float, float]
+    sure: tuple[float, float]
+    widths: tuple[float, float]
     much: float
-    spread: tuple[float, float]
+    little: float
     both: float
     strong: float
     middle_t: int
@@ -164,21 +186,29 @@ class Facts(NamedTuple):
 @st.cache_data(max_entries=1, show_spinner=False)
 def facts() -> tuple:
     """Compute them."""
-    three, eight = (Guided(*guidance_world.walks(s, 0)) for s in (3.0, 8.0))
-    two = Gradients(*guidance_world.gradients(3.0))
-    half = STEPS // 2
+    three, eight, little = (Guided(*guidance_world.walks(s, 0)) for s in (3.0, 8.0, 1.5))
+    two, half = Gradients(*guidance_world.gradients()), STEPS // 2
+    stops = score_world.times(STEPS)
+    at = min(range(STEPS), key=lambda i: abs(stops[i] - 200))
     return tuple(
         Facts(
-            float(three.middle[0, -1]),
             float(three.middle[1, -1]),
-            float(three.middle[2, -1]),
-            float(three.sure[1, -1]),
-            float(three.sure[2, -1]),
+            guidance_world.with_fresh_noise(3.0, 0),
+            float(three.middle[3, -1]),
+            float(guidance_world.followed(1.0)[-1]),
+            float(three.middle[3, at]),
+            float(three.middle[1, at]),
+            guidance_world.power_of_averages(3.0, 300),
+            (float(three.sure[1, -1]), float(three.sure[2, -1])),
+            (
+                guidance_world.widths(three.points[0, -1]),
+                guidance_world.widths(three.points[1, -1]),
+            ),
             float(eight.middle[1, -1]),
-            (float(three.spread[0, -1]), float(three.spread[1, -1])),
+            float(little.middle[1, -1] / little.middle[0, -1]),
             two.both,
             float(two.off[half]),
-            score_world.times(STEPS)[half],
+            stops[half],
         )
     )
 
@@ -188,24 +218,31 @@ def confusions(told: Facts) -> list[Confusion]:
     return [
         Confusion(
             "Does guidance sample p(x) p(y|x)ˢ?",
-            "No. At every noise level it follows the gradient of q(xₜ) p(y|xₜ)ˢ. But these "
-            "densities are not each other’s noisy versions, so no diffusion leads from one to the "
-            f"next. At s = 3 the class’ middle group holds {told.guided:.0%} of the walkers; of "
-            f"p(x) p(y|x)³ it holds {told.claimed:.0%}, and of the class itself a third. The "
-            "walkers were turned away early, while the noise still blurred the two middle groups "
-            "into one.",
+            "No, only for s = 0 and 1. With noise, p(x) p(y|x)ˢ becomes q(xₜ) times the average of "
+            "p(y|x₀)ˢ over the x₀ that xₜ may have come from. Guidance follows the score of q(xₜ) "
+            "p(y|xₜ)ˢ, and p(y|xₜ) is the average of p(y|x₀): the power of an average, where the "
+            "average of powers is meant. For s > 1 it is smaller ("
+            + term("Jensen's inequality")
+            + "), most of all where xₜ leaves the class open: at the middle group’s place, t = "
+            f"300, s = 3, {told.powers[0]:.2f} instead of {told.powers[1]:.2f}. As the noise goes the "
+            "two become one again, but the walkers do not: these densities are not each other’s "
+            "noisy versions, and the push is made again at every level. The last density has "
+            f"{told.claimed:.0%} of the class in its middle group, the class itself "
+            f"{told.alone:.0%}, the walkers {told.guided:.0%} ({told.fresh:.0%} where they get "
+            "fresh noise at every step: the answer hangs on the sampler).",
             {"guscale": 3.0},
-            "First chart: the purple line leaves the other two while there is much noise, and does "
-            "not come back. Second and third picture: not the same.",
+            "First chart, second half of the walk. Dashed: the density whose score is followed at "
+            f"that level, {told.dip:.0%} at t = 200, comes back in the end. The walkers, purple, "
+            f"{told.there:.0%} there, do not.",
         ),
         Confusion(
             "Why do guided pictures look alike?",
             "Guidance does not only ask for the class, it flees the others. What lies beside "
-            "another class is left out first, however good it is, and each remaining group gets "
-            f"narrower: across, the class’ points have a standard deviation of "
-            f"{told.spread[0]:.2f} without guidance and of {told.spread[1]:.2f} at s = 3. A "
-            f"classifier is surer ({told.sure:.1%}, where p(x) p(y|x)³ would have "
-            f"{told.sure_claimed:.1%}), and variety pays.",
+            "another class is left out first, however good it is, and what remains gets narrower: "
+            "across, the outer groups have a standard deviation of "
+            f"{told.widths[0]:.2f} without guidance and of {told.widths[1]:.2f} at s = 3. A "
+            f"classifier is surer ({told.sure[0]:.2%}, where p(x) p(y|x)³ would have "
+            f"{told.sure[1]:.0%}), and variety pays.",
             {"guscale": 8.0},
             f"The middle group is gone ({told.much:.0%}), and the other two have become narrow, "
             "on the far side of their middles.",
@@ -215,8 +252,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "Where the model comes from. By Bayes’ rule the gradient of log p(y|xₜ) is the score "
             "of the class minus the score of all, and with exact ones the two kinds name the same "
             f"ε, but for {told.both:.0e}. One asks a classifier for that difference, the other two "
-            "runs of one network, which learnt to do without the class by having it hidden from it "
-            "now and then.",
+            "runs of one network, which learnt to do without the class by having it hidden from "
+            "it now and then.",
             {"guview": "gradients"},
             "First and second picture: the same arrows at every t.",
         ),
@@ -227,13 +264,16 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{told.strong:.0f} times the right one’s size. On its own side it does not push at "
             "all: it takes the noisy point for a clean one that is there already.",
             {"guview": "gradients"},
-            "Third picture: far too long on one side, nothing on the other, while the right arrows "
-            "are short and everywhere. The chart: where the noise is nearly gone, it is right.",
+            "Third picture: far too long on one side, nothing on the other, while the right "
+            "arrows are short and everywhere. The chart: where the noise is nearly gone, it is "
+            "right.",
         ),
         Confusion(
             "Is the scale s, w, or 1 + w?",
-            "All three are in use. Here s = 1 is no guidance; Ho and Salimans’ w is s − 1. The "
-            "page [Conventions](conventions?cview=Guidance) writes one strength in four ways.",
+            "All three are in use. Here s = 1 is no guidance; Ho and Salimans’ w is s − 1. Of a "
+            "classifier it depends on the network that it guides: one that is told the class, too, "
+            "counts from 1 already. The page [Conventions](conventions?cview=Guidance) writes one "
+            "strength in four ways.",
             {"guscale": 1.0},
             "s = 1: the first two pictures are the same walk.",
         ),
@@ -241,11 +281,11 @@ def confusions(told: Facts) -> list[Confusion]:
             "Why do pictures burn out at large scales?",
             "ε and x̂₀ are stretched past what any picture has: x̂₀(any) + s · (x̂₀(class) − "
             "x̂₀(any)) leaves the range of pixels. Clipping at each step brings it back, and what "
-            "is cut off becomes flat black and white. Imagen’s dynamic thresholding was made "
-            "for this.",
+            "is cut off becomes flat black and white; in a photograph colours burn out, in digits "
+            "strokes get bold. Imagen’s dynamic thresholding was made for this.",
             {"guview": "digits", "guscale": 8.0},
-            "The chart: many more pixels out of range, until late. The strokes of the second row "
-            "are heavier.",
+            "The chart: many more pixels out of range, until late. The strokes of the guided "
+            "digits are bolder.",
         ),
     ]
 
@@ -261,15 +301,15 @@ def page() -> None:
         "can be held against what is said to come out."
     )
     chapter.question(
-        "Guidance at scale s follows ∇ log q(xₜ) + s ∇ log p(y|xₜ). Does it sample p(x) p(y|x)ˢ?",
+        "Guidance at s = 3 follows ∇ log q(xₜ) + 3 ∇ log p(y|xₜ). Does it sample p(x) p(y|x)³?",
         {
-            "Yes, exactly": "At each noise level the sum is the score of q(xₜ) p(y|xₜ)ˢ. But that "
-            "is not p(x) p(y|x)ˢ with noise: one was raised to the power after the noise, the "
-            f"other before. The class’ middle group holds {told.guided:.0%} of the walkers at s = "
-            f"3, and {told.claimed:.0%} of that density.",
-            "No, something narrower": f"At s = 3 the class’ middle group holds {told.guided:.0%} "
-            f"of the walkers, where p(x) p(y|x)³ has {told.claimed:.0%}. What lies near another "
-            "class is given up while the noise is still too strong to tell them apart.",
+            "Yes, exactly": "At each noise level the sum is the score of q(xₜ) p(y|xₜ)³. But that "
+            "is not p(x) p(y|x)³ with noise on it: there the power is taken before the noise, here "
+            f"after. The class’ middle group holds {told.guided:.0%} of the walkers, and "
+            f"{told.claimed:.0%} of that density.",
+            "No, something narrower": f"The class’ middle group holds {told.guided:.0%} of the "
+            f"walkers, where p(x) p(y|x)³ has {told.claimed:.0%}. What lies near another class is "
+            "given up while noise blurs the two into one.",
             "No, something wider": "Narrower: the walkers keep away from the other class more than "
             "the formula asks for. In the class’ middle group are "
             f"{told.guided:.0%}, not {told.claimed:.0%}.",
@@ -297,20 +337,21 @@ def page() -> None:
             ),
             Experiment(
                 "A little guidance: one and a half",
-                "half as many in the middle group already; the density that it is said to sample "
-                "has hardly changed.",
+                f"{1 - told.little:.0%} fewer in the middle group already; the density that it is "
+                "said to sample has hardly changed.",
                 {"guscale": 1.5},
             ),
             Experiment(
                 "Sixteen sevens, strongly guided",
-                "cleaner, heavier, and more of one kind than in the first row.",
+                "all of them are sevens, and bold, some with specks. Without guidance the network "
+                "now and then draws something else.",
                 {"guview": "digits", "guscale": 5.0, "guclass": "7"},
             ),
         ]
     )
     chapter.sources(
         [
-            Source("Ho & Salimans 2022, Classifier-Free Diffusion Guidance", "eq. 6; section 3.2",
+            Source("Ho & Salimans 2022, Classifier-Free Diffusion Guidance", "eq. 6; section 3.1",
                    "https://arxiv.org/abs/2207.12598"),
             Source("Dhariwal & Nichol 2021, Diffusion Models Beat GANs on Image Synthesis",
                    "section 4: classifier guidance", "https://arxiv.org/abs/2105.05233"),

@@ -258,7 +258,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "On average it is. The density of noisy data is an average, q(xₜ) = ∫ q(x₀) q(xₜ|x₀) "
             "dx₀. Take the gradient of both sides and divide by q(xₜ): then ∇ log q(xₜ) is the "
             "average of ∇ log q(xₜ|x₀), each x₀ counted as often as q(x₀|xₜ) says. And the answer "
-            "with the least squared error is the average. Where this page opens, the mean over "
+            "with the least squared error is the average. Where that view opens, the mean over "
             f"2,000 drawn x₀ comes within {told.gap:.2f} of the exact score, whose length is "
             f"{told.length:.2f}; that is as near as so many draws can come.",
             {"scview": "place"},
@@ -377,8 +377,8 @@ def page() -> None:
             f"{told.share[1]:.0%} without, of 300 walkers. The shares are settled while there is "
             "much noise and the groups overlap; the third walk never sees that.",
             "Only the one with fresh noise": "It needs none: without it "
-            f"{told.share[1]:.0%} end at the lower left. Half of the drift and no noise lead "
-            "through the same clouds.",
+            f"{told.share[1]:.0%} end at the lower left. Half of the score’s part "
+            "and no noise lead through the same clouds.",
         },
         answer="The two that go down the noise levels",
     )
@@ -426,7 +426,7 @@ def page() -> None:
                    "Distribution", "eq. 4, algorithm 1; section 3.2.2: why not without noise",
                    "https://arxiv.org/abs/1907.05600"),
             Source("Song et al. 2021, Score-Based Generative Modeling through Stochastic "
-                   "Differential Equations", "eq. 4 and 13: SDE and ODE",
+                   "Differential Equations", "eq. 4, 6: ancestral sampling, the SDE; eq. 13: ODE",
                    "https://arxiv.org/abs/2011.13456"),
             Source("Vincent 2011, A Connection Between Score Matching and Denoising Autoencoders",
                    "section 4.2", "https://doi.org/10.1162/NECO_a_00142"),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pages.shared.cloud import Cloud
-from pages.shared.guidance_world import STEPS, Gradients, Guided, Shot, shades
+from pages.shared.guidance_world import REACH, STEPS, Gradients, Guided, Shot, shades
 from pages.shared.player import Curve, Frames, Panel
-from pages.shared.score_world import EXTENT, times
+from pages.shared.score_world import times
 
 COLORS = ("q", "p", "bits")
 TRAILS = 6
@@ -35,7 +35,7 @@ def walk_frames(told: Guided, scale: float) -> Frames:
             f"{alt}, over the density of both classes with noise",
             points,
             color=color,
-            extent=EXTENT,
+            extent=REACH,
             density=shades(),
             shade="xt",
             trails=0 if k == 2 else TRAILS,
@@ -49,8 +49,10 @@ def walk_frames(told: Guided, scale: float) -> Frames:
     sure = "p(y | xₜ) on average"
     curves = [
         Curve(name, values, color, middle, 0, 0.7)
-        for name, values, color in zip(names, told.middle, COLORS, strict=True)
-    ] + [
+        for name, values, color in zip(names, told.middle[:3], COLORS, strict=True)
+    ]
+    curves.append(Curve("q(xₜ) p(y|xₜ)ˢ", told.middle[3], "p", middle, 0, 0.7, dash="5 5"))
+    curves += [
         Curve(name, values, color, sure, 0, 1)
         for name, values, color in zip(names, told.sure, COLORS, strict=True)
     ]
@@ -71,15 +73,12 @@ def gradient_frames(told: Gradients) -> Frames:
         ("Classifier of clean points", "the gradient of a classifier of clean points", "bits"),
     )
     clouds = [
-        Cloud(title, f"{alt}, as arrows", nothing, color=color, extent=EXTENT,
+        Cloud(title, f"{alt}, as arrows", nothing, color=color, extent=REACH,
               density=shades()[:n], shade="xt", arrows=arrows, field=color)
         for (title, alt, color), arrows in zip(titles, told.arrows, strict=True)
     ]  # fmt: skip
-    chart = "distance from the first, as a multiple of it (log)"
-    curves = [
-        Curve("knows the noise", told.gap, "q", chart, 1e-16, 1e4, log=True),
-        Curve("of clean points", told.off, "bits", chart, 1e-16, 1e4, digits=1, log=True),
-    ]
+    chart = "off by so many times the right one’s size (log)"
+    curves = [Curve("of clean points", told.off, "bits", chart, 0.01, 1e4, digits=1, log=True)]
     captions = [f"t = {t}" for t in times(STEPS)[:-1]]
     return Frames([], captions, curves, clouds=clouds)
 
@@ -87,17 +86,16 @@ def gradient_frames(told: Gradients) -> Frames:
 def digit_frames(
     shots: Sequence[Sequence[Shot]], start: int, stops: Sequence[int], scales: Sequence[float]
 ) -> Frames:
-    """Sheets of digits, one row per scale."""
+    """Sheets of digits, one per scale."""
     panels, curves = [], []
     for k, scale in enumerate(scales):
         own = [stop[k] for stop in shots]
         color = "q" if k == 0 else "p"
         name = f"s = {spoken(scale)}"
-        panels += [
-            Panel("$x_t$", f"the noisy digits, {name}", np.stack([s.x_t for s in own]), "xt", k),
-            Panel("$\\hat x_0$, clipped", f"what guidance aims at, {name}",
-                  np.stack([s.x0 for s in own]), "x0", k),
-        ]  # fmt: skip
+        title = f"$\\hat x_0$ {'guided' if k else 'asked for'}, {name}"
+        panels.append(
+            Panel(title, f"what is aimed at, {name}", np.stack([s.x0 for s in own]), "x0")
+        )
         outside = np.array([100 * s.outside for s in own])
         curves.append(
             Curve(name, outside, color, "pixels of x̂₀ out of range (%)", 0, 100, digits=0)

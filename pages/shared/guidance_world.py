@@ -17,6 +17,7 @@ from diffusion_core.guidance import classifier_guided, guided
 from diffusion_core.mixtures import (
     class_gradient,
     class_log_probs,
+    draw_x0,
     group_probs,
     mixture_denoiser,
     tilted,
@@ -25,11 +26,10 @@ from diffusion_core.mixtures import (
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import evenly_spaced
-from diffusion_core.score import flow_step, score
+from diffusion_core.score import flow_step, reverse_sde_step, score
 from pages.shared import bench
 from pages.shared.first_look import remembering
 from pages.shared.score_world import (
-    EXTENT,
     GRID,
     OPAQUE,
     SHADES,
@@ -43,6 +43,8 @@ from pages.shared.score_world import (
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 STEPS = 60
 ASKED, MIDDLE = 0, 2  # the class that is asked for, and its group beside the other class
+REACH = 3.4  # the plane is shown this far: guided walks go further out than others
+MANY = 600  # draws of the density that guidance is said to sample, for the charts
 COUNT = 16
 
 
@@ -67,15 +69,15 @@ class Guided(NamedTuple):
     Attributes:
         points: float32 [3, n, WALKERS, 2]: scale 1, the scale asked for, draws of the density that
             it is said to sample, noised.
-        middle: [3, n] share of the class' points in its group beside the other class.
+        middle: [4, n] the part of the class, as the best classifier sees it, that lies in its
+            group beside the other class: of those three, and of the density whose score the
+            guided walk follows at each stop.
         sure: [3, n] what the best classifier gives the class on average, at the stop's noise.
-        spread: [3, n] standard deviation across, of the first coordinate.
     """
 
     points: np.ndarray
     middle: np.ndarray
     sure: np.ndarray
-    spread: np.ndarray
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -84,26 +86,89 @@ def walks(scale: float, seed: int) -> tuple:
     mixture, labels = two_classes()
     stops = times(STEPS)
     generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
-    claimed = tilted(mixture, labels, ASKED, scale).sample(WALKERS, generator)
-    noise = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
-    drawn = [diffusion().q_sample(claimed, torch.full((WALKERS,), t), noise) for t in stops]
-    rows = [torch.stack(_walk(guided_at(s), start, stops)) for s in (1.0, scale)]
-    points = torch.stack([*rows, torch.stack(drawn)])  # [3, n, WALKERS, 2]
-    flat, t = points.reshape(-1, 2), torch.tensor(stops).repeat_interleave(WALKERS).repeat(3)
-    groups = group_probs(diffusion(), mixture, flat, t)
-    own = groups[:, labels == ASKED]
-    shape = points.shape[:3]
-    middle = own[:, MIDDLE] / own.sum(1).clamp(min=1e-300)
-    sure = class_log_probs(diffusion(), mixture, labels, flat, t)[:, ASKED].exp()
+    claimed = tilted(mixture, labels, ASKED, scale).sample(MANY, generator)
+    noise = torch.randn(MANY, 2, generator=generator, dtype=torch.float64)
+    drawn = torch.stack(
+        [diffusion().q_sample(claimed, torch.full((MANY,), t), noise) for t in stops]
+    )
+    clouds = [*(torch.from_numpy(walked(s, seed)) for s in (1.0, scale)), drawn]
+    told = [_told(cloud, stops) for cloud in clouds]
     return tuple(
         Guided(
-            points.float().numpy(),
-            middle.reshape(shape).mean(-1).numpy(),
-            sure.reshape(shape).mean(-1).numpy(),
-            points[..., 0].std(-1).numpy(),
+            torch.stack([cloud[:, :WALKERS] for cloud in clouds]).float().numpy(),
+            np.stack([*(middle for middle, _ in told), followed(scale)]),
+            np.stack([sure for _, sure in told]),
         )
     )
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def walked(scale: float, seed: int) -> np.ndarray:
+    """A guided walk without fresh noise, at every stop: float64 [n, WALKERS, 2]."""
+    start = torch.randn(
+        WALKERS, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    return torch.stack(_walk(guided_at(scale), start, times(STEPS))).numpy()
+
+
+def _told(cloud: Tensor, stops: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Of points [n, N, 2] at each stop: share in the middle group, belief in the class; [n]."""
+    mixture, labels = two_classes()
+    n, N, _ = cloud.shape
+    t = torch.tensor(stops).repeat_interleave(N)
+    groups = group_probs(diffusion(), mixture, cloud.reshape(-1, 2), t).reshape(n, N, -1)
+    own = groups[..., labels == ASKED].mean(1)
+    return (own[:, MIDDLE] / own.sum(1)).numpy(), own.sum(1).numpy()
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def followed(scale: float) -> np.ndarray:
+    """The middle group's share of q(x_t) p(y|x_t)^s at each stop, summed over the plane: [n]."""
+    mixture, labels = two_classes()
+    places = grid(64, 5.0)
+    shares = []
+    for t in times(STEPS):
+        at = torch.full((len(places),), t)
+        log = mixture_log_density(diffusion(), mixture, places, at)
+        log = log + scale * class_log_probs(diffusion(), mixture, labels, places, at)[:, ASKED]
+        groups = group_probs(diffusion(), mixture, places, at)[:, labels == ASKED]
+        own = log.softmax(0) @ groups
+        shares.append(float(own[MIDDLE] / own.sum()))
+    return np.array(shares)
+
+
+def power_of_averages(scale: float, t: int) -> tuple[float, float]:
+    """At the middle group's place at t: E[p(y|x_0)|x_t]^s, and E[p(y|x_0)^s|x_t]."""
+    mixture, labels = two_classes()
+    n = 4000
+    alpha_bar = float(diffusion().schedule.alpha_bar[t])
+    here = (alpha_bar**0.5 * mixture.means[MIDDLE]).expand(n, 2)
+    at = torch.full((n,), t)
+    x0 = draw_x0(diffusion(), mixture, here, at, generator=torch.Generator().manual_seed(0))
+    sure = class_log_probs(diffusion(), mixture, labels, x0, torch.zeros_like(at))[:, ASKED].exp()
+    exact = class_log_probs(diffusion(), mixture, labels, here[:1], at[:1])[0, ASKED].exp()
+    return float(exact**scale), float((sure**scale).mean())
+
+
+def with_fresh_noise(scale: float, seed: int) -> float:
+    """The middle group's share where the same walk is made with fresh noise."""
+    stops = times(STEPS)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+    for t, s in itertools.pairwise(stops):
+        here, there = torch.full((len(x),), t), torch.full((len(x),), s)
+        slope = score(diffusion(), guided_at(scale), x, here)
+        step = reverse_sde_step(diffusion(), x, slope, here, there)
+        x = step.sample(torch.randn(x.shape, generator=generator, dtype=x.dtype))
+    return float(_told(x[None], [0])[0][0])
+
+
+def widths(points: np.ndarray) -> float:
+    """Standard deviation across within the two outer groups of the class, of points [N, 2]."""
+    mixture, _ = two_classes()
+    x = torch.from_numpy(points).double()
+    nearest = torch.cdist(x, mixture.means[:3]).argmin(1)
+    return float(torch.stack([x[nearest == k, 0].var() for k in (0, 1)]).mean().sqrt())
 
 
 def _walk(denoiser: Denoiser, x: Tensor, stops: list[int]) -> list[Tensor]:
@@ -120,7 +185,7 @@ def _walk(denoiser: Denoiser, x: Tensor, stops: list[int]) -> list[Tensor]:
 def shades() -> np.ndarray:
     """The density of all noisy data at each stop: uint8 [n, SHADES, SHADES]."""
     mixture, _ = two_classes()
-    places = grid(SHADES)
+    places = grid(SHADES, REACH)
     pictures = []
     for t in times(STEPS):
         told = mixture_log_density(diffusion(), mixture, places, torch.full((len(places),), t))
@@ -141,7 +206,7 @@ class Gradients(NamedTuple):
         gap: [n] root mean square difference of the first two, over the first.
         off: [n] the same of the first and the third, over noisy points of the data.
         turned: [n] share of those points that the third pushes the wrong way.
-        both: root mean square difference of eps between the two kinds of guidance, largest.
+        both: root mean square difference of eps between both kinds of guidance at s = 3, largest.
     """
 
     arrows: np.ndarray
@@ -151,9 +216,10 @@ class Gradients(NamedTuple):
     both: float
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def gradients(scale: float) -> tuple:
+@st.cache_data(max_entries=1, show_spinner=False)
+def gradients() -> tuple:
     """The fields of `Gradients`."""
+    scale = 3.0  # any would do
     mixture, labels = two_classes()
     denoiser = mixture_denoiser(diffusion(), mixture, labels)
     aware, blind = (
@@ -162,7 +228,7 @@ def gradients(scale: float) -> tuple:
     generator = torch.Generator().manual_seed(0)
     clean = mixture.sample(1000, generator)
     noise = torch.randn(1000, 2, generator=generator, dtype=torch.float64)
-    places = grid(GRID)
+    places = grid(GRID, REACH)
     fields, gaps, offs, turns, both = [], [], [], [], 0.0
     for t in times(STEPS)[:-1]:
         x = torch.cat([places, diffusion().q_sample(clean, torch.full((1000,), t), noise)])
@@ -194,7 +260,7 @@ def gradients(scale: float) -> tuple:
 
 def _arrows(places: Tensor, way: Tensor, t: int) -> np.ndarray:
     """Vectors at places as arrows, in units of the noise, cut to a cell: [n, 4]."""
-    longest = 2 * EXTENT / GRID * 0.9
+    longest = 2 * REACH / GRID * 0.9
     sigma = float(1 - diffusion().schedule.alpha_bar[t]) ** 0.5
     way = way * (sigma * longest)
     way = way * (longest / way.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1)
@@ -208,16 +274,12 @@ class Shot(NamedTuple):
     """What is shown of one stop of one row of digits.
 
     Attributes:
-        x_t: uint8 [H, W] sheet of the noisy pictures.
-        x0: uint8 [H, W] sheet of the pictures that guidance aims at.
+        x0: uint8 [H, W] sheet of the pictures that guidance aims at; in the end of what they are.
         outside: share of their pixels beyond black and white, before clipping; NaN at t = 0.
-        variety: root mean square distance of a digit from the mean of its row, per pixel.
     """
 
-    x_t: np.ndarray
     x0: np.ndarray
     outside: float
-    variety: float
 
 
 def digits(
@@ -244,14 +306,12 @@ def digits(
     for stops in zip(*walks, strict=True):
         row = []
         for k, stop in enumerate(stops):
-            raw = None if stop.raw is None else stop.raw.x0
             last[k] = stop.x_t if stop.prediction is None else stop.prediction.x0
+            beyond = None if stop.raw is None else (stop.raw.x0.abs() > 1.02).double().mean()
             row.append(
                 Shot(
-                    bench.sheet(to_uint8(stop.x_t).numpy()),
                     bench.sheet(to_uint8(last[k]).numpy()),
-                    np.nan if raw is None else float((raw.abs() > 1.02).double().mean()),
-                    float((last[k] - last[k].mean(0)).square().mean().sqrt()),
+                    np.nan if beyond is None else float(beyond),
                 )
             )
         yield row

@@ -177,10 +177,10 @@ def _langevin(
 # --- what lies behind the points ------------------------------------------------------------------
 
 
-def grid(cells: int) -> Tensor:
+def grid(cells: int, extent: float = EXTENT) -> Tensor:
     """The middles of cells x cells squares, first row on top: [cells * cells, 2] float64."""
-    half = EXTENT / cells
-    along = torch.linspace(-EXTENT + half, EXTENT - half, cells, dtype=torch.float64)
+    half = extent / cells
+    along = torch.linspace(-extent + half, extent - half, cells, dtype=torch.float64)
     y, x = torch.meshgrid(along.flip(0), along, indexing="ij")
     return torch.stack([x.flatten(), y.flatten()], dim=1)
 

@@ -321,3 +321,18 @@ def test_a_belief_without_a_class_is_not_guided() -> None:
     assert guided_belief(two_beliefs, 1.0)(CATEGORIES, CATEGORIES, LABEL) is LOGITS[3]
     with pytest.raises(ValueError, match="finite"):
         guided_belief(two_beliefs, float("inf"))
+
+
+def test_a_belief_that_forgets_the_class_is_not_bound_by_it() -> None:
+    """At scale 0 the class is not asked: what it rules out may come."""
+
+    def denoiser(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        asked.append(label)
+        log = torch.tensor([0.0, -torch.inf if label is not None else 0.0])
+        return log.expand(*x_t.shape, 2)
+
+    asked: list[Tensor | None] = []
+    x_t, t = torch.zeros(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64)
+    told = guided_belief(denoiser, 0)(x_t, t, torch.zeros(3, dtype=torch.int64))
+    torch.testing.assert_close(told.softmax(-1), torch.full((3, 2), 0.5))
+    assert asked == [None]
