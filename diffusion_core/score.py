@@ -181,7 +181,7 @@ def annealed_langevin(
         diffusion: the process.
         denoiser: what looks at x_t.
         x_T: [B, *D].
-        timesteps: decreasing, each in 1..T.
+        timesteps: never rising, each in 1..T; all the same for a walk at one level.
         each: steps at one level.
         rate: r, the step as a share of the variance of what is finest at that level.
         finest: s, standard deviation of the finest structure of the data, where that is known.

@@ -225,9 +225,9 @@ def confusions(told: Facts) -> list[Confusion]:
             + term("Jensen's inequality")
             + "), most of all where xₜ leaves the class open: at the middle group’s place, t = "
             f"300, s = 3, {told.powers[0]:.2f} instead of {told.powers[1]:.2f}. As the noise goes, "
-            "the two become one again, but the walkers do not: these densities are not each other’s "
-            "noisy versions, and the push is made again at every level. The last density has "
-            f"{told.claimed:.0%} of the class in its middle group, the class itself "
+            "the two become one again, but the walkers do not: these densities are not each "
+            "other’s noisy versions, and the push is made again at every level. The last density "
+            f"has {told.claimed:.0%} of the class in its middle group, the class itself "
             f"{told.alone:.0%}, the walkers {told.guided:.0%} ({told.fresh:.0%} where they get "
             "fresh noise at every step: the answer hangs on the sampler).",
             {"guscale": 3.0},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,23 +19,26 @@ from diffusion_core.mixtures import (
     draw_x0,
     group_probs,
     mixture_denoiser,
+    mixture_log_density,
     tilted,
     two_classes,
 )
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import evenly_spaced
-from diffusion_core.score import flow_step, reverse_sde_step, score
+from diffusion_core.score import score
 from pages.shared import bench
 from pages.shared.first_look import remembering
 from pages.shared.score_world import (
     GRID,
-    OPAQUE,
     SHADES,
     WALKERS,
+    as_arrows,
     diffusion,
+    flow_walk,
     grid,
-    mixture_log_density,
+    sde_walk,
+    shaded,
     times,
 )
 
@@ -108,7 +110,8 @@ def walked(scale: float, seed: int) -> np.ndarray:
     start = torch.randn(
         WALKERS, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
-    return torch.stack(_walk(guided_at(scale), start, times(STEPS))).numpy()
+    stops = flow_walk(diffusion(), guided_at(scale), start, times(STEPS))
+    return torch.stack([start, *stops]).numpy()
 
 
 def _told(cloud: Tensor, stops: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -152,14 +155,9 @@ def power_of_averages(scale: float, t: int) -> tuple[float, float]:
 
 def with_fresh_noise(scale: float, seed: int) -> float:
     """The middle group's share where the same walk is made with fresh noise."""
-    stops = times(STEPS)
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
-    for t, s in itertools.pairwise(stops):
-        here, there = torch.full((len(x),), t), torch.full((len(x),), s)
-        slope = score(diffusion(), guided_at(scale), x, here)
-        step = reverse_sde_step(diffusion(), x, slope, here, there)
-        x = step.sample(torch.randn(x.shape, generator=generator, dtype=x.dtype))
+    start = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+    *_, x = sde_walk(diffusion(), guided_at(scale), start, times(STEPS), generator)
     return float(_told(x[None], [0])[0][0])
 
 
@@ -171,27 +169,12 @@ def widths(points: np.ndarray) -> float:
     return float(torch.stack([x[nearest == k, 0].var() for k in (0, 1)]).mean().sqrt())
 
 
-def _walk(denoiser: Denoiser, x: Tensor, stops: list[int]) -> list[Tensor]:
-    """All stops of a walk without fresh noise."""
-    path = [x]
-    for t, s in itertools.pairwise(stops):
-        here, there = torch.full((len(x),), t), torch.full((len(x),), s)
-        x = flow_step(diffusion(), x, score(diffusion(), denoiser, x, here), here, there)
-        path.append(x)
-    return path
-
-
 @st.cache_data(max_entries=1, show_spinner=False)
 def shades() -> np.ndarray:
     """The density of all noisy data at each stop: uint8 [n, SHADES, SHADES]."""
     mixture, _ = two_classes()
     places = grid(SHADES, REACH)
-    pictures = []
-    for t in times(STEPS):
-        told = mixture_log_density(diffusion(), mixture, places, torch.full((len(places),), t))
-        opaque = (told - told.max()).exp() * OPAQUE
-        pictures.append(opaque.round().to(torch.uint8).reshape(SHADES, SHADES).numpy())
-    return np.stack(pictures)
+    return np.stack([shaded(mixture, places, t) for t in times(STEPS)])
 
 
 # --- two gradients --------------------------------------------------------------------------------
@@ -205,14 +188,12 @@ class Gradients(NamedTuple):
             the classifier that knows the noise, that of one that does not.
         gap: [n] root mean square difference of the first two, over the first.
         off: [n] the same of the first and the third, over noisy points of the data.
-        turned: [n] share of those points that the third pushes the wrong way.
         both: root mean square difference of eps between both kinds of guidance at s = 3, largest.
     """
 
     arrows: np.ndarray
     gap: np.ndarray
     off: np.ndarray
-    turned: np.ndarray
     both: float
 
 
@@ -229,19 +210,19 @@ def gradients() -> tuple:
     clean = mixture.sample(1000, generator)
     noise = torch.randn(1000, 2, generator=generator, dtype=torch.float64)
     places = grid(GRID, REACH)
-    fields, gaps, offs, turns, both = [], [], [], [], 0.0
+    fields, gaps, offs, both = [], [], [], 0.0
     for t in times(STEPS)[:-1]:
         x = torch.cat([places, diffusion().q_sample(clean, torch.full((1000,), t), noise)])
         at, label = torch.full((len(x),), t), torch.full((len(x),), ASKED)
         anyone = score(diffusion(), denoiser, x, at)
         asked = score(diffusion(), towards_class(denoiser), x, at)
         ways = [asked - anyone, aware(x, at, label), blind(x, at, label)]
-        fields.append([_arrows(places, way[: len(places)], t) for way in ways])
+        sigma = float(1 - diffusion().schedule.alpha_bar[t]) ** 0.5
+        fields.append([as_arrows(places, 2 * sigma * way[: len(places)], REACH) for way in ways])
         right, same, wrong = (way[len(places) :] for way in ways)
         size = right.square().mean().sqrt()
         gaps.append(float((same - right).square().mean().sqrt() / size))
         offs.append(float((wrong - right).square().mean().sqrt() / size))
-        turns.append(float(((wrong * right).sum(1) < 0).double().mean()))
         free = guided(denoiser, scale)(x, at, label).eps
         pushed = classifier_guided(
             diffusion(), lambda x, t, label=None: denoiser(x, t), aware, scale
@@ -252,19 +233,9 @@ def gradients() -> tuple:
             np.array(fields, np.float32).transpose(1, 0, 2, 3),
             np.array(gaps),
             np.array(offs),
-            np.array(turns),
             both,
         )
     )
-
-
-def _arrows(places: Tensor, way: Tensor, t: int) -> np.ndarray:
-    """Vectors at places as arrows, in units of the noise, cut to a cell: [n, 4]."""
-    longest = 2 * REACH / GRID * 0.9
-    sigma = float(1 - diffusion().schedule.alpha_bar[t]) ** 0.5
-    way = way * (sigma * longest)
-    way = way * (longest / way.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1)
-    return torch.cat([places - way / 2, way], dim=1).numpy()
 
 
 # --- digits ---------------------------------------------------------------------------------------

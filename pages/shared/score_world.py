@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,6 @@ from diffusion_core.schedules import SCHEDULES, evenly_spaced
 from diffusion_core.score import (
     annealed_langevin,
     flow_step,
-    langevin,
     reverse_sde_step,
     score,
     sliced_distance,
@@ -106,9 +105,9 @@ def walks(data: str, steps: int, level: int, seed: int) -> tuple:
     stops = times(steps)
     levels = stops if level == 0 else [level] * len(stops)
     noisy = [
-        [start, *_sde(process, denoiser, start, stops, generator)],
-        [start, *_flow(process, denoiser, start, stops)],
-        [start, *_langevin(process, denoiser, mixture, start, stops, level, generator)],
+        [start, *sde_walk(process, denoiser, start, stops, generator)],
+        [start, *flow_walk(process, denoiser, start, stops)],
+        [start, *_langevin(process, denoiser, mixture, start, levels[:-1], generator)],
     ]
     points = torch.stack([torch.stack(walk) for walk in noisy])
     angles = torch.arange(8, dtype=torch.float64) * (math.pi / 8)
@@ -142,19 +141,21 @@ def _pairs(stops: list[int], count: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield torch.full((count,), t), torch.full((count,), s)
 
 
-def _sde(
+def sde_walk(
     process: GaussianDiffusion, denoiser: Denoiser, x: Tensor, stops: list[int],
     generator: torch.Generator,
 ) -> Iterator[Tensor]:  # fmt: skip
+    """Every stop but the first of a walk with fresh noise."""
     for t, s in _pairs(stops, len(x)):
         step = reverse_sde_step(process, x, score(process, denoiser, x, t), t, s)
         x = step.sample(torch.randn(x.shape, generator=generator, dtype=x.dtype))
         yield x
 
 
-def _flow(
+def flow_walk(
     process: GaussianDiffusion, denoiser: Denoiser, x: Tensor, stops: list[int]
 ) -> Iterator[Tensor]:
+    """Every stop but the first of a walk without."""
     for t, s in _pairs(stops, len(x)):
         x = flow_step(process, x, score(process, denoiser, x, t), t, s)
         yield x
@@ -162,16 +163,11 @@ def _flow(
 
 def _langevin(
     process: GaussianDiffusion, denoiser: Denoiser, mixture: GaussianMixture, x: Tensor,
-    stops: list[int], level: int, generator: torch.Generator,
+    levels: list[int], generator: torch.Generator,
 ) -> Iterator[Tensor]:  # fmt: skip
-    if level == 0:
-        return annealed_langevin(
-            process, denoiser, x, stops[:-1], rate=RATE, finest=mixture.std, generator=generator
-        )
-    alpha_bar = float(process.schedule.alpha_bar[level])
-    step = RATE * (1 - alpha_bar + alpha_bar * mixture.std**2)
-    slope = partial(score, process, denoiser, t=torch.full((len(x),), level))
-    return langevin(slope, x, step, len(stops) - 1, generator=generator)
+    return annealed_langevin(
+        process, denoiser, x, levels, rate=RATE, finest=mixture.std, generator=generator
+    )
 
 
 # --- what lies behind the points ------------------------------------------------------------------
@@ -189,10 +185,11 @@ def grid(cells: int, extent: float = EXTENT) -> Tensor:
 def shade(data: str, at: tuple[int, ...]) -> np.ndarray:
     """The density of the noisy data at each t, highest where opaque: uint8 [n, SHADES, SHADES]."""
     mixture, places = PLANE_DATA[data](), grid(SHADES)
-    return np.stack([_shade(mixture, places, t) for t in at])
+    return np.stack([shaded(mixture, places, t) for t in at])
 
 
-def _shade(mixture: GaussianMixture, places: Tensor, t: int) -> np.ndarray:
+def shaded(mixture: GaussianMixture, places: Tensor, t: int) -> np.ndarray:
+    """The density at t on a grid of SHADES x SHADES places, as in `shade`."""
     told = mixture_log_density(diffusion(), mixture, places, torch.full((len(places),), t))
     opaque = (told - told.max()).exp() * OPAQUE
     return opaque.round().to(torch.uint8).reshape(SHADES, SHADES).numpy()
@@ -221,9 +218,20 @@ def arrows(denoiser: Denoiser, t: int, std: float) -> np.ndarray:
     slope = score(diffusion(), denoiser, places.float(), at).double()
     alpha_bar = float(diffusion().schedule.alpha_bar[t])
     width = math.sqrt(1 - alpha_bar + alpha_bar * std**2)
-    longest = 2 * EXTENT / GRID * 0.9
-    way = slope * (width * 0.5 * longest)  # of order 1 cell at every level
-    way *= (longest / way.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1)
+    return as_arrows(places, slope * width, EXTENT)
+
+
+def as_arrows(places: Tensor, way: Tensor, extent: float) -> np.ndarray:
+    """Vectors of order 1 at places of a grid, as arrows that a cell holds: float32 [n, 4].
+
+    Args:
+        places: [n, 2] where they stand, in their middle.
+        way: [n, 2]; 2 fills a cell, longer ones are cut.
+        extent: of the grid.
+    """
+    longest = 2 * extent / GRID * 0.9
+    way = way * (0.5 * longest)
+    way = way * (longest / way.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1)
     return torch.cat([places - way / 2, way], dim=1).float().numpy()
 
 
@@ -240,7 +248,6 @@ class Place(NamedTuple):
         mean: float32 [n, 1, 2] E[x_0|x_t].
         group: [n] p(lower left group|x_t), of two groups.
         spread: [n] root mean square distance of x_0 from its mean, from the draws.
-        gap: [n] distance of the average of the draws' arrows from the exact one.
     """
 
     x0: np.ndarray
@@ -249,7 +256,6 @@ class Place(NamedTuple):
     mean: np.ndarray
     group: np.ndarray
     spread: np.ndarray
-    gap: np.ndarray
 
 
 PLACE_TIMES = (*range(1000, 0, -20), 10, 1)
@@ -289,7 +295,6 @@ def place(data: str, x: float, y: float, seed: int) -> tuple:
             best.x0[:, None].float().numpy(),
             group_probs(process, mixture, here.expand(n, 2), t)[:, 0].numpy(),
             spread.numpy(),
-            (ways.mean(1) - pull[:, 0]).norm(dim=1).numpy(),
         )
     )
 
@@ -324,7 +329,7 @@ def lessons(data: str, level: int, seed: int) -> Iterator[Lesson]:
     start = torch.randn(LEARNERS, 2, generator=generator)
     stops = times(LEARNER_STEPS)
     for look in learn_score(process, mixture, looks=LOOKS, seed=seed):
-        *_, drawn = _flow(process, look.denoiser, start, stops)
+        *_, drawn = flow_walk(process, look.denoiser, start, stops)
         gap = torch.cdist(drawn.double(), mixture.means).amin(1)
         near = float((gap < 3 * mixture.std).double().mean())
         shown = arrows(look.denoiser, level, mixture.std)
