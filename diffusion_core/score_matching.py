@@ -53,7 +53,7 @@ class PointNetwork(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         """[B, D] and [B] -> [B, D]; a label is not looked at."""
-        angles = torch.cat([wave * x_t for wave in self.waves], dim=1)
+        angles = torch.cat([x_t[:, :0], *(wave * x_t for wave in self.waves)], dim=1)
         told = [x_t, angles.sin(), angles.cos(), step_waves(t, self.frequencies)]
         answer: Tensor = self.layers(torch.cat(told, dim=1))
         return answer

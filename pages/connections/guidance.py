@@ -186,7 +186,8 @@ class Facts(NamedTuple):
 @st.cache_data(max_entries=1, show_spinner=False)
 def facts() -> tuple:
     """Compute them."""
-    three, eight, little = (Guided(*guidance_world.walks(s, 0)) for s in (3.0, 8.0, 1.5))
+    three = Guided(*guidance_world.walks(3.0, 0))
+    eight, little = (guidance_world.middle_at_the_end(s, 0) for s in (8.0, 1.5))
     two, half = Gradients(*guidance_world.gradients()), STEPS // 2
     stops = score_world.times(STEPS)
     at = min(range(STEPS), key=lambda i: abs(stops[i] - 200))
@@ -204,8 +205,8 @@ def facts() -> tuple:
                 guidance_world.widths(three.points[0, -1]),
                 guidance_world.widths(three.points[1, -1]),
             ),
-            float(eight.middle[1, -1]),
-            float(little.middle[1, -1] / little.middle[0, -1]),
+            eight,
+            little / float(three.middle[0, -1]),
             two.both,
             float(two.off[half]),
             stops[half],

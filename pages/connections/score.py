@@ -144,7 +144,7 @@ def learning(data: str, seed: int, third: DeltaGenerator, stage: DeltaGenerator)
             label="A network learns the score",
         )  # fmt: skip
         st.caption(
-            "Trained as you look, from nothing, on this machine: four layers, no digits. The loss "
+            "Trained as you look, from nothing, on this machine: four small layers. The loss "
             "is measured on 8,192 draws that it is not trained with; “best possible” is that of "
             "the exact answer on the same draws. Its walks are without noise, in 40 steps; to end "
             "at a group is to end within three of its widths."

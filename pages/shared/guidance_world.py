@@ -153,6 +153,11 @@ def power_of_averages(scale: float, t: int) -> tuple[float, float]:
     return float(exact**scale), float((sure**scale).mean())
 
 
+def middle_at_the_end(scale: float, seed: int) -> float:
+    """The middle group's share of what a guided walk without fresh noise ends in."""
+    return float(_told(torch.from_numpy(walked(scale, seed)[-1:]), [0])[0][0])
+
+
 def with_fresh_noise(scale: float, seed: int) -> float:
     """The middle group's share where the same walk is made with fresh noise."""
     generator = torch.Generator().manual_seed(seed)
@@ -207,12 +212,12 @@ def gradients() -> tuple:
         class_gradient(diffusion(), mixture, labels, noise_aware=knows) for knows in (True, False)
     )
     generator = torch.Generator().manual_seed(0)
-    clean = mixture.sample(1000, generator)
-    noise = torch.randn(1000, 2, generator=generator, dtype=torch.float64)
+    clean = mixture.sample(300, generator)
+    noise = torch.randn(300, 2, generator=generator, dtype=torch.float64)
     places = grid(GRID, REACH)
     fields, gaps, offs, both = [], [], [], 0.0
     for t in times(STEPS)[:-1]:
-        x = torch.cat([places, diffusion().q_sample(clean, torch.full((1000,), t), noise)])
+        x = torch.cat([places, diffusion().q_sample(clean, torch.full((300,), t), noise)])
         at, label = torch.full((len(x),), t), torch.full((len(x),), ASKED)
         anyone = score(diffusion(), denoiser, x, at)
         asked = score(diffusion(), towards_class(denoiser), x, at)
