@@ -17,9 +17,9 @@ from diffusion_core.mixtures import (
     class_gradient,
     class_log_probs,
     draw_x0,
+    group_log_densities,
     group_probs,
     mixture_denoiser,
-    mixture_log_density,
     tilted,
     two_classes,
 )
@@ -128,14 +128,14 @@ def _told(cloud: Tensor, stops: list[int]) -> tuple[np.ndarray, np.ndarray]:
 def followed(scale: float) -> np.ndarray:
     """The middle group's share of q(x_t) p(y|x_t)^s at each stop, summed over the plane: [n]."""
     mixture, labels = two_classes()
-    places = grid(64, 5.0)
+    places = grid(40, 4.5)
     shares = []
     for t in times(STEPS):
         at = torch.full((len(places),), t)
-        log = mixture_log_density(diffusion(), mixture, places, at)
-        log = log + scale * class_log_probs(diffusion(), mixture, labels, places, at)[:, ASKED]
-        groups = group_probs(diffusion(), mixture, places, at)[:, labels == ASKED]
-        own = log.softmax(0) @ groups
+        told = group_log_densities(diffusion(), mixture, places, at)
+        log, asked = told.logsumexp(1), told[:, labels == ASKED]
+        power = (log + scale * (asked.logsumexp(1) - log)).softmax(0)
+        own = power @ (asked - log[:, None]).exp()
         shares.append(float(own[MIDDLE] / own.sum()))
     return np.array(shares)
 

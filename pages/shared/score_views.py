@@ -34,10 +34,15 @@ def level_name(level: int) -> str:
     return f"stays at t = {level}" if level else "falls like the others'"
 
 
+def still(values: np.ndarray, n: int) -> np.ndarray:
+    """What is the same in all of n frames, or has its own in each already."""
+    return np.broadcast_to(values, (n, *values.shape[1:]))
+
+
 def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
     """Three walks side by side over the density and the score at their level."""
     stops = tuple(times(steps))
-    levels = (stops, stops, tuple(level for _ in stops) if level else stops)
+    levels = (stops, stops, (level,) if level else stops)
     titles = (*NAMES[:2], f"Langevin: {level_name(level)}")
     clouds = [
         Cloud(
@@ -46,8 +51,8 @@ def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
             points,
             color=color,
             extent=EXTENT,
-            density=shade(data, at),
-            arrows=field(data, at),
+            density=still(shade(data, at), len(stops)),
+            arrows=still(field(data, at), len(stops)),
             trails=TRAILS,
             trail=color,
         )
@@ -80,7 +85,7 @@ def place_frames(told: Place, data: str, x: float, y: float) -> Frames:
     """The pulls of single pairs and their average at one place, and the x_0 behind them."""
     n = len(PLACE_TIMES)
     here = np.broadcast_to(np.array([x, y], np.float32), (n, 1, 2))
-    clean = np.broadcast_to(shade(data, (0,)), (n, *shade(data, (0,)).shape[1:]))
+    clean = still(shade(data, (0,)), n)
     clouds = [
         Cloud(
             "Pulls at $x_t$: single pairs, their mean",
@@ -118,15 +123,11 @@ def place_frames(told: Place, data: str, x: float, y: float) -> Frames:
 def lesson_frames(lessons: Sequence[Lesson], start: int, data: str, level: int) -> Frames:
     """A network's score beside the true one, what it draws, and its loss in two parts."""
     n = len(lessons)
-
-    def still(values: np.ndarray) -> np.ndarray:
-        return np.broadcast_to(values, (n, *values.shape[1:]))
-
-    noisy, clean = still(shade(data, (level,))), still(shade(data, (0,)))
+    noisy, clean = still(shade(data, (level,)), n), still(shade(data, (0,)), n)
     nothing = np.zeros((n, 0, 2), np.float32)
     clouds = [
         Cloud("true score", f"the exact score at t = {level} as arrows", nothing, color="q",
-              extent=EXTENT, density=noisy, arrows=still(field(data, (level,)))),
+              extent=EXTENT, density=noisy, arrows=still(field(data, (level,)), n)),
         Cloud("the network's", f"the network's score at t = {level} as arrows", nothing, color="p",
               extent=EXTENT, density=noisy, arrows=np.stack([one.field for one in lessons]),
               field="p"),

@@ -39,7 +39,7 @@ STEPS = (5, 10, 20, 40, 60, 100)
 LEVELS = (20, 100, 200, 300, 400, 600, 0)
 """Noise levels that Langevin's walk can stay at; 0 stands for falling with the others."""
 WALKERS = 300
-SETS = 6  # of true draws: one to measure from, the others for what is usual
+SETS = 6  # of true draws that the distance is averaged over, since one set differs from the next
 GRID = 13  # arrows along each side
 SHADES = 48  # cells of the density along each side
 EXTENT = 2.8
@@ -80,7 +80,7 @@ class Walks(NamedTuple):
 
     Attributes:
         points: float32 [3, n, WALKERS, 2]: with fresh noise, without, Langevin's.
-        far: [3, n] distance from the noisy data at the level of each stop.
+        far: [3, n] distance from sets of the noisy data at the level of each stop, on average.
         drawn: [n] the same for points that are drawn from them, the mean of some sets.
         share: [3, n] share to the lower left.
         truth: [n] the true one.
@@ -97,43 +97,65 @@ class Walks(NamedTuple):
 
 @st.cache_data(max_entries=24, show_spinner=False)
 def walks(data: str, steps: int, level: int, seed: int) -> tuple:
-    """The fields of `Walks`."""
+    """The fields of `Walks`; the first two walks don't hang on the level, and are kept."""
     process, mixture = diffusion(), PLANE_DATA[data]()
-    denoiser = mixture_denoiser(process, mixture)
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
     stops = times(steps)
+    fallen, far, drawn = falling_walks(data, steps, seed)
+    generator = torch.Generator().manual_seed(seed + 1)
     levels = stops if level == 0 else [level] * len(stops)
-    noisy = [
-        [start, *sde_walk(process, denoiser, start, stops, generator)],
-        [start, *flow_walk(process, denoiser, start, stops)],
-        [start, *_langevin(process, denoiser, mixture, start, levels[:-1], generator)],
-    ]
-    points = torch.stack([torch.stack(walk) for walk in noisy])
-    angles = torch.arange(8, dtype=torch.float64) * (math.pi / 8)
-    directions = torch.stack([angles.cos(), angles.sin()], dim=1)
-    clean = mixture.sample(SETS * WALKERS, generator)
-    noise = torch.randn(SETS * WALKERS, 2, generator=generator, dtype=torch.float64)
-
-    def true_draws(at: list[int]) -> Tensor:
-        t = torch.tensor(at).repeat_interleave(SETS * WALKERS)
-        x0, eps = clean.repeat(len(at), 1), noise.repeat(len(at), 1)
-        return process.q_sample(x0, t, eps).reshape(len(at), SETS, WALKERS, 2)
-
-    falling, own = true_draws(stops), true_draws(levels)
-    far = [sliced_distance(points[i], falling[:, 0], directions) for i in (0, 1)]
-    far.append(sliced_distance(points[2], own[:, 0], directions))
+    start = torch.from_numpy(fallen[0, 0])
+    third = torch.stack(
+        [start, *_langevin(process, mixture_denoiser(process, mixture), mixture, start,
+                           levels[:-1], generator)]
+    )  # fmt: skip
+    own = true_draws(data, tuple(stops) if level == 0 else (level,), seed)
+    points = torch.cat([torch.from_numpy(fallen), third[None]])
     sides = lower_left(points)
     return tuple(
         Walks(
             points.float().numpy(),
-            torch.stack(far).numpy(),
-            sliced_distance(falling[:, 1:], falling[:, :1], directions).mean(1).numpy(),
+            np.stack([*far, sliced_distance(third[:, None], own, directions()).mean(1).numpy()]),
+            drawn,
             sides.double().mean(-1).numpy(),
             np.array([true_share(mixture, t) for t in stops]),
             float((sides[0, -1] != sides[1, -1]).double().mean()),
         )
     )
+
+
+@st.cache_data(max_entries=24, show_spinner=False)
+def falling_walks(data: str, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The walks down the levels: points [2, n, WALKERS, 2], `far` [2, n] and `drawn` [n]."""
+    process = diffusion()
+    denoiser, stops = mixture_denoiser(process, PLANE_DATA[data]()), times(steps)
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+    points = torch.stack(
+        [
+            torch.stack([start, *sde_walk(process, denoiser, start, stops, generator)]),
+            torch.stack([start, *flow_walk(process, denoiser, start, stops)]),
+        ]
+    )
+    truth = true_draws(data, tuple(stops), seed)
+    far = sliced_distance(points[:, :, None], truth, directions()).mean(-1)
+    drawn = sliced_distance(truth[:, 1:], truth[:, :1], directions()).mean(1)
+    return points.numpy(), far.numpy(), drawn.numpy()
+
+
+def true_draws(data: str, at: tuple[int, ...], seed: int) -> Tensor:
+    """Sets of draws of the noisy data at each t: [n, SETS, WALKERS, 2]."""
+    many, generator = SETS * WALKERS, torch.Generator().manual_seed(seed + 2)
+    clean = PLANE_DATA[data]().sample(many, generator)
+    noise = torch.randn(many, 2, generator=generator, dtype=torch.float64)
+    t = torch.tensor(at).repeat_interleave(many)
+    noisy = diffusion().q_sample(clean.repeat(len(at), 1), t, noise.repeat(len(at), 1))
+    return noisy.reshape(len(at), SETS, WALKERS, 2)
+
+
+def directions() -> Tensor:
+    """Eight directions, over half a turn: [8, 2]."""
+    angles = torch.arange(8, dtype=torch.float64) * (math.pi / 8)
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
 def _pairs(stops: list[int], count: int) -> Iterator[tuple[Tensor, Tensor]]:
