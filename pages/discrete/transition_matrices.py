@@ -268,7 +268,7 @@ def why(told: Facts) -> None:
                 f"original has probability {told.back:.3f}, whatever K. So a model only has to "
                 "fill in what is masked, and can't repair what is not. The posterior itself, for "
                 "every x₀ and xₜ, is a table on the page [Discrete posterior]"
-                "(discrete_posterior?dview=Bayes%27+rule+as+a+table&dkernel=absorbing).",
+                "(discrete_posterior?dview=Bayes%27+rule+as+a+table&dkernel=Absorbing).",
                 {"tkernel": "absorbing", "tt": 50, "ti": 3, "tj": 7},
                 "Row 3 of Q̄ has two entries, on the diagonal and under [M]; each walk falls once "
                 "and never climbs back.",
