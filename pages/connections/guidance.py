@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -16,6 +16,7 @@ from diffusion_core.mixtures import (
     two_classes,
 )
 from pages.shared import bench, chapter, guidance_views, guidance_world, load, score_world
+from pages.shared.cards import recognised_at_scales
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.guidance_world import SCALES, STEPS, Gradients, Guided
@@ -128,23 +129,12 @@ def on_digits(scale: float) -> None:
 
 
 def told_by_card(card: Card) -> str:
-    """What its card says of guidance, "" where it says nothing."""
-    found = [
-        f"s = {scale_of(metric):g}: {metric['value']:.1%} of {metric['samples']:,}"
-        for metric in card.fields.get("metrics") or []
-        if metric.get("name") == "recognised as its class" and scale_of(metric)
-    ]
-    return f"Digits recognised as asked, by its [card](/model_cards): {'; '.join(found)}."
-
-
-def scale_of(metric: dict[str, Any]) -> float:
-    """The guidance scale of a measurement in 25 DDIM steps; 1 where it has none, 0 for others."""
-    parts = str(metric.get("setting", "")).split(", ")
-    if parts[:2] != ["ddim", "25 steps"]:
-        return 0.0
-    if len(parts) == 3:
-        return 1.0
-    return float(parts[3].removeprefix("guidance ")) if parts[3].startswith("guidance ") else 0.0
+    """What its card says of guidance."""
+    found = "; ".join(
+        f"s = {scale:g}: {metric['value']:.1%} of {metric['samples']:,}"
+        for scale, metric in recognised_at_scales(card.fields).items()
+    )
+    return f"Digits recognised as asked, by its [card](/model_cards): {found or 'not measured'}."
 
 
 class Facts(NamedTuple):

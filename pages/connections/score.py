@@ -161,7 +161,7 @@ class Facts(NamedTuple):
 
     Attributes:
         share: [3] of the walkers at the lower left, in the order of `Walks`.
-        true: [3] of the noisy data at the level where each walk ends.
+        low: of the noisy data at t = 20.
         far: [3] distance from those data.
         drawn: the same of true draws.
         crossed: walkers that end on different sides with and without noise.
@@ -170,7 +170,6 @@ class Facts(NamedTuple):
         blurred_true: of the noisy data at t = 300.
         falling: Langevin's share with falling noise.
         late: its distance then.
-        blind: what the score at the smaller group makes of its share at t = 20, rounded up.
         gap: distance of the mean of the pairs' scores from the exact score, at one place.
         length: of that score.
         mean: both coordinates of x0_hat there.
@@ -182,7 +181,7 @@ class Facts(NamedTuple):
     """
 
     share: np.ndarray
-    true: tuple[float, float, float]
+    low: float
     far: np.ndarray
     drawn: float
     crossed: float
@@ -191,7 +190,6 @@ class Facts(NamedTuple):
     blurred_true: float
     falling: float
     late: float
-    blind: float
     gap: float
     length: float
     mean: float
@@ -230,7 +228,7 @@ def facts() -> tuple:
     return tuple(
         Facts(
             told.share[:, -1],
-            tuple(score_world.true_share(data, t) for t in (0, 0, 20)),
+            score_world.true_share(data, 20),
             told.far[:, -1],
             float(told.drawn[-1]),
             told.crossed,
@@ -239,7 +237,6 @@ def facts() -> tuple:
             score_world.true_share(data, 300),
             float(falling.share[2, -1]),
             float(falling.far[2, -1]),
-            1e-12,
             float((pair_score(process, many, x0, at).mean(0) - exact[0]).norm()),
             float(exact.norm()),
             float(x0_hat[0, 0]),
@@ -282,9 +279,9 @@ def confusions(told: Facts) -> list[Confusion]:
             "With the score in hand, why not walk uphill to the data at once?",
             "Because nearly clean data tell a walker about the group it stands in and nothing "
             "else. With little noise, the score at the smaller group does not change if its share "
-            f"is a half instead of a fifth (by less than {told.blind:.0e} at t = 20). So "
+            f"is a half instead of a fifth (by less than 1e-12 at t = 20). So "
             f"Langevin’s walk leaves the walkers where they fell: {told.share[2]:.0%} at the lower "
-            f"left, where {told.true[2]:.0%} of the data are. It would cross over in the end, "
+            f"left, where {told.low:.0%} of the data are. It would cross over in the end, "
             "after far more steps than anybody takes. With pictures it is worse: they fill next to "
             "nothing of the space of pixels, and off them there is no density to climb and no "
             "example to learn from.",

@@ -23,6 +23,7 @@ from diffusion_core.schedules import SCHEDULES
 from pages.shared import bench, chapter, load
 from pages.shared import readings as exhibits
 from pages.shared.canvas import canvas
+from pages.shared.cards import recognised_at_scales
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.player import Curve, Panel, follow, player, session_runs
@@ -218,14 +219,12 @@ def missing_sentence(found: dict[str, Card]) -> str:
 
 def recognised(card: Card) -> str:
     """What its card says about 25 DDIM steps, "" where it says nothing."""
-    for metric in card.fields.get("metrics") or []:
-        setting = str(metric.get("setting", "")).split(", ")
-        plain = setting[:2] == ["ddim", "25 steps"] and len(setting) == 3
-        if plain and metric.get("name") == "recognised as its class":
-            share, count = metric["value"], metric["samples"]
-            error = (share * (1 - share) / count) ** 0.5
-            return f"{card.name} {share:.1%} ± {error:.1%} of {count:,}"
-    return ""
+    metric = recognised_at_scales(card.fields).get(1.0)
+    if metric is None:
+        return ""
+    share, count = metric["value"], metric["samples"]
+    error = (share * (1 - share) / count) ** 0.5
+    return f"{card.name} {share:.1%} ± {error:.1%} of {count:,}"
 
 
 def bound_of(card: Card) -> str:

@@ -228,3 +228,21 @@ def _draw_limits(limits: object) -> None:
         st.html(
             f'<h4 class="limits">What to know before trusting it</h4><ul class="limits">{rows}</ul>'
         )
+
+
+def recognised_at_scales(fields: Mapping[str, Any]) -> dict[float, Mapping[str, Any]]:
+    """Guidance scale -> how many digits were recognised as asked after 25 DDIM steps, by the card.
+
+    Args:
+        fields: of the card of a network of digits.
+
+    Returns:
+        The card's metrics, with "value" and "samples"; 1.0 is without guidance.
+    """
+    found: dict[float, Mapping[str, Any]] = {}
+    for metric in fields.get("metrics") or []:
+        told, _, scale = str(metric.get("setting", "")).partition(", guidance ")
+        plain = told.startswith("ddim, 25 steps, ") and told.count(", ") == 2
+        if plain and metric.get("name") == "recognised as its class":
+            found[float(scale or 1)] = metric
+    return found
