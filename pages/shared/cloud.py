@@ -23,9 +23,11 @@ class Cloud:
         color: The concept of title and points, a key of `COLORS`.
         row: As for a panel.
         extent: The plane is shown from -extent to extent, both ways.
-        density: uint8 `[n, H, W]`, first row on top: how opaque the shade is; None for no shade.
+        density: uint8 `[n, H, W]`, first row on top: how opaque the shade is; `[1, H, W]` where it
+            is the same in all frames; None for no shade.
         shade: The density's concept.
-        arrows: float `[n, K, 4]`: where each begins, and how far it goes; None for none.
+        arrows: float `[n, K, 4]`, or `[1, K, 4]`: where each begins, and how far it goes; None for
+            none.
         field: The arrows' concept.
         strong: float `[n, J, 4]` more arrows, drawn thick over the points; None for none.
         pull: The concept of those.
@@ -62,10 +64,11 @@ def pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], list[bytes]]:
         raise ValueError(f"{colors - set(COLORS)} are no concepts; they are {', '.join(COLORS)}")
     nothing = np.zeros((n, 0, 4), np.float32)
     points = _numbers(cloud, cloud.points, n, 2)
-    arrows = _numbers(cloud, nothing if cloud.arrows is None else cloud.arrows, n, 4)
+    arrows = nothing if cloud.arrows is None else cloud.arrows
+    arrows = _numbers(cloud, arrows, 1 if len(arrows) == 1 else n, 4)
     strong = _numbers(cloud, nothing if cloud.strong is None else cloud.strong, n, 4)
     shade = np.zeros((n, 0, 0), np.uint8) if cloud.density is None else cloud.density
-    if shade.dtype != np.uint8 or shade.ndim != 3 or len(shade) != n:
+    if shade.dtype != np.uint8 or shade.ndim != 3 or len(shade) not in {1, n}:
         raise ValueError(f"cloud {cloud.title!r}: {shade.dtype} {shade.shape}, not [{n}, H, W]")
     header = {
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
@@ -73,6 +76,7 @@ def pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], list[bytes]]:
         "trails": cloud.trails, "trail": cloud.trail, "radius": cloud.radius,
         "w": SIDE, "h": SIDE, "points": points.shape[1], "arrows": arrows.shape[1],
         "strong": strong.shape[1], "shadeH": shade.shape[1], "shadeW": shade.shape[2],
+        "shades": len(shade), "fields": len(arrows),
     }  # fmt: skip
     return header, [a.tobytes() for a in (points, arrows, strong, np.ascontiguousarray(shade))]
 

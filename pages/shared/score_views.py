@@ -34,11 +34,6 @@ def level_name(level: int) -> str:
     return f"stays at t = {level}" if level else "falls like the others'"
 
 
-def still(values: np.ndarray, n: int) -> np.ndarray:
-    """What is the same in all of n frames, or has its own in each already."""
-    return np.broadcast_to(values, (n, *values.shape[1:]))
-
-
 def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
     """Three walks side by side over the density and the score at their level."""
     stops = tuple(times(steps))
@@ -51,8 +46,8 @@ def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
             points,
             color=color,
             extent=EXTENT,
-            density=still(shade(data, at), len(stops)),
-            arrows=still(field(data, at), len(stops)),
+            density=shade(data, at),
+            arrows=field(data, at),
             trails=TRAILS,
             trail=color,
         )
@@ -85,7 +80,7 @@ def place_frames(told: Place, data: str, x: float, y: float) -> Frames:
     """The pulls of single pairs and their average at one place, and the x_0 behind them."""
     n = len(PLACE_TIMES)
     here = np.broadcast_to(np.array([x, y], np.float32), (n, 1, 2))
-    clean = still(shade(data, (0,)), n)
+    clean = shade(data, (0,))
     clouds = [
         Cloud(
             "Pulls at $x_t$: single pairs, their mean",
@@ -123,11 +118,11 @@ def place_frames(told: Place, data: str, x: float, y: float) -> Frames:
 def lesson_frames(lessons: Sequence[Lesson], start: int, data: str, level: int) -> Frames:
     """A network's score beside the true one, what it draws, and its loss in two parts."""
     n = len(lessons)
-    noisy, clean = still(shade(data, (level,)), n), still(shade(data, (0,)), n)
+    noisy, clean = shade(data, (level,)), shade(data, (0,))
     nothing = np.zeros((n, 0, 2), np.float32)
     clouds = [
         Cloud("true score", f"the exact score at t = {level} as arrows", nothing, color="q",
-              extent=EXTENT, density=noisy, arrows=still(field(data, (level,)), n)),
+              extent=EXTENT, density=noisy, arrows=field(data, (level,))),
         Cloud("the network's", f"the network's score at t = {level} as arrows", nothing, color="p",
               extent=EXTENT, density=noisy, arrows=np.stack([one.field for one in lessons]),
               field="p"),

@@ -50,3 +50,11 @@ def test_what_does_not_fit_is_said(changes: dict[str, object], sentence: str) ->
     cloud = Cloud(**({"title": "c", "alt": "", "points": POINTS} | changes))
     with pytest.raises(ValueError, match=sentence):
         _pack([], ["a", "b", "c"], [], [], 0, 3, [cloud])
+
+
+def test_what_stands_still_is_sent_once() -> None:
+    shade, arrows = np.ones((1, 4, 4), np.uint8), np.ones((1, 2, 4))
+    cloud = Cloud("c", "", POINTS, density=shade, arrows=arrows)
+    header, blobs = _pack([], ["a", "b", "c"], [], [], 0, 3, [cloud])
+    assert (header["clouds"][0]["shades"], header["clouds"][0]["fields"]) == (1, 1)
+    assert [len(blob) for blob in blobs] == [POINTS.size * 4, 2 * 4 * 4, 0, 16]

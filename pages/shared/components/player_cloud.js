@@ -6,23 +6,27 @@ const SPARSE = 180; // px: on a smaller plane every other arrow is left out
 const FULL_SIZE = 220; // px: on a smaller plane points are smaller, too, down to 0.6 of their size
 
 // One cloud's arrays, in the order in which the server lays them down.
+// What stands still is sent once: one shade, one field of arrows for all frames.
 function takeCloud(cloud, n, take) {
-  const { points, arrows, strong, shadeH, shadeW } = cloud;
+  const { points, arrows, strong, shadeH, shadeW, shades, fields } = cloud;
   cloud.data = {
     points: take(Float32Array, n * points * 2),
-    arrows: take(Float32Array, n * arrows * 4),
+    arrows: take(Float32Array, fields * arrows * 4),
     strong: take(Float32Array, n * strong * 4),
-    shade: take(Uint8Array, n * shadeH * shadeW),
+    shade: take(Uint8Array, shades * shadeH * shadeW),
   };
 }
 
 function cloudFrame(cloud, i) {
-  const part = (name, size) => cloud.data[name].subarray(i * size, (i + 1) * size);
+  const part = (name, size, many = Infinity) => {
+    const at = many === 1 ? 0 : i;
+    return cloud.data[name].subarray(at * size, (at + 1) * size);
+  };
   return {
     points: part("points", cloud.points * 2),
-    arrows: part("arrows", cloud.arrows * 4),
+    arrows: part("arrows", cloud.arrows * 4, cloud.fields),
     strong: part("strong", cloud.strong * 4),
-    shade: part("shade", cloud.shadeH * cloud.shadeW),
+    shade: part("shade", cloud.shadeH * cloud.shadeW, cloud.shades),
   };
 }
 
