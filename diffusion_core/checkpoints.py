@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
+from diffusion_core.cold import Restorer
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.discrete_sampling import NetworkDiscreteDenoiser
 from diffusion_core.gaussian import GaussianDiffusion
@@ -82,7 +83,7 @@ def load(name: str, device: str = "auto", root: Path = PRETRAINED) -> tuple[Netw
     if recipe and recipe.task == "variational":
         model, card = load_variational(name, device, root)
         return at_steps(model, recipe.T), card
-    module, card = _load_in_fastest_dtype(name, ("denoise",), device, root)
+    module, card = _load_in_fastest_dtype(name, ("denoise", "denoise_latents"), device, root)
     recipe = RECIPES[name]
     parameterization = PARAMETERIZATIONS[recipe.parameterization]
     return NetworkDenoiser(module, recipe.diffusion, parameterization), card
@@ -122,6 +123,21 @@ def load_discrete(
         name, ("denoise_categories", "denoise_tokens"), device, root
     )
     return NetworkDiscreteDenoiser(module, RECIPES[name].discrete_diffusion), card
+
+
+def load_restorer(
+    name: str, device: str = "auto", root: Path = PRETRAINED
+) -> tuple[Restorer, Card]:
+    """A shipped network that takes a degradation away; otherwise as `load`."""
+    module, card = _load_in_fastest_dtype(name, ("restore",), device, root)
+
+    def restore(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        weight = next(module.parameters())
+        with torch.inference_mode():
+            x0: Tensor = module(x_t.to(weight), t.to(weight.device), label)
+            return x0.to(x_t)
+
+    return restore, card
 
 
 def _load_in_fastest_dtype(

@@ -45,6 +45,12 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.guidance import guided
 from diffusion_core.hashes import file_sha256
 from diffusion_core.judging import frechet_distance, judge, metric, moments
+from diffusion_core.latent_evaluation import (
+    compressor_metrics,
+    latent_metrics,
+    restoring_metrics,
+    vae_metrics,
+)
 from diffusion_core.networks import Classifier
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES, Recipe
@@ -99,6 +105,39 @@ ABOUT: dict[str, tuple[str, list[str]]] = {
             "Its pictures are a little smoother than those that went in.",
         ],
     ),
+    "vae": (
+        "VAE with two latent numbers",
+        [
+            "It knows handwritten digits of 28 by 28 pixels, made black and white by chance; "
+            "nothing else.",
+            "Two numbers are too few for digits: some classes lie over one another. They were "
+            "chosen so that all of the latent can be seen.",
+        ],
+    ),
+    "compress": (
+        "Autoencoder of digits",
+        [
+            "It knows handwritten digits of 28 by 28 pixels, centred as in MNIST; nothing else.",
+            "Its pictures are a little smoother than those that went in.",
+        ],
+    ),
+    "denoise_latents": (
+        "Digit denoiser on latents",
+        [
+            "It knows the latents that the shipped `autoencoder` makes of handwritten digits, and "
+            "is of no use with another one.",
+            "Some of its digits are broken or of the wrong class; the table says how often, judged "
+            "by a classifier that errs, too.",
+        ],
+    ),
+    "restore": (
+        "Restorer of degraded digits",
+        [
+            "It knows one degradation, at the strengths it was trained on, of handwritten digits; "
+            "nothing else.",
+            "Where a digit is nearly gone it answers with an average of those it may have been.",
+        ],
+    ),
     "classify": (
         "Digit classifier, the judge",
         [
@@ -110,7 +149,9 @@ ABOUT: dict[str, tuple[str, list[str]]] = {
 }
 
 
-NEEDS: dict[str, tuple[str, ...]] = defaultdict(tuple, denoise_tokens=("vqvae",))
+NEEDS: dict[str, tuple[str, ...]] = defaultdict(
+    tuple, denoise_tokens=("vqvae",), denoise_latents=("autoencoder",)
+)
 """Networks that one of a task is of no use without; their weights' SHA-256 stands on its card."""
 
 
@@ -392,6 +433,10 @@ METRICS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "denoise": denoiser_metrics,
     "variational": variational_metrics,
     "denoise_categories": categorical_metrics,
+    "vae": vae_metrics,
+    "compress": compressor_metrics,
+    "denoise_latents": latent_metrics,
+    "restore": restoring_metrics,
 }
 
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from torch import nn
 
+from diffusion_core import cold
 from diffusion_core.discrete import KERNELS, DiscreteDiffusion
 from diffusion_core.discrete_betas import DISCRETE_BETAS
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.latent_networks import Autoencoder, LatentUNet
 from diffusion_core.networks import NETWORKS
 from diffusion_core.schedules import SCHEDULES
 from diffusion_core.token_networks import TokenTransformer
+from diffusion_core.vae import VAE
 from diffusion_core.vdm_network import VariationalUNet
 from diffusion_core.vqvae import VQVAE
 
@@ -22,6 +25,9 @@ BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "variational_unet": VariationalUNet,
     "vqvae": VQVAE,
     "token_transformer": TokenTransformer,
+    "vae": VAE,
+    "autoencoder": Autoencoder,
+    "latent_unet": LatentUNet,
 }
 
 
@@ -31,12 +37,13 @@ class Recipe:
 
     Attributes:
         name: folder under pretrained/ and key in `RECIPES`.
-        task: key in `training.TASKS`: "denoise", "variational", "denoise_categories", "classify".
+        task: key in `training.TASKS`.
         network: key in `BUILDERS`.
         network_args: keyword arguments of the network.
         schedule: key in `SCHEDULES` ("" where there is no diffusion, or where it is learned).
         T: steps of the diffusion.
-        kernel: key in `KERNELS` for a process on categories ("" for one on numbers).
+        kernel: key in `KERNELS` for a process on categories, in `cold.DEGRADATIONS` for one
+            without noise ("" for one of noise on numbers).
         kernel_args: the kernel's keyword arguments; its betas are a key in `DISCRETE_BETAS`.
         parameterization: key in `PARAMETERIZATIONS`: what the network outputs.
         weighting: key in `training.WEIGHTINGS`: what each step's squared error counts.
@@ -261,6 +268,62 @@ The end points are those of Gu et al. 2022 (implementation details): at T, 0.9 o
 masked and 0.1 replaced. The default of their code masks them all and replaces hardly any."""
 
 
+_VAE = Recipe(
+    name="vae",
+    task="vae",
+    network="vae",
+    steps=30_000,
+    batch=128,
+    learning_rate=1e-3,
+    warmup=500,
+    ema_decay=0.999,
+    precision="float32",
+    seed=10,
+)
+
+_AUTOENCODER = Recipe(
+    name="autoencoder",
+    task="compress",
+    network="autoencoder",
+    steps=2400,
+    batch=64,
+    learning_rate=2e-3,
+    warmup=100,
+    seed=11,
+)
+
+_LATENT = Recipe(
+    name="digits-latent",
+    task="denoise_latents",
+    network="latent_unet",
+    schedule="cosine",
+    T=1000,
+    parameterization="v",
+    label_dropout=0.1,
+    steps=9000,
+    batch=64,
+    learning_rate=1.5e-3,
+    warmup=300,
+    ema_decay=0.9985,
+    seed=12,
+)
+"""Denoises what `autoencoder` makes of digits, so that one has to be there first."""
+
+_COLD = replace(
+    _digits("x0"),
+    name="cold-blur",
+    task="restore",
+    schedule="",
+    T=cold.STEPS,
+    kernel="blur",
+    weighting="simple",
+    start_from="digits-x0",
+    steps=4000,
+    seed=13,
+)
+"""Restores blurred digits; it begins with a network that took noise away."""
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -293,6 +356,10 @@ RECIPES: dict[str, Recipe] = {
         _gray("gaussian", betas="2 x linear"),
         _VQVAE,
         _TOKENS,
+        _VAE,
+        _AUTOENCODER,
+        _LATENT,
+        _COLD,
         Recipe(
             name="classifier",
             task="classify",

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,15 +30,17 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
-from diffusion_core.checkpoints import PRETRAINED, pick_device, write_atomically
+from diffusion_core.checkpoints import PRETRAINED, load_module, pick_device, write_atomically
+from diffusion_core.cold import DEGRADATIONS
 from diffusion_core.datasets import Dataset, load_mnist, to_states, to_unit
 from diffusion_core.denoisers import split_variance
 from diffusion_core.discrete_elbo import hybrid_loss as categorical_hybrid_loss
+from diffusion_core.latent_networks import Autoencoder, load_autoencoder
 from diffusion_core.likelihood import hybrid_loss
 from diffusion_core.networks import UNCONDITIONAL
 from diffusion_core.parameterization import PARAMETERIZATIONS, Parameterization
 from diffusion_core.recipes import RECIPES, Recipe
-from diffusion_core.vqvae import load_vqvae, vqvae_loss
+from diffusion_core.vqvae import SIDE, load_vqvae, vqvae_loss
 
 CHECKPOINT = "checkpoint.safetensors"
 RUNS = PRETRAINED.parent / "runs"
@@ -82,6 +84,10 @@ class Drawn(NamedTuple):
     inputs: tuple[Tensor, ...]
     compared: tuple[Tensor, ...]
 
+
+KL_WEIGHT = 1e-3
+"""What the autoencoder's KL counts beside the error of a pixel: a little (Rombach et al. 2022,
+appendix G, have 1e-6 beside losses of another size)."""
 
 MAX_WEIGHT = 100.0
 """Cap on a step's weight: without it the last few steps, next to pure noise, would be all."""
@@ -208,6 +214,62 @@ def autoencoding_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
     return vqvae_loss(output, x0).mean()
 
 
+def vae_inputs(recipe: Recipe, batch: Batch) -> Drawn:
+    """Binary digits [B, 784], drawn anew, and the noise of their latents."""
+    x = to_states(batch.x0, 2, batch.generator).flatten(1).float()
+    # The size of the latent is the network's own; its default is what ships.
+    latent = recipe.network_args.get("latent", 2)
+    return Drawn((x, torch.randn(len(x), latent, generator=batch.generator)), ())
+
+
+def vae_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
+    """The negative bound in nats per digit, a scalar: what the two terms of [B, 2] come to."""
+    return output.sum(1).mean()
+
+
+def compressing_inputs(recipe: Recipe, batch: Batch) -> Drawn:
+    """The pictures of one batch, and the noise of their latents."""
+    shape = (len(batch.x0), recipe.network_args.get("features", 3), SIDE, SIDE)
+    return Drawn((batch.x0, torch.randn(shape, generator=batch.generator)), ())
+
+
+def compressing_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
+    """Squared error of a pixel, and a little of what a number of the latent costs, a scalar."""
+    error, nats = output.unbind(1)
+    numbers = drawn.inputs[1][0].numel()
+    return (error + KL_WEIGHT * nats / numbers).mean()
+
+
+@cache
+def _autoencoder() -> Autoencoder:
+    return load_autoencoder(device="cpu")[0]
+
+
+def latent_inputs(recipe: Recipe, batch: Batch) -> Drawn:
+    """As `denoising_inputs`, of what the shipped autoencoder makes of the pictures."""
+    return denoising_inputs(recipe, batch._replace(x0=_autoencoder().encode(batch.x0).clone()))
+
+
+def restoring_inputs(recipe: Recipe, batch: Batch) -> Drawn:
+    """Network inputs (degraded pictures, t, label) and what they were before; steps as above."""
+    x0, label, generator = batch
+    t = stratified_steps(len(x0), recipe.T, generator)
+    hidden = torch.rand(len(x0), generator=generator) < recipe.label_dropout
+    x_t = DEGRADATIONS[recipe.kernel](x0, t)
+    return Drawn((x_t, t, label.masked_fill(hidden, UNCONDITIONAL)), (x0,))
+
+
+def restoring_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
+    r"""Mean absolute error of the restored pixels, a scalar.
+
+    $$L = E_{t, x_0}\lVert R_\theta(D(x_0, t), t) - x_0\rVert_1$$
+
+    Source: Bansal et al. 2022, eq. 1.
+    """
+    (x0,) = drawn.compared
+    return (output - x0).abs().mean()
+
+
 def cross_entropy(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
     """Weighted mean cross-entropy in nats, a scalar."""
     target, weight = drawn.compared
@@ -224,6 +286,10 @@ TASKS: dict[
     "denoise_tokens": (partial(categorical_inputs, levels=256), categorical_loss),
     "autoencode": (autoencoding_inputs, autoencoding_loss),
     "classify": (classifying_inputs, cross_entropy),
+    "vae": (vae_inputs, vae_loss),
+    "compress": (compressing_inputs, compressing_loss),
+    "denoise_latents": (latent_inputs, denoising_loss),
+    "restore": (restoring_inputs, restoring_loss),
 }
 
 
@@ -289,7 +355,7 @@ def train(
     module = recipe.build().to(place)
     path = folder / CHECKPOINT if folder else None
     if recipe.start_from and not (path and path.exists()):
-        begin_with(module, averaged_weights(RUNS / recipe.start_from))
+        begin_with(module, starting_weights(recipe.start_from))
     ema = recipe.build().to(place).requires_grad_(False)
     ema.load_state_dict(module.state_dict())
     optimizer = torch.optim.AdamW(
@@ -412,6 +478,13 @@ def begin_with(module: nn.Module, weights: dict[str, Tensor]) -> None:
             if weight.ndim > 1:
                 value[: len(weight), weight.shape[1] :] = 0
             value[tuple(map(slice, weight.shape))] = weight
+
+
+def starting_weights(name: str) -> dict[str, Tensor]:
+    """The averaged weights of another recipe: of its run, or, where there is none, as it ships."""
+    if (RUNS / name / CHECKPOINT).exists() or not (PRETRAINED / name).exists():
+        return averaged_weights(RUNS / name)
+    return load_module(name, "cpu")[0].state_dict()
 
 
 def averaged_weights(run: Path) -> dict[str, Tensor]:
