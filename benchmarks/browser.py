@@ -57,6 +57,8 @@ CONTROLS = (
     ("reverse_rules", "ruT"),
     ("reverse_sampling", "steps"),
     ("reverse_sampling", "eta"),
+    ("vae", "vax"),
+    ("vae?vaview=Many+draws", "vak"),
     ("score", "sclevel"),
     ("score?scview=One+place", "scx"),
     ("transition_matrices", "tt"),

@@ -20,7 +20,8 @@ from diffusion_core.networks import Classifier
 from diffusion_core.recipes import Recipe
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import evenly_spaced
-from diffusion_core.vae import VAE, latent_grid, log_evidence, log_joint
+from diffusion_core.vae import VAE
+from diffusion_core.vae_bound import coarse_plane, summed_plane
 from diffusion_core.vq_evaluation import real_moments, the_classifier
 from diffusion_core.vqvae import SIDE
 
@@ -40,10 +41,8 @@ def vae_metrics(recipe: Recipe, count: int = 2_000, seed: int = 10_000) -> Itera
     assert isinstance(module, VAE)
     test, generator = load_mnist("test"), torch.Generator().manual_seed(seed)
     x = to_states(to_unit(test.images[:count]), 2, generator).flatten(1).float()
-    grid = latent_grid(module)
-    exact = torch.cat(
-        [log_evidence(grid, log_joint(module, grid, part)) for part in torch.split(x, 100)]
-    )
+    coarse = coarse_plane(module)
+    exact = torch.tensor([summed_plane(module, one, coarse).log_evidence for one in x])
     terms = torch.stack(
         [module(x, torch.randn(count, 2, generator=generator)).double() for _ in range(32)]
     )

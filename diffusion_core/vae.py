@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -78,63 +76,3 @@ class VAE(nn.Module):
 def prior(like: Tensor) -> Gaussian:
     """p(z) = N(0, I), in the shape of `like` [B, latent]."""
     return Gaussian(torch.zeros_like(like), torch.ones_like(like))
-
-
-class Grid(NamedTuple):
-    """The decoder at every place of a square of the latent plane.
-
-    Attributes:
-        places: [N, 2] float32, N = n * n; the first row of n has the smallest second number.
-        features: [N, F] what the decoder's last layer sees there.
-        none: [N] log-probability that every pixel is 0.
-        log_cell: log of the area that one place stands for.
-    """
-
-    places: Tensor
-    features: Tensor
-    none: Tensor
-    log_cell: float
-
-
-@torch.inference_mode()
-def latent_grid(vae: VAE, n: int = 161, reach: float = 5.0) -> Grid:
-    """The decoder at n x n places of [-reach, reach]^2."""
-    line = torch.linspace(-reach, reach, n)
-    up, across = torch.meshgrid(line, line, indexing="ij")
-    places = torch.stack([across, up], dim=-1).reshape(-1, 2)
-    parts = [(vae.features(part), vae.logits(part)) for part in torch.split(places, 2048)]
-    none = torch.cat([-F.softplus(logits).sum(1) for _, logits in parts])
-    features = torch.cat([features for features, _ in parts])
-    return Grid(places, features, none, 2 * math.log(2 * reach / (n - 1)))
-
-
-@torch.inference_mode()
-def log_joint(vae: VAE, grid: Grid, x: Tensor) -> Tensor:
-    r"""Log p(x, z) at every place z of the grid: float64 [B, N] nats.
-
-    $$\log p(x, z) = \sum_i \left(x_i f_i(z) - \log(1 + e^{f_i(z)})\right)
-    - \tfrac12\lVert z\rVert^2 - \log 2\pi$$
-
-    f is linear in the last layer's features, so that x can be put into its weights first.
-
-    Args:
-        vae: with two latent numbers.
-        grid: of the same network.
-        x: [B, 784], 0 and 1.
-    """
-    lit = grid.features @ (x @ vae.out.weight).T + vae.out.bias @ x.T
-    given = (lit + grid.none[:, None]).T.double()
-    log_prior = -0.5 * grid.places.double().square().sum(1) - math.log(2 * math.pi)
-    return given + log_prior
-
-
-def log_evidence(grid: Grid, joint: Tensor) -> Tensor:
-    r"""Log p(x), summed over the plane: [B] nats.
-
-    $$\log p(x) = \log \int p(x, z)\,dz$$
-
-    Args:
-        grid: the places.
-        joint: [B, N], as `log_joint` gives it.
-    """
-    return joint.logsumexp(1) + grid.log_cell

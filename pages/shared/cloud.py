@@ -9,8 +9,6 @@ import numpy as np
 
 from pages.shared.palette import COLORS
 
-SIDE = 12  # what the player takes for its height and width in pixels, to fit it into a row
-
 
 @dataclass(frozen=True)
 class Cloud:
@@ -34,6 +32,7 @@ class Cloud:
         trails: Of how many points, the first ones, the way so far is drawn.
         trail: The trails' concept.
         radius: Of a point, in CSS pixels.
+        side: What the player takes for its height and width in pixels, to fit it into a row.
     """
 
     title: str
@@ -51,6 +50,7 @@ class Cloud:
     trails: int = 0
     trail: str = "p"
     radius: float = 1.5
+    side: int = 12
 
 
 def pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], list[bytes]]:
@@ -74,7 +74,7 @@ def pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], list[bytes]]:
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
         "extent": cloud.extent, "shade": cloud.shade, "field": cloud.field, "pull": cloud.pull,
         "trails": cloud.trails, "trail": cloud.trail, "radius": cloud.radius,
-        "w": SIDE, "h": SIDE, "points": points.shape[1], "arrows": arrows.shape[1],
+        "w": cloud.side, "h": cloud.side, "points": points.shape[1], "arrows": arrows.shape[1],
         "strong": strong.shape[1], "shadeH": shade.shape[1], "shadeW": shade.shape[2],
         "shades": len(shade), "fields": len(arrows),
     }  # fmt: skip

@@ -152,6 +152,8 @@ SYMBOLS: tuple[Symbol, ...] = (
 TERMS: tuple[Term, ...] = (
     Term("absorbing state", "a state that is never left; here [MASK]", ("absorbing", "[MASK]"),
          ("transition_matrices",)),
+    Term("amortization gap", "how much lower the bound is since one encoder answers for all x, "
+         "instead of the best q of each", (), ("vae",)),
     Term("ancestral sampling", "walking back step by step, each x drawn from p(x at s | x at t)",
          ("ancestral",), ("reverse_sampling",)),
     Term("Bayes' rule", "what is known afterwards ∝ what was known before × what was seen",
@@ -191,7 +193,7 @@ TERMS: tuple[Term, ...] = (
     Term("ideal denoiser", "the exact average E[x₀ | xₜ] over a finite data set; nothing is "
          "better on it", ("optimal denoiser",), ("why_a_model",)),
     Term("Jensen's inequality", "the log of an average is at least the average of the logs",
-         ("Jensen",), ("elbo",)),
+         ("Jensen",), ("vae", "elbo")),
     Term("KL divergence", "nats wasted by coding draws of q with a code made for p; 0 where equal",
          ("KL", "Kullback-Leibler divergence"), ("elbo",)),
     Term("Langevin’s walk", "a little up the score and a little at random, again and again: it "
@@ -257,6 +259,8 @@ TERMS: tuple[Term, ...] = (
          (), ("transition_matrices", "conventions")),
     Term("Tweedie's formula", "the average clean picture from the score: E[x₀|xₜ] = "
          "(xₜ + (1−ᾱ) score)/√ᾱ", ("Tweedie",), ("score",)),
+    Term("VAE", "an encoder q(z|x) and a decoder p(x|z), trained together on the ELBO",
+         ("variational autoencoder",), ("vae",)),
     Term("v-prediction", "asking the network for √ᾱ ε − √(1−ᾱ) x₀; at ᾱ = 0 it is −x₀",
          ("velocity",), ("x0_vs_eps",)),
     Term("variance", "the average squared distance from the mean"),

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from pages.shared.cloud import SIDE, Cloud
+from pages.shared.cloud import Cloud
 from pages.shared.player import _join, _pack
 
 POINTS = np.arange(3 * 5 * 2, dtype=float).reshape(3, 5, 2)
@@ -24,7 +24,7 @@ def test_the_bytes_are_what_was_given_in_the_order_in_which_they_are_read() -> N
     (length,) = struct.unpack_from("<I", data)
     full, bare = json.loads(data[4 : 4 + length])["clouds"]
     assert (full["points"], full["arrows"], full["strong"]) == (5, 7, 1)
-    assert (full["shadeH"], full["shadeW"], full["w"], full["trails"]) == (5, 5, SIDE, 2)
+    assert (full["shadeH"], full["shadeW"], full["w"], full["trails"]) == (5, 5, 12, 2)
     assert (bare["arrows"], bare["strong"], bare["shadeH"]) == (0, 0, 0)
     at = 4 + length
     for array in (POINTS.astype("<f4"), arrows.astype("<f4"), strong.astype("<f4"), shade,

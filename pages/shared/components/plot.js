@@ -211,7 +211,12 @@ class Plot {
     [canvas.width, canvas.height] = [columns, rows];
     const pixels = new ImageData(columns, rows);
     const xs = trace.x ?? trace.z[0].map((_, j) => j), ys = trace.y ?? trace.z.map((_, i) => i);
-    const near = Math.abs(x.at(1, true) - x.at(0, true)), high = Math.abs(y.at(1, true) - y.at(0, true));
+    // Cells are as wide as their places are apart.
+    const apart = (axis, all) => {
+      const [a, b] = all.length > 1 ? [axis.number(all[0]), axis.number(all[1])] : [0, 1];
+      return Math.abs(axis.at(b, true) - axis.at(a, true));
+    };
+    const near = apart(x, xs), high = apart(y, ys);
     // Cells are drawn upwards where the axis is: the first row is the highest on the page or the lowest.
     const upwards = y.at(y.number(ys[0])) > y.at(y.number(ys.at(-1)));
     trace.z.forEach((row, i) => row.forEach((v, j) => {

@@ -1,0 +1,240 @@
+"""What the page on the VAE shows: pictures, a window of the latent plane, bars and curves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from diffusion_core.gaussian import Gaussian
+from diffusion_core.vae_bound import BoundTerms
+from pages.shared.cloud import Cloud
+from pages.shared.figures import (
+    BARE,
+    CLEAR,
+    Figure,
+    Line,
+    chart,
+    level,
+    line_chart,
+    name_at,
+    upright,
+)
+from pages.shared.palette import COLORS
+from pages.shared.player import Curve, Frames, Panel
+from pages.shared.vae_world import BETWEEN, COUNTS, STEPS, WIDTHS, Digit, Many, Way, told_by
+
+GRAYS = [[0, "#000000"], [1, "#ffffff"]]
+SHORT = 250  # height of a chart in pixels
+
+
+def picture_figure(name: str, picture: np.ndarray, color: str) -> Figure:
+    """A digit [28, 28] in 0..1, with its name above."""
+    side = np.arange(28)
+    trace = {"type": "heatmap", "x": side, "y": side, "z": picture[::-1], "zmin": 0, "zmax": 1,
+             "colorscale": GRAYS, "showscale": False, "hovertemplate": "%{z:.2f}"}  # fmt: skip
+    hidden = BARE | {"showticklabels": False, "range": [-0.5, 27.5]}
+    layout = {
+        "xaxis": hidden, "yaxis": hidden, "height": 165, "hovermode": "closest",
+        "title": {"text": name, "font": {"size": 14, "color": COLORS[color]}, "x": 0,
+                  "xref": "container", "y": 0.98},
+        "margin": {"l": 0, "r": 0, "t": 30, "b": 4},
+    } | CLEAR  # fmt: skip
+    return chart([trace], layout)
+
+
+def window_figure(told: Digit, q: Gaussian) -> Figure:
+    """The exact posterior as a shade, and q as ellipses of one and two standard deviations."""
+    red, green, blue = (int(COLORS["q"][i : i + 2], 16) for i in (1, 3, 5))
+    shades = [[0, f"rgba({red}, {green}, {blue}, 0)"], [1, f"rgba({red}, {green}, {blue}, 1)"]]
+    traces: list[dict[str, Any]] = [
+        {"type": "heatmap", "x": told.across, "y": told.up, "z": np.sqrt(told.posterior),
+         "customdata": told.posterior, "zmin": 0, "zmax": 1, "colorscale": shades,
+         "showscale": False, "hovertemplate": "p(z|x): %{customdata:.2f} of its peak"}
+    ]  # fmt: skip
+    turn = np.linspace(0, 2 * np.pi, 49)
+    mean, std = q.mean.numpy(), q.var.sqrt().numpy()
+    for size in (1, 2):
+        traces.append(
+            {"type": "scatter", "mode": "lines", "name": "q(z|x)", "hoverinfo": "skip",
+             "x": mean[0] + size * std[0] * np.cos(turn),
+             "y": mean[1] + size * std[1] * np.sin(turn),
+             "line": {"color": COLORS["p"], "width": 3 - size}}
+        )  # fmt: skip
+    layout = {
+        "xaxis": BARE | {"title": {"text": "z₁", "standoff": 4}, "nticks": 5,
+                         "range": [told.across[0], told.across[-1]]},
+        "yaxis": BARE | {"nticks": 5, "range": [told.up[0], told.up[-1]]},
+        "title": {"text": "z₂", "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        "height": 350, "margin": {"l": 44, "r": 8, "t": 34, "b": 40}, "hovermode": "closest",
+    } | CLEAR  # fmt: skip
+    return chart(traces, layout)
+
+
+def bars_figure(told: Digit, terms: BoundTerms) -> Figure:
+    """The negative bound, cut up in both ways: two bars of one length."""
+    total, exact = -terms.bound, -told.log_evidence
+    start = 10 * math.floor((min(told.costs.min(), exact) - 12) / 10)
+    rows = [
+        ("what is trained", [("E[−log p(x|z)]", terms.cost, "x0"), ("KL(q‖p(z))", terms.kl, "p")]),
+        ("what it means", [("−log p(x)", exact, "q"),
+                           ("KL(q‖p(z|x))", total - exact, "bits")]),
+    ]  # fmt: skip
+    shapes, names = [], []
+    end = max(total, exact + 12) + 2
+    for k, (_, parts) in enumerate(rows):
+        at = start
+        low = 1 - k
+        for j, (name, value, color) in enumerate(parts):
+            to = value if j == 0 else at + value
+            shapes.append(
+                {"type": "rect", "x0": at, "x1": to, "y0": low + 0.12, "y1": low + 0.55,
+                 "fillcolor": COLORS[color], "line": {"width": 0}, "opacity": 0.85}
+            )  # fmt: skip
+            left = j == 0
+            names.append(
+                name_at(start if left else end, f"{name} = {value:.2f}", color,
+                        y=low + 0.6, xanchor="left" if left else "right", yanchor="bottom")
+            )  # fmt: skip
+            at = to
+    # An invisible trace: a chart of shapes alone has no axes.
+    trace = {"type": "scatter", "mode": "lines", "x": [start, end], "y": [0, 2], "opacity": 0,
+             "hoverinfo": "skip", "line": {"width": 0}}  # fmt: skip
+    layout = {
+        "xaxis": BARE | {"title": {"text": "nats", "standoff": 4}, "range": [start, end],
+                         "nticks": 6},
+        "yaxis": BARE | {"range": [0, 2], "showticklabels": False},
+        "title": {"text": f"−ELBO = {total:.2f} nats, cut up twice", "font": {"size": 14}, "x": 0,
+                  "xref": "container", "y": 0.98},
+        "height": 200, "margin": {"l": 12, "r": 12, "t": 34, "b": 40},
+        "shapes": [*shapes, upright(total, "xt", width=1, dash="dot")], "annotations": names,
+        "hovermode": "closest",
+    } | CLEAR  # fmt: skip
+    return chart([trace], layout)
+
+
+def width_figure(told: Digit, width: float, terms: BoundTerms) -> Figure:
+    """What the encoder's q costs where it is narrower or wider, against log p(x)."""
+    x, exact = np.array(WIDTHS), -told.log_evidence
+    lines = [
+        Line("E[−log p(x|z)]", x, told.costs - exact, "x0", 1, "left", -14),
+        Line("KL(q‖p(z))", x, told.nats, "p", 12, "right", 13),
+        Line("their sum, −ELBO", x, told.costs + told.nats - exact, "bits", 1, "left", 13),
+    ]
+    least, own = float(told.costs.min()) - exact, WIDTHS.index(1.0)
+    ends = (min(-2.0, least - 5), max(20.0, float(told.costs[own] + told.nats[own]) - exact + 8))
+    figure = line_chart(
+        lines, x_title="width of q, in the encoder’s own", log_x=True, height=SHORT,
+        y_title="nats, counted from −log p(x)", y_range=ends,
+        x_axis={"tickvals": [0.125, 0.25, 0.5, 1, 2, 4, 8],
+                "ticktext": ["⅛", "¼", "½", "1", "2", "4", "8"]},
+    )  # fmt: skip
+    gap = -terms.bound - exact
+    figure["data"].append(
+        {"type": "scatter", "mode": "markers", "x": [width], "y": [gap], "name": "q now",
+         "marker": {"color": COLORS["bits"], "size": 11, "symbol": "circle"},
+         "hovertemplate": "%{y:.2f}"}
+    )  # fmt: skip
+    figure["layout"]["shapes"] = [level(0.0, "q")]
+    figure["layout"]["annotations"].append(
+        name_at(1, "−log p(x)", "q", xref="paper", y=0, yanchor="top", xanchor="right", yshift=-2)
+    )
+    return figure
+
+
+def weights_figure(told: Many, K: int) -> Figure:
+    """How often K draws together say what of log p(x)."""
+    said = told_by(told.log_w, K)
+    middle, exact = float(said.mean()), told.log_evidence
+    shown = told_by(told.log_w, 1)
+    low = float(np.quantile(shown, 0.02))
+    low = max(low, exact - 3 * (exact - float(np.quantile(shown, 0.2))) - 8)
+    high = max(float(shown.max()), exact) + 2
+    edges = np.linspace(low, high, 49)
+    counts, _ = np.histogram(said, edges)
+    bars = {"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": counts / len(said),
+            "name": "draws", "opacity": 0.75, "marker": {"color": COLORS["p"]},
+            "width": edges[1] - edges[0], "hovertemplate": "%{y:.3f} of them"}  # fmt: skip
+    near = abs(exact - middle) < 0.12 * (high - low)
+    layout = {
+        "xaxis": BARE | {"title": {"text": "log of the average of K weights, nats", "standoff": 8},
+                         "range": [low, high]},
+        "yaxis": BARE | {"nticks": 4, "showgrid": True},
+        "title": {"text": f"share of draws, K = {K}", "font": {"size": 14}, "x": 0,
+                  "xref": "container", "y": 0.98},
+        "height": 300, "margin": {"l": 48, "r": 12, "t": 40, "b": 44}, "bargap": 0,
+        "shapes": [upright(exact, "q"), upright(middle, "bits", dash="dash")],
+        "annotations": [
+            name_at(exact, "log p(x)", "q", y=1, yref="paper", xanchor="right", xshift=-6),
+            name_at(middle, "average", "bits", y=0.86 if near else 1, yref="paper",
+                    xanchor="right", xshift=-6),
+        ],
+        "hovermode": "closest",
+    } | CLEAR  # fmt: skip
+    return chart([bars], layout)
+
+
+def counts_figure(told: Many, K: int) -> Figure:
+    """The bound against the number of draws that it averages before the logarithm."""
+    x = np.array(COUNTS, np.float64)
+    figure = line_chart(
+        [Line("bound with K draws", x, told.bounds, "bits", 6, "left", -16)],
+        x_title="K, draws whose weights are averaged", y_title="nats", log_x=True, height=300,
+        x_axis={"tickvals": [1, 4, 16, 64, 256, 1024],
+                "ticktext": ["1", "4", "16", "64", "256", "1024"]},
+        y_range=(
+            float(told.bounds[0] - 0.08 * (told.log_evidence - told.bounds[0])),
+            told.log_evidence + 0.12 * (told.log_evidence - float(told.bounds[0])) + 0.05,
+        ),
+    )  # fmt: skip
+    at = COUNTS.index(K)
+    figure["data"].append(
+        {"type": "scatter", "mode": "markers", "x": [K], "y": [told.bounds[at]], "name": "K now",
+         "marker": {"color": COLORS["bits"], "size": 11, "symbol": "circle"},
+         "hovertemplate": "%{y:.2f}"}
+    )  # fmt: skip
+    figure["layout"]["shapes"] = [level(told.log_evidence, "q")]
+    figure["layout"]["annotations"].append(
+        name_at(0, "log p(x), summed", "q", xref="paper", y=told.log_evidence, yanchor="bottom",
+                xanchor="left", xshift=6, yshift=2)
+    )  # fmt: skip
+    return figure
+
+
+def way_frames(told: Way, codes: np.ndarray, first: int, second: int) -> Frames:
+    """The straight way through the latent beside the fade of pixels."""
+    n = STEPS + 1
+    trail = np.zeros((n, 1, 2), np.float32)
+    trail[:, 0] = told.z
+    points = np.concatenate([trail, np.broadcast_to(codes, (n, *codes.shape))], axis=1)
+    cloud = Cloud(
+        "The latent plane",
+        f"where the encoder puts 200 digits, and the way from a {first} to a {second}",
+        points.astype(np.float32), color="xt", extent=BETWEEN, trails=1, trail="p", radius=2.0,
+        strong=_arrow(told.z), pull="p", side=28,
+    )  # fmt: skip
+    panels = [
+        Panel("Decoded along the way", "the decoder’s picture", _bytes(told.decoded), "p", lo=0),
+        Panel("Pixels faded", "one digit faded into the other", _bytes(told.faded), "x0", lo=0),
+    ]
+    title = "classifier’s largest probability"
+    curves = [
+        Curve("decoded", told.sure[0], "p", title, 0, 1),
+        Curve("faded", told.sure[1], "x0", title, 0, 1),
+    ]
+    captions = [
+        f"z = ({a:.2f}, {b:.2f}) · {k / STEPS:.0%} of the way".replace("-", "−")
+        for k, (a, b) in enumerate(told.z)
+    ]
+    return Frames(panels, captions, curves, clouds=[cloud])
+
+
+def _arrow(z: np.ndarray) -> np.ndarray:
+    """From where the way begins to where it is: [n, 1, 4]."""
+    start = np.broadcast_to(z[:1], z.shape)
+    return np.concatenate([start, z - start], axis=1)[:, None].astype(np.float32)
+
+
+def _bytes(pictures: np.ndarray) -> np.ndarray:
+    return (255 * pictures.clip(0, 1)).round().astype(np.uint8)

@@ -1,0 +1,265 @@
+"""What the page on the VAE computes: one digit's bound, many draws, the way between two digits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from diffusion_core.checkpoints import CheckpointError, load_module
+from diffusion_core.datasets import to_states, to_unit
+from diffusion_core.gaussian import Gaussian
+from diffusion_core.vae import VAE
+from diffusion_core.vae_bound import (
+    BoundTerms,
+    Coarse,
+    Plane,
+    best_normal,
+    bound_terms,
+    coarse_plane,
+    log_joint,
+    log_weights,
+    many_draw_bound,
+    summed_plane,
+)
+from pages.shared import load
+from pages.shared.quality_exhibit import judge
+
+WIDTHS = tuple(2.0 ** (k / 2) for k in range(-6, 7))
+SHIFTS = 4.0  # in widths of the encoder's q
+CELLS = 61  # on a side of the window that is shown
+DRAWS = 4096
+COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+DEPTH = 7.0  # what lies this many nats below the posterior's peak is left out of the window
+
+
+@st.cache_resource(show_spinner=False)
+def network() -> tuple[VAE, Coarse, dict]:
+    """The shipped VAE, its decoder all over the plane, and what its card says.
+
+    Raises:
+        CheckpointError: when it is missing or was tampered with.
+    """
+    module, card = load_module("vae", "cpu")  # a few thousand numbers: a GPU would not help
+    assert isinstance(module, VAE)
+    load.settle()
+    return module, coarse_plane(module), card.fields
+
+
+def network_or_stop() -> VAE:
+    """The shipped VAE; where there is none the page says so and ends."""
+    try:
+        return network()[0]
+    except CheckpointError as error:
+        st.error(str(error), icon=":material/cloud_off:")
+        st.page_link("pages/connections/score.py", label="The page on the score needs no network")
+        st.stop()
+
+
+def binary(label: int, row: int) -> Tensor:
+    """A digit of the gallery made black and white by chance, always alike: [784], 0 and 1."""
+    picture = torch.from_numpy(load.gallery_digit(label, row))
+    generator = torch.Generator().manual_seed(10 * row + label)
+    return to_states(to_unit(picture[None]), 2, generator).flatten().float()
+
+
+def encoded(vae: VAE, x: Tensor) -> Gaussian:
+    """The encoder's q(z|x): mean and variance, float64 [2]."""
+    with torch.inference_mode():
+        q = vae.posterior(x[None])
+    return Gaussian(*(part[0].double().clone() for part in q))
+
+
+class Digit(NamedTuple):
+    """One digit and its exact posterior, whatever q is.
+
+    Attributes:
+        x: [28, 28] 0 and 1.
+        log_evidence: log p(x) in nats.
+        mean: [2] of the encoder's q.
+        std: [2].
+        best_mean: [2] of the best normal near it.
+        best_std: [2].
+        across: [CELLS] places of the window's columns.
+        up: [CELLS] of its rows.
+        posterior: [CELLS, CELLS] p(z|x) there, over its largest value.
+        costs: [len(WIDTHS)] E_q[-log p(x|z)] for the encoder's q at each width.
+        nats: [len(WIDTHS)] KL(q || p(z)).
+    """
+
+    x: np.ndarray
+    log_evidence: float
+    mean: np.ndarray
+    std: np.ndarray
+    best_mean: np.ndarray
+    best_std: np.ndarray
+    across: np.ndarray
+    up: np.ndarray
+    posterior: np.ndarray
+    costs: np.ndarray
+    nats: np.ndarray
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def digit(label: int, row: int) -> tuple:
+    """The fields of `Digit`."""
+    vae, coarse, _ = network()
+    x = binary(label, row)
+    q = encoded(vae, x)
+    best = best_normal(vae, x, q)
+    plane = summed_plane(vae, x, coarse)
+    log_p = plane.log_evidence
+    # The window holds the encoder's q, the best one, and where the posterior is.
+    near = plane.places[plane.joint > plane.joint.max() - DEPTH]
+    reach = torch.stack([q.mean + s * 3 * q.var.sqrt() for s in (-1, 1)])
+    corners = torch.cat([near.double(), reach])
+    low, high = corners.amin(0), corners.amax(0)
+    middle, half = (low + high) / 2, float((high - low).max()) * 0.55
+    terms = [bound_terms(vae, x, Gaussian(q.mean, q.var * w**2)) for w in WIDTHS]
+    return tuple(
+        Digit(
+            x.reshape(28, 28).numpy(),
+            log_p,
+            q.mean.numpy(),
+            q.var.sqrt().numpy(),
+            best.mean.numpy(),
+            best.var.sqrt().numpy(),
+            *shade(vae, x, plane, middle, half),
+            np.array([t.cost for t in terms]),
+            np.array([t.kl for t in terms]),
+        )
+    )
+
+
+def shade(
+    vae: VAE, x: Tensor, plane: Plane, middle: Tensor, half: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns, rows and p(z|x) over its largest value in the window around `middle` [2]."""
+    axes = [torch.linspace(float(m) - half, float(m) + half, CELLS) for m in middle]
+    cell = 2 * half / (CELLS - 1)
+    if cell > 0.02:  # cells wider than a peak: what lies in each, so that none is missed
+        edges = [np.append(a.numpy() - cell / 2, float(a[-1]) + cell / 2) for a in axes[::-1]]
+        mass = (plane.joint + plane.log_area - plane.log_evidence).exp()
+        found, _, _ = np.histogram2d(*plane.places.T.flip(0).numpy(), bins=edges, weights=mass)
+    else:
+        up, across = torch.meshgrid(axes[1], axes[0], indexing="ij")
+        joint = log_joint(vae, x, torch.stack([across, up], dim=-1).reshape(-1, 2))
+        found = (joint - joint.max()).exp().reshape(CELLS, CELLS).numpy()
+    return axes[0].numpy(), axes[1].numpy(), found / found.max()
+
+
+def q_of(told: Digit, *, best: bool, shift: tuple[float, float], width: float) -> Gaussian:
+    """The q that is asked for: the best one, or the encoder's, shifted by its widths, widened."""
+    if best:
+        return Gaussian(*map(torch.from_numpy, (told.best_mean, told.best_std**2)))
+    mean = told.mean + np.array(shift) * told.std
+    return Gaussian(*map(torch.from_numpy, (mean, (width * told.std) ** 2)))
+
+
+def terms_of(label: int, row: int, q: Gaussian) -> BoundTerms:
+    """The bound's two terms for one digit and any q."""
+    return bound_terms(network()[0], binary(label, row), q, 24)
+
+
+@torch.inference_mode()
+def decoded(z: Tensor) -> np.ndarray:
+    """Pictures of latents [N, 2], the chance of each pixel being white: float32 [N, 28, 28]."""
+    pixels: np.ndarray = network()[0].logits(z.float()).sigmoid().reshape(-1, 28, 28).numpy()
+    return pixels
+
+
+class Many(NamedTuple):
+    """What many draws of q or of the prior say about log p(x).
+
+    Attributes:
+        log_evidence: log p(x) in nats.
+        log_w: [DRAWS] each draw's own.
+        bounds: [len(COUNTS)] the average of what K draws together say.
+        errors: [len(COUNTS)] its standard error.
+        useful: how many of the draws count, sum(w)^2 / sum(w^2).
+    """
+
+    log_evidence: float
+    log_w: np.ndarray
+    bounds: np.ndarray
+    errors: np.ndarray
+    useful: float
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def many(label: int, row: int, source: str, seed: int) -> tuple:
+    """The fields of `Many`; `source` is "encoder" or "prior"."""
+    vae, _, _ = network()
+    told, x = Digit(*digit(label, row)), binary(label, row)
+    q = q_of(told, best=False, shift=(0.0, 0.0), width=1.0)
+    if source == "prior":
+        q = Gaussian(torch.zeros_like(q.mean), torch.ones_like(q.var))
+    log_w = log_weights(vae, x, q, DRAWS, torch.Generator().manual_seed(seed))
+    groups = [many_draw_bound(log_w, K) for K in COUNTS]
+    useful = float((2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0)).exp())
+    return tuple(
+        Many(
+            told.log_evidence,
+            log_w.numpy(),
+            np.array([float(g.mean()) for g in groups]),
+            np.array([float(g.std() / len(g) ** 0.5) for g in groups]),
+            useful,
+        )
+    )
+
+
+def told_by(log_w: np.ndarray, K: int) -> np.ndarray:
+    """What each K of the draws say together: [len(log_w) // K]."""
+    return many_draw_bound(torch.from_numpy(log_w), K).numpy()
+
+
+# --- the plane ------------------------------------------------------------------------------------
+
+STEPS = 48  # between two digits
+BETWEEN = 4.2  # the plane is shown this far
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def codes() -> tuple[np.ndarray, np.ndarray]:
+    """Where the encoder puts the gallery's digits: [N, 2], and their classes [N]."""
+    sheet = load.gallery()
+    x = torch.stack([binary(k % 10, k // 10) for k in range(len(sheet.images))])
+    with torch.inference_mode():
+        mean = network()[0].posterior(x).mean
+    return mean.numpy(), sheet.labels.numpy()
+
+
+class Way(NamedTuple):
+    """The straight way from one digit to another, in the latent and in pixels.
+
+    Attributes:
+        z: [STEPS + 1, 2].
+        decoded: [STEPS + 1, 28, 28] the decoder's pictures along it, 0..1.
+        faded: [STEPS + 1, 28, 28] the mean of both digits, more and more of the second.
+        sure: [2, STEPS + 1] the classifier's largest probability for each.
+    """
+
+    z: np.ndarray
+    decoded: np.ndarray
+    faded: np.ndarray
+    sure: np.ndarray
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def way(first: int, second: int, row: int) -> tuple:
+    """The fields of `Way`, between gallery digits of two classes."""
+    vae, _, _ = network()
+    ends = torch.stack([encoded(vae, binary(label, row)).mean for label in (first, second)])
+    share = torch.linspace(0, 1, STEPS + 1, dtype=torch.float64)[:, None]
+    z = (1 - share) * ends[0] + share * ends[1]
+    pixels = decoded(z)
+    both = [load.gallery_digit(label, row) / 255 for label in (first, second)]
+    part = share.numpy()[..., None]
+    faded = ((1 - part) * both[0] + part * both[1]).astype(np.float32)
+    seen = torch.from_numpy(np.concatenate([pixels, faded]))[:, None] * 2 - 1
+    with torch.inference_mode():
+        sure = judge()(seen.float()).softmax(1).amax(1)
+    return tuple(Way(z.numpy(), pixels, faded, sure.reshape(2, -1).numpy()))

@@ -1,0 +1,249 @@
+"""The page on the VAE: every view, and every number and claim of its text."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Bernoulli, Normal
+
+from diffusion_core.gaussian import Gaussian
+from diffusion_core.vae_bound import best_normal, bound_terms, log_joint
+from pages.shared import load, vae_views, vae_world
+from pages.shared.vae_world import CELLS, COUNTS, DRAWS, STEPS, WIDTHS, Digit, Many, Way
+from tests.app.test_pages import open_page
+
+
+def digit(label: int, variant: int) -> Digit:
+    return Digit(*vae_world.digit(label, variant - 1))
+
+
+def encoder(of: Digit) -> Gaussian:
+    return vae_world.q_of(of, best=False, shift=(0.0, 0.0), width=1.0)
+
+
+def gap(label: int, variant: int, q: Gaussian) -> float:
+    """Of log p(x) above the bound, by draws of q and the distributions of torch."""
+    vae, x = vae_world.network()[0], vae_world.binary(label, variant - 1)
+    eps = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    eps = torch.cat([eps, -eps])
+    z = q.mean + q.var.sqrt() * eps
+    with torch.inference_mode():
+        given = Bernoulli(logits=vae.logits(z.float())).log_prob(x).sum(1).double()
+    ratio = Normal(0.0, 1.0).log_prob(z) - Normal(q.mean, q.var.sqrt()).log_prob(z)
+    return digit(label, variant).log_evidence - float((given + ratio.sum(1)).mean())
+
+
+def number(said: str, around: str) -> float:
+    """The number in a piece of the text, where a `#` stands in `around`."""
+    pattern = re.escape(around).replace(r"\#", r"([\d.,]+)")
+    return float(re.search(pattern, said)[1].replace(",", ""))  # type: ignore[index]
+
+
+def text(at: object) -> str:
+    return " ".join(m.value for m in at.markdown)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def said() -> str:
+    at = open_page("vae")
+    at.pills[0].select("In KL(q(z|x)‖p(z))")
+    at = at.run()
+    offered = at.session_state["_settings_offered"].values()
+    return text(at) + " ".join(look for _, look in offered)
+
+
+@pytest.mark.parametrize("label", ["0", "3", "8"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"vafit": "The best normal"},
+        {"vax": "-4", "vay": "4", "vawidth": "× 8"},
+        {"vaview": "Many draws", "vak": "1024"},
+        {"vaview": "Many draws", "vafrom": "the prior p(z)", "varow": "20"},
+        {"vaview": "The plane", "vato": "7"},
+    ],
+    ids=str,
+)
+def test_every_view(asked: dict[str, str], label: str) -> None:
+    at = open_page("vae", vadigit=label, **asked)
+    assert not at.exception
+    assert not at.error
+    kinds = [i.proto.component_name for i in at.get("bidi_component")]
+    charts = {"The plane": 0, "Many draws": 2}.get(asked.get("vaview", ""), 5)
+    assert sum("diffusion_plot" in kind for kind in kinds) == charts
+
+
+@pytest.mark.parametrize(("label", "variant"), [(3, 1), (9, 2), (8, 1), (0, 5)])
+def test_a_digit_is_told_by_its_exact_posterior(label: int, variant: int) -> None:
+    told = digit(label, variant)
+    vae, x = vae_world.network()[0], vae_world.binary(label, variant - 1)
+    # A sum of its own: straight over a dense grid around every place where there is something.
+    line = torch.linspace(-3.6, 3.6, 361)  # 0.02 apart
+    coarse = torch.cartesian_prod(line, line)
+    joint = log_joint(vae, x, coarse)
+    near = coarse[joint > joint.max() - 22]
+    inside = (torch.arange(4) + 0.5) / 4 * 0.02 - 0.01
+    fine = (near[:, None] + torch.cartesian_prod(inside, inside)).reshape(-1, 2)
+    brute = float(log_joint(vae, x, fine).logsumexp(0)) + 2 * np.log(0.02 / 4)
+    assert told.log_evidence == pytest.approx(brute, abs=0.01)
+    assert told.posterior.shape == (CELLS, CELLS)
+    assert told.posterior.max() == 1
+    # The shade's peak is the joint's.
+    up, across = np.unravel_index(told.posterior.argmax(), told.posterior.shape)
+    peak = fine[log_joint(vae, x, fine).argmax()].numpy()
+    cell = told.across[1] - told.across[0]
+    assert abs(told.across[across] - peak[0]) <= 1.5 * cell + 0.01
+    assert abs(told.up[up] - peak[1]) <= 1.5 * cell + 0.01
+    own = WIDTHS.index(1.0)
+    terms = vae_world.terms_of(label, variant - 1, encoder(told))
+    assert told.costs[own] == pytest.approx(terms.cost, abs=2e-3)
+    assert told.nats[own] == pytest.approx(terms.kl)
+    vae_views.bars_figure(told, terms)
+
+
+def test_both_bars_have_one_length_whatever_q_is() -> None:
+    told = digit(3, 1)
+    for shift, width in (((0.0, 0.0), 1.0), ((2.0, -1.0), 0.5), ((-4.0, 4.0), 4.0)):
+        q = vae_world.q_of(told, best=False, shift=shift, width=width)
+        terms = vae_world.terms_of(3, 0, q)
+        boxes = vae_views.bars_figure(told, terms)["layout"]["shapes"][:4]
+        assert boxes[1]["x1"] == pytest.approx(-terms.bound)
+        assert boxes[3]["x1"] == pytest.approx(-terms.bound)
+        assert boxes[2]["x1"] == pytest.approx(-told.log_evidence)
+
+
+def test_what_is_said_of_the_gap(said: str) -> None:
+    told = digit(3, 1)
+    lost = gap(3, 1, encoder(told))
+    assert f"log p(x) is −{-told.log_evidence:.2f} nats" in said
+    best = vae_world.q_of(told, best=True, shift=(0.0, 0.0), width=1.0)
+    left = gap(3, 1, best)
+    assert lost == pytest.approx(number(said, "and the bound # below it"), abs=0.02)
+    assert left == pytest.approx(
+        number(said, "climbing the bound itself, leaves # of the"), abs=0.02
+    )
+    assert left < 0.2 * lost  # "for the most part"
+    assert f"to say z, {vae_world.terms_of(3, 0, encoder(told)).kl:.1f} nats" in said
+    figures = {m["name"]: m for m in vae_world.network()[2]["metrics"]}
+    exact, bound = (
+        figures[name]["value"]
+        for name in ("-log p(x), nats per digit", "negative bound, nats per digit")
+    )
+    assert f"averages are −{exact:.1f} and −{bound:.1f}" in said
+    assert figures["-log p(x), nats per digit"]["samples"] >= 2000
+    # "Both bars grow, and the green part stays": the setting that Show me sets.
+    q = vae_world.q_of(told, best=False, shift=(2.0, -1.0), width=1.0)
+    assert gap(3, 1, q) > lost + 2
+    # Try: by hand, better than the encoder and worse than the best.
+    q = vae_world.q_of(told, best=False, shift=(-1.5, 1.5), width=1.0)
+    assert left < gap(3, 1, q) < 0.5 * lost
+
+
+def test_what_is_said_of_bad_and_double_places(said: str) -> None:
+    two = digit(9, 2)
+    best = vae_world.q_of(two, best=True, shift=(0.0, 0.0), width=1.0)
+    left = gap(9, 2, best)
+    assert number(said, "leaves the other: # nats") == pytest.approx(left, abs=0.02)
+    # Two peaks that the window shows, apart, and q on one of them.
+    up, across = np.nonzero(two.posterior > 0.3)
+    places = np.stack([two.across[across], two.up[up]], axis=1)
+    far = np.linalg.norm(places - best.mean.numpy(), axis=1)
+    assert far.min() < 0.03
+    assert far.max() > 5 * float(best.var.sqrt().max())
+    assert ((far < 3 * float(best.var.sqrt().max())) | (far > 0.25)).all()
+    wrong = digit(8, 1)
+    lost, rest = gap(8, 1, encoder(wrong)), gap(8, 1, vae_world.q_of(
+        wrong, best=True, shift=(0.0, 0.0), width=1.0))  # fmt: skip
+    assert f"at {lost:.0f} nats" in said
+    assert f"with {rest:.0f} left" in said
+    # "Lower hill": from the posterior's own peak the climb gets higher.
+    up, across = np.unravel_index(wrong.posterior.argmax(), wrong.posterior.shape)
+    peak = torch.tensor([wrong.across[across], wrong.up[up]], dtype=torch.float64)
+    vae, x = vae_world.network()[0], vae_world.binary(8, 0)
+    there = best_normal(vae, x, Gaussian(peak, torch.full((2,), 4e-4, dtype=torch.float64)))
+    assert bound_terms(vae, x, there).bound > wrong.log_evidence - rest + 10
+
+
+def test_what_is_said_of_many_draws(said: str) -> None:
+    told = digit(3, 1)
+    prior = Many(*vae_world.many(3, 0, "prior", 0))
+    weights = np.exp(prior.log_w - prior.log_w.max())
+    useful = weights.sum() ** 2 / (weights**2).sum()
+    assert f"and {useful:.0f} draws of equal weight" in said
+    assert useful < 40
+    low = told.log_evidence - prior.log_w.mean()
+    assert f"{low:.0f} nats too low" in said
+    assert low > 100
+    ours = Many(*vae_world.many(3, 0, "encoder", 0))
+    sixty_four = np.log(np.exp(ours.log_w.reshape(-1, 64) - told.log_evidence).mean(1)).mean()
+    assert f"bound is {-sixty_four:.2f} nats below" in said
+    assert ours.bounds[0] == pytest.approx(ours.log_w.mean())
+    assert -sixty_four < 0.5 * (told.log_evidence - ours.bounds[0])
+    # "The histogram has become narrow".
+    one, many = (vae_world.told_by(ours.log_w, K) for K in (1, 64))
+    assert many.std() < 0.4 * one.std()
+
+
+@pytest.mark.parametrize("source", ["encoder", "prior"])
+@pytest.mark.parametrize("label", [0, 3, 6])
+def test_the_bound_rises_with_the_draws_and_stays_below(label: int, source: str) -> None:
+    told = Many(*vae_world.many(label, 0, source, 0))
+    assert len(told.log_w) == DRAWS
+    assert (np.diff(told.bounds) > -2 * told.errors[1:] - 1e-9).all()
+    assert told.bounds[0] < told.bounds[COUNTS.index(64)]
+    assert (told.bounds < told.log_evidence + 4 * told.errors + 0.05).all()
+    vae_views.weights_figure(told, 64)
+    vae_views.counts_figure(told, 64)
+
+
+def test_what_is_said_of_width_and_gradients(said: str) -> None:
+    told = digit(3, 1)
+    own = WIDTHS.index(1.0)
+    assert f"reconstruction gains {told.costs[own] - told.costs[0]:.1f} nats" in said
+    # By its formula: ln 8 per number, less what the narrower variance saves.
+    rise = 2 * np.log(8) - 0.5 * (told.std**2).sum() * (1 - 1 / 64)
+    assert told.nats[0] - told.nats[own] == pytest.approx(rise)
+    assert f"and the KL rises by {rise:.1f}" in said
+    assert WIDTHS[0] == 1 / 8
+    assert (np.diff(told.costs) >= -0.02).all()  # "blue gains next to nothing" to the left
+    slow, quick = (number(said, t) for t in ("deviations of # and", "and # for the mean of this q"))
+    assert number(said, "second vary # times") == pytest.approx(slow / quick, rel=0.03)
+    # By draws of its own, through finite differences instead of autograd.
+    vae, x = vae_world.network()[0], vae_world.binary(3, 0)
+    q = encoder(told)
+    eps = torch.randn(4000, 2, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    z, step = q.mean + q.var.sqrt() * eps, 2e-3
+
+    def given(z: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return Bernoulli(logits=vae.logits(z.float())).log_prob(x).sum(1).double()
+
+    moves = step * torch.eye(2, dtype=torch.float64)
+    slopes = torch.stack([(given(z + m) - given(z - m)) / (2 * step) for m in moves], dim=1)
+    assert float(slopes.std(0).mean()) == pytest.approx(quick, rel=0.15)
+    by_value = given(z)[:, None] * eps / q.var.sqrt()
+    assert float(by_value.std(0).mean()) == pytest.approx(slow, rel=0.15)
+
+
+@pytest.mark.parametrize(("first", "second"), [(4, 9), (3, 8), (5, 5)])
+def test_the_way_between_two_digits(first: int, second: int) -> None:
+    told = Way(*vae_world.way(first, second, 0))
+    codes, labels = vae_world.codes()
+    assert codes.shape == (200, 2)
+    np.testing.assert_allclose(told.z[0], codes[first], atol=1e-5)
+    np.testing.assert_allclose(told.z[-1], codes[second], atol=1e-5)
+    assert labels[first] == first
+    np.testing.assert_allclose(
+        told.faded[STEPS // 2],
+        (load.gallery_digit(first, 0) / 510.0 + load.gallery_digit(second, 0) / 510.0),
+        atol=1e-6,
+    )
+    with torch.inference_mode():
+        middle = vae_world.network()[0].logits(torch.from_numpy(told.z[STEPS // 2 :][:1]).float())
+    np.testing.assert_allclose(told.decoded[STEPS // 2].ravel(), middle.sigmoid()[0], atol=1e-5)
+    frames = vae_views.way_frames(told, codes, first, second)
+    assert len(frames.captions) == STEPS + 1

@@ -1,0 +1,64 @@
+"""The VAE's page in a real browser: a slider moves q and both bars, and the shade is drawn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import idle, show_me
+
+Check = Callable[[Page], None]
+OPEN_MS = 120_000
+
+
+@pytest.fixture
+def base(browser: object, server: Any) -> str:
+    return str(server.url)
+
+
+def opened(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Sources")).to_be_visible(timeout=OPEN_MS)
+    idle(page)
+
+
+def told(page: Page, term: str) -> float:
+    """What the bars' chart writes behind a term."""
+    found = page.get_by_text(re.compile(rf"^{re.escape(term)} = [\d.]+$")).first.text_content()
+    return float((found or "").split(" = ")[1])
+
+
+@pytest.mark.parametrize(
+    "address", ["vae", "vae?vafit=The+best+normal", "vae?vaview=Many+draws", "vae?vaview=The+plane"]
+)
+def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: Check) -> None:
+    opened(page, f"{base}/{address}")
+    assert_clean(page)
+
+
+def test_a_slider_moves_q_and_log_p_stays(page: Page, base: str) -> None:
+    opened(page, f"{base}/vae")
+    exact, gap = told(page, "−log p(x)"), told(page, "KL(q‖p(z|x))")
+    page.get_by_role("slider", name="Shift across").press("End")
+    expect(page.get_by_text(re.compile(r"^KL\(q‖p\(z\|x\)\) = "))).not_to_have_text(
+        f"KL(q‖p(z|x)) = {gap:.2f}"
+    )
+    idle(page)
+    assert told(page, "−log p(x)") == exact
+    assert told(page, "KL(q‖p(z|x))") > gap + 1
+    both = told(page, "E[−log p(x|z)]") + told(page, "KL(q‖p(z))")
+    assert abs(both - exact - told(page, "KL(q‖p(z|x))")) < 0.03
+
+
+def test_show_me_finds_the_best_normal(page: Page, base: str) -> None:
+    opened(page, f"{base}/vae")
+    gap = told(page, "KL(q‖p(z|x))")
+    box = page.locator("details.fold").filter(has_text="Is it the encoder’s fault?")
+    box.locator("summary").click()
+    show_me(box, lambda: page.get_by_role("slider", name="Shift across").count() == 0)
+    idle(page)
+    assert told(page, "KL(q‖p(z|x))") < 0.2 * gap
