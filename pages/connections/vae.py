@@ -87,11 +87,11 @@ def one_bound(label: int, row: int, third: DeltaGenerator, stage: DeltaGenerator
             with st.container(horizontal=True, gap="medium"):
                 shift = tuple(
                     st.slider(name, -SHIFTS, SHIFTS, 0.0, 0.25, key=key, bind="query-params",
-                              width=200)
+                              width=165)
                     for name, key in (("Shift across", "vax"), ("Shift up", "vay"))
                 )  # fmt: skip
                 width = st.select_slider(
-                    "Width", WIDTHS, 1.0, key="vawidth", bind="query-params", width=200,
+                    "Width", WIDTHS, 1.0, key="vawidth", bind="query-params", width=165,
                     format_func=lambda w: f"× {w:.3g}",
                     help="All three in units of what the encoder says: its standard deviations.",
                 )  # fmt: skip
@@ -118,7 +118,9 @@ def one_bound(label: int, row: int, third: DeltaGenerator, stage: DeltaGenerator
             "and KL to the posterior",
         )  # fmt: skip
         plot(
-            vae_views.width_figure(told, width, terms), key="va_widths", place=right,
+            vae_views.width_figure(told, width, terms),
+            key="va_widths",
+            place=right,
             alt="Reconstruction, KL to the prior and their sum for narrower and wider q",
         )
         st.caption(
@@ -146,7 +148,9 @@ def many_draws(
             alt=f"Histogram of the logarithm of the average of {K} weights, its mean, and log p(x)",
         )  # fmt: skip
         plot(
-            vae_views.counts_figure(told, K), key="va_counts", place=right,
+            vae_views.counts_figure(told, K),
+            key="va_counts",
+            place=right,
             alt="The bound against the number of draws, below log p(x)",
         )
         st.caption(
@@ -230,9 +234,7 @@ def facts() -> tuple:
     prior = Many(*vae_world.many(DEFAULT, 0, "prior", 0))
     ours = Many(*vae_world.many(DEFAULT, 0, "encoder", 0))
     x = vae_world.binary(DEFAULT, 0)
-    drawn = gradient_draws(
-        vae, x, vae_world.encoded(vae, x), 512, torch.Generator().manual_seed(0)
-    )
+    drawn = gradient_draws(vae, x, vae_world.encoded(vae, x), 512, torch.Generator().manual_seed(0))
     figures = {m["name"]: m for m in card["metrics"]}
     measured = figures["-log p(x), nats per digit"]
     return tuple(
@@ -378,7 +380,8 @@ def page() -> None:
         "what the bound leaves out."
     )
     chapter.question(
-        f"For this digit the ELBO is {told.gap:.1f} nats below log p(x). Where are they?",
+        f"For the 3 that the page opens with, the ELBO is {told.gap:.1f} nats below log p(x). Where "
+        "are they?",
         {
             "In KL(q(z|x)‖p(z))": "That is a term of the ELBO itself: what it costs to say z, "
             f"{told.kl:.1f} nats. It would be there with a perfect q, too.",
