@@ -380,8 +380,8 @@ def page() -> None:
         "what the bound leaves out."
     )
     chapter.question(
-        f"For the 3 that the page opens with, the ELBO is {told.gap:.1f} nats below log p(x). Where "
-        "are they?",
+        f"For the 3 that the page opens with, the ELBO is {told.gap:.1f} nats below log p(x). "
+        "Where are they?",
         {
             "In KL(q(z|x)‖p(z))": "That is a term of the ELBO itself: what it costs to say z, "
             f"{told.kl:.1f} nats. It would be there with a perfect q, too.",
