@@ -90,9 +90,9 @@ def walks(scale: float, seed: int) -> tuple:
     generator = torch.Generator().manual_seed(seed)
     claimed = tilted(mixture, labels, ASKED, scale).sample(MANY, generator)
     noise = torch.randn(MANY, 2, generator=generator, dtype=torch.float64)
-    drawn = torch.stack(
-        [diffusion().q_sample(claimed, torch.full((MANY,), t), noise) for t in stops]
-    )
+    at = torch.tensor(stops).repeat_interleave(MANY)
+    drawn = diffusion().q_sample(claimed.repeat(len(stops), 1), at, noise.repeat(len(stops), 1))
+    drawn = drawn.reshape(len(stops), MANY, 2)
     clouds = [*(torch.from_numpy(walked(s, seed)) for s in (1.0, scale)), drawn]
     told = [_told(cloud, stops) for cloud in clouds]
     return tuple(
@@ -127,17 +127,24 @@ def _told(cloud: Tensor, stops: list[int]) -> tuple[np.ndarray, np.ndarray]:
 @st.cache_data(max_entries=16, show_spinner=False)
 def followed(scale: float) -> np.ndarray:
     """The middle group's share of q(x_t) p(y|x_t)^s at each stop, summed over the plane: [n]."""
+    log, asked, middle = everywhere()
+    power = torch.from_numpy(log + scale * (asked - log)).softmax(1).numpy()
+    own = np.exp(asked - log)
+    return (power * np.exp(middle - log)).sum(1) / (power * own).sum(1)
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def everywhere() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log densities over the plane at each stop: of all, the class, its middle group; [n, N]."""
     mixture, labels = two_classes()
-    places = grid(40, 4.5)
-    shares = []
-    for t in times(STEPS):
-        at = torch.full((len(places),), t)
-        told = group_log_densities(diffusion(), mixture, places, at)
-        log, asked = told.logsumexp(1), told[:, labels == ASKED]
-        power = (log + scale * (asked.logsumexp(1) - log)).softmax(0)
-        own = power @ (asked - log[:, None]).exp()
-        shares.append(float(own[MIDDLE] / own.sum()))
-    return np.array(shares)
+    places, stops = grid(40, 4.5), times(STEPS)
+    at = torch.tensor(stops).repeat_interleave(len(places))
+    told = group_log_densities(diffusion(), mixture, places.repeat(len(stops), 1), at)
+    told = told.reshape(len(stops), len(places), -1)
+    asked = told[..., labels == ASKED]
+    parts = told.logsumexp(2), asked.logsumexp(2), asked[..., MIDDLE]
+    log, of_class, middle = (part.numpy() for part in parts)
+    return log, of_class, middle
 
 
 def power_of_averages(scale: float, t: int) -> tuple[float, float]:
