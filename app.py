@@ -31,6 +31,7 @@ if st.runtime.exists():
                 st.Page("pages/discrete/discrete_sampling.py", title="Discrete sampling"),
             ],
             "Connections": [
+                st.Page("pages/connections/entropy.py", title="Entropy and KL"),
                 st.Page("pages/connections/vae.py", title="VAE"),
                 st.Page("pages/connections/score.py", title="Score"),
                 st.Page("pages/connections/guidance.py", title="Guidance"),

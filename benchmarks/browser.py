@@ -57,6 +57,7 @@ CONTROLS = (
     ("reverse_rules", "ruT"),
     ("reverse_sampling", "steps"),
     ("reverse_sampling", "eta"),
+    ("entropy?enview=Two+orders", "enapart"),
     ("vae", "vax"),
     ("vae?vaview=Many+draws", "vak"),
     ("score", "sclevel"),

@@ -32,6 +32,7 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "connections": {
+        "entropy": ("Entropy and KL", "What does a divergence cost, and whom?"),
         "vae": ("VAE", "What does the ELBO leave out of $\\log p(x)$?"),
         "score": ("Score", "Which way do the data lie, and where does following it lead?"),
         "guidance": ("Guidance", "What does guidance do to the distribution that is sampled?"),

@@ -77,6 +77,9 @@ def distribution_bars(
     key: str,
     on_text: Callable[[str], None],
     label: str,
+    color: str = "x0",
+    names: str = "01234",
+    each: str = "Probability of state # in the data",
 ) -> None:
     """Show bars that mouse, finger and keyboard can pull; they always sum to 1.
 
@@ -86,6 +89,9 @@ def distribution_bars(
         key: the component's key.
         on_text: called before the rerun with the new numbers as text (see `read_distribution`).
         label: what a screen reader calls the bars.
+        color: a key of `COLORS`.
+        names: a character per state.
+        each: what a screen reader calls one bar, its name in the place of the #.
     """
 
     def moved() -> None:
@@ -101,8 +107,10 @@ def distribution_bars(
             "probs": list(probs),
             "least": LEAST,
             "most": MOST,
-            "color": COLORS["x0"],
+            "color": COLORS[color],
             "label": label,
+            "names": list(names),
+            "each": each,
         },
         on_drawing_change=moved,
     )

@@ -181,7 +181,7 @@ TERMS: tuple[Term, ...] = (
          ("forward process", "noising process"), ("forward_process",)),
     Term("ELBO", "a number that log p(x₀) is never below: what a diffusion model is trained on",
          ("evidence lower bound", "variational bound", "VLB"), ("elbo",)),
-    Term("entropy", "how many nats a draw tells on average", (), ("elbo",)),
+    Term("entropy", "how many nats a draw tells on average", (), ("entropy", "elbo")),
     Term("Euler step", "following the slope at the start of a step in a straight line",
          ("Euler",), ("reverse_sampling",)),
     Term("expectation", "the average over all draws, each counted as often as it comes",
@@ -195,7 +195,7 @@ TERMS: tuple[Term, ...] = (
     Term("Jensen's inequality", "the log of an average is at least the average of the logs",
          ("Jensen",), ("vae", "elbo")),
     Term("KL divergence", "nats wasted by coding draws of q with a code made for p; 0 where equal",
-         ("KL", "Kullback-Leibler divergence"), ("elbo",)),
+         ("KL", "Kullback-Leibler divergence"), ("entropy", "elbo")),
     Term("Langevin’s walk", "a little up the score and a little at random, again and again: it "
          "ends in the density whose score it follows", ("Langevin dynamics", "Langevin"),
          ("score",)),

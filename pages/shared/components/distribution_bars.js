@@ -24,8 +24,8 @@ class Bars {
 
   // The server repeats the numbers on every run. What this hand sent is known already; only numbers
   // from elsewhere (a link, a reset, the text field) replace the bars.
-  receive({ text, probs, least, most, color, label }) {
-    [this.least, this.most] = [least, most];
+  receive({ text, probs, least, most, color, label, names, each }) {
+    [this.least, this.most, this.names, this.each] = [least, most, names, each];
     this.root.setAttribute("aria-label", label);
     this.root.style.setProperty("--ours", color);
     const mine = this.pending.indexOf(text);
@@ -76,9 +76,9 @@ class Bars {
       column.innerHTML =
         '<span class="said" aria-hidden="true"></span><div class="well"><div class="bar"></div>' +
         `<input type="range" min="0" max="${STEPS}" step="10"></div><span class="name" aria-hidden="true"></span>`;
-      column.querySelector(".name").textContent = i;
+      column.querySelector(".name").textContent = this.names[i];
       const input = column.querySelector("input");
-      input.setAttribute("aria-label", `Probability of state ${i} in the data`);
+      input.setAttribute("aria-label", this.each.replace("#", this.names[i]));
       const take = () => { if (this.held !== i) { this.held = i; this.base = [...this.p]; } };
       input.onpointerdown = take;
       input.onfocus = take;

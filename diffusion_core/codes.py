@@ -1,0 +1,172 @@
+"""Surprise, entropy and divergence: of a few letters, with real codes, and of curves."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def entropy(p: Tensor) -> Tensor:
+    r"""How many nats a draw of p surprises by, on average.
+
+    $$H(p) = -\sum_k p_k \log p_k$$
+
+    Source: Shannon 1948, section 6. What is never drawn adds nothing.
+
+    Args:
+        p: [*, K] probabilities.
+
+    Returns:
+        [*] nats.
+    """
+    nats: Tensor = torch.special.entr(p).sum(-1)
+    return nats
+
+
+def cross_entropy(p: Tensor, q: Tensor) -> Tensor:
+    r"""How many nats a draw of p surprises by, on average, whoever believes in q.
+
+    $$H(p, q) = -\sum_k p_k \log q_k = H(p) + D_{KL}(p\|q)$$
+
+    Source: Cover & Thomas 2006, theorem 5.4.3, for code lengths.
+
+    Args:
+        p: [*, K] what is drawn from.
+        q: [*, K] what is believed.
+
+    Returns:
+        [*] nats; infinite where q rules out what can be drawn.
+    """
+    drawn = p > 0
+    return -(p * torch.where(drawn, q, 1.0).log()).sum(-1)
+
+
+def huffman_code(q: Sequence[float]) -> list[str]:
+    """The shortest code in which no word begins another one, for letters drawn from q.
+
+    Source: Huffman 1952: the two rarest letters become one, until one is left. Its mean length
+    lies between H(q) and H(q) + 1 bit (Cover & Thomas 2006, theorem 5.4.1). Among equals the first
+    goes first, so that one q has one code.
+
+    Args:
+        q: a weight per letter, at least two of them.
+
+    Returns:
+        A word of 0 and 1 per letter.
+    """
+    words = [""] * len(q)
+    heap = [(weight, k, [k]) for k, weight in enumerate(q)]
+    heapq.heapify(heap)
+    while len(heap) > 1:
+        rarest, order, some = heapq.heappop(heap)
+        next_one, _, others = heapq.heappop(heap)
+        for digit, letters in (("1", some), ("0", others)):
+            for k in letters:
+                words[k] = digit + words[k]
+        heapq.heappush(heap, (rarest + next_one, order, some + others))
+    return words
+
+
+def coded(letters: Tensor, words: Sequence[str]) -> str:
+    """A message [N] of letters 0..K-1 as one string of 0 and 1."""
+    return "".join(words[k] for k in letters.tolist())
+
+
+def decoded(bits: str, words: Sequence[str]) -> list[int]:
+    """The letters of a string of 0 and 1: a word is over as soon as it is one.
+
+    Raises:
+        ValueError: where the string ends within a word.
+    """
+    letter_of = {word: k for k, word in enumerate(words)}
+    letters, word = [], ""
+    for bit in bits:
+        word += bit
+        if word in letter_of:
+            letters.append(letter_of[word])
+            word = ""
+    if word:
+        raise ValueError("the message ends within a word")
+    return letters
+
+
+# --- curves ---------------------------------------------------------------------------------------
+
+
+class Curves(NamedTuple):
+    """Log densities on an even grid.
+
+    Attributes:
+        x: [N] float64.
+        log_p: [N].
+        log_q: [N].
+    """
+
+    x: Tensor
+    log_p: Tensor
+    log_q: Tensor
+
+
+def divergence(curves: Curves) -> float:
+    r"""Nats wasted on draws of p by a code for q, as a sum over the grid.
+
+    $$D_{KL}(p\|q) = \int p(x) \log\frac{p(x)}{q(x)}\,dx \ge 0$$
+
+    Source: Kullback & Leibler 1951.
+    """
+    step = float(curves.x[1] - curves.x[0])
+    return float((curves.log_p.exp() * (curves.log_p - curves.log_q)).sum()) * step
+
+
+def flipped(curves: Curves) -> Curves:
+    """The same, p and q in each other's place."""
+    return Curves(curves.x, curves.log_q, curves.log_p)
+
+
+def normal_log_density(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    r"""Log density of N(mean, std^2) at x.
+
+    $$\log\mathcal N(x) = -\tfrac12\left(\frac{x-\mu}{\sigma}\right)^2
+    - \log\sigma - \tfrac12\log 2\pi$$
+    """
+    return -0.5 * ((x - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
+
+
+def covering_normal(x: Tensor, log_p: Tensor) -> tuple[float, float]:
+    r"""The normal with the smallest KL(p||q): p's own mean and standard deviation.
+
+    $$\arg\min_q D_{KL}(p\|q) = \mathcal N\left(E_p[x], \operatorname{Var}_p[x]\right)$$
+
+    Source: Bishop 2006, section 10.7 (matching moments).
+    """
+    share = log_p.softmax(0)
+    mean = float(share @ x)
+    return mean, float((share @ (x - mean).square()).sqrt())
+
+
+def seeking_normal(x: Tensor, log_p: Tensor, start: tuple[float, float]) -> tuple[float, float]:
+    """The normal with the smallest KL(q||p) near one to start with: mean, standard deviation.
+
+    It has no formula; found by L-BFGS on the sum over the grid. Source: Bishop 2006, section
+    10.1.2: where p has peaks far apart, it sits on one of them.
+    """
+    mean = torch.tensor(start[0], dtype=torch.float64, requires_grad=True)
+    log_std = torch.tensor(math.log(start[1]), dtype=torch.float64, requires_grad=True)
+    climb = torch.optim.LBFGS([mean, log_std], max_iter=100, line_search_fn="strong_wolfe")
+    step = x[1] - x[0]
+
+    def loss() -> Tensor:
+        climb.zero_grad()
+        log_q = normal_log_density(x, mean, log_std.exp())
+        total = (log_q.exp() * (log_q - log_p)).sum() * step
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    with torch.enable_grad():
+        climb.step(loss)  # type: ignore[no-untyped-call]
+    return float(mean.detach()), float(log_std.detach().exp())

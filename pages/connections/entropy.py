@@ -1,0 +1,397 @@
+"""What do entropy and KL measure, and why does their order matter?"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import streamlit as st
+import torch
+from streamlit.delta_generator import DeltaGenerator
+
+from diffusion_core.codes import (
+    Curves,
+    covering_normal,
+    cross_entropy,
+    divergence,
+    entropy,
+    flipped,
+    huffman_code,
+    normal_log_density,
+    seeking_normal,
+)
+from pages.shared import chapter, entropy_views, load
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.distribution_bars import distribution_bars, read_distribution
+from pages.shared.explain import formula_and_code
+from pages.shared.plot import plot
+
+VIEWS = {"codes": "Codes", "orders": "Two orders"}
+FITS = {"seek": "Smallest KL(q‖p)", "cover": "Smallest KL(p‖q)", "hand": "By hand"}
+P, Q = "0.5 0.25 0.125 0.125", "0.25 0.25 0.25 0.25"
+RARE, EVEN = "0.9 0.1", "0.5 0.5"
+APART, PEAK = 4.0, 0.6  # of p's two peaks: how far apart, how wide each
+LEFT = 0.6  # the share of the left one
+DEFAULTS = {
+    "enview": "codes",
+    "enp": P,
+    "enq": Q,
+    "enseed": 0,
+    "enfit": "seek",
+    "enapart": APART,
+    "enmean": 0.0,
+    "enstd": 1.0,
+}
+
+
+def set_p(text: str) -> None:
+    """Take over what p's bars were pulled to."""
+    chapter.apply_state(enp=text)
+
+
+def set_q(text: str) -> None:
+    """Take over what q's bars were pulled to."""
+    chapter.apply_state(enq=text)
+
+
+@st.fragment
+def exhibit() -> None:
+    """Letters and codes, or two orders of one divergence."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        view = st.segmented_control(
+            "Show", list(VIEWS), key="enview", default="codes", required=True,
+            bind="query-params", format_func=VIEWS.get, width="content",
+        )  # fmt: skip
+        third = st.container(width="content")
+    if view == "codes":
+        letters()
+    else:
+        two_orders(third)
+
+
+def letters() -> None:
+    """Letters are drawn from p and coded for q."""
+    left, middle, right = st.columns([2, 4, 4], gap="medium")
+    with st.expander("More: numbers, other letters"):
+        one, two, three = st.columns(3)
+        rows = [
+            field.text_input(
+                label, start, key=key, bind="query-params", max_chars=200,
+                help="Two to five numbers; they are divided by their sum.",
+            )
+            for field, label, start, key in (
+                (one, "p, one number per letter", P, "enp"),
+                (two, "q, one number per letter", Q, "enq"),
+            )
+        ]  # fmt: skip
+        seed = three.number_input("Seed", 0, 9999, 0, key="enseed", bind="query-params")
+    p, q = (read_distribution(row) for row in rows)
+    for name, read in (("p", p), ("q", q)):
+        if read.note:
+            st.info(f"{name}: {read.note}", icon=":material/info:")
+    told = entropy_views.codes(p.probs, q.probs, seed)
+    with left:
+        for name, text, read, set_it, color, about in (
+            ("What is drawn, p", rows[0], p, set_p, "q", "How often each letter is drawn"),
+            ("What the code is for, q", rows[1], q, set_q, "p", "What the code was made for"),
+        ):
+            chapter.prose(name)
+            distribution_bars(
+                text, read.probs, key=f"en_{color}_bars", on_text=set_it, label=about,
+                color=color, names=entropy_views.LETTERS, each=f"{about}: #",
+            )  # fmt: skip
+    plot(
+        entropy_views.lengths_figure(told), key="en_lengths", place=middle,
+        alt="A block per letter: as wide as the letter is frequent, as high as it costs bits with "
+        "q’s code; red where that is more than with p’s own",
+    )  # fmt: skip
+    plot(
+        entropy_views.sums_figure(told),
+        key="en_sums",
+        place=right,
+        alt="Entropy, cross entropy, and the length of a real code, in bits per letter",
+    )
+    code = " · ".join(
+        f"{letter} {word or '—'}"
+        for letter, word in zip(entropy_views.LETTERS, told.words, strict=False)
+    )
+    st.caption(
+        "Area of green and pale green: H(p), the fewest bits per letter that any code can take. Of "
+        "green and red: H(p, q), what the code made for q takes. Red is too long, pale was saved; "
+        f"red less pale is KL(p‖q). A real code for q, in words of whole bits: {code}. Drawn: "
+        f"{told.message}… p’s own real code takes {told.own:.2f}."
+    )
+
+
+def two_peaks(apart: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """A grid and the log density of two peaks, the left one larger."""
+    x = torch.linspace(-9, 9, 1201, dtype=torch.float64)
+    std = torch.tensor(PEAK, dtype=torch.float64)
+    parts = [
+        math.log(share) + normal_log_density(x, torch.tensor(side * apart / 2), std)
+        for share, side in ((LEFT, -1), (1 - LEFT, 1))
+    ]
+    return x, torch.stack(parts).logsumexp(0)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def fitted(apart: float, fit: str) -> tuple[float, float]:
+    """Mean and standard deviation of the normal with the smallest KL in either order."""
+    x, log_p = two_peaks(apart)
+    if fit == "cover":
+        return covering_normal(x, log_p)
+    # From both peaks and from the middle: the smallest KL of what is found.
+    starts = [(-apart / 2, PEAK), (apart / 2, PEAK), covering_normal(x, log_p)]
+    found = [seeking_normal(x, log_p, start) for start in starts]
+    return min(found, key=lambda q: divergence(flipped(curves_of(apart, *q))))
+
+
+def curves_of(apart: float, mean: float, std: float) -> Curves:
+    """Density p and a normal q on one grid."""
+    x, log_p = two_peaks(apart)
+    q = (torch.tensor(v, dtype=torch.float64) for v in (mean, std))
+    return Curves(x, log_p, normal_log_density(x, *q))
+
+
+def two_orders(third: DeltaGenerator) -> None:
+    """One normal for two peaks."""
+    fit = third.segmented_control(
+        "q", list(FITS), key="enfit", default="seek", required=True, bind="query-params",
+        format_func=FITS.get, width="content",
+    )  # fmt: skip
+    with st.container(horizontal=True, gap="medium"):
+        apart = st.slider(
+            "Peaks apart", 0.0, 6.0, APART, 0.25, key="enapart", bind="query-params", width=165
+        )
+        if fit == "hand":
+            mean = st.slider(
+                "Mean of q", -4.0, 4.0, 0.0, 0.1, key="enmean", bind="query-params", width=165
+            )
+            std = st.slider(
+                "Width of q", 0.2, 4.0, 1.0, 0.1, key="enstd", bind="query-params", width=165
+            )
+        else:
+            mean, std = fitted(apart, fit)
+    curves = curves_of(apart, mean, std)
+    left, right = st.columns(2, gap="medium")
+    plot(
+        entropy_views.curves_figure(curves),
+        key="en_curves",
+        place=left,
+        alt="The density p with two peaks, and the normal q",
+    )
+    plot(
+        entropy_views.parts_figure(curves),
+        key="en_parts",
+        place=right,
+        alt="What each x adds to KL(p‖q) and to KL(q‖p)",
+    )
+    st.markdown(
+        f"KL(p‖q) = **{divergence(curves):.2f}** nats · KL(q‖p) = "
+        f"**{divergence(flipped(curves)):.2f}** nats"
+    )
+    st.caption(
+        f"p: two normals of width {PEAK:g}, {LEFT:.0%} on the left. q: one normal, mean "
+        f"{minus(mean)}, standard deviation {std:.2f}. Right: the areas under the lines, what lies "
+        "below 0 counted off, are the two numbers."
+    )
+
+
+class Facts(NamedTuple):
+    """The numbers that the text names; peaks as far apart as the page begins with.
+
+    Attributes:
+        entropy: H(p) of the letters, bits.
+        cross: H(p, q).
+        orders: KL of 9 : 1 from 1 : 1, and of 1 : 1 from 9 : 1, bits.
+        seek: mean, standard deviation, KL(q||p), KL(p||q) of the normal with the smallest KL(q||p).
+        cover: the same of the one with the smallest KL(p||q).
+        narrow: differential entropy of N(0, 0.1^2), nats.
+        zero_at: standard deviation at which a normal's differential entropy is 0.
+    """
+
+    entropy: float
+    cross: float
+    orders: tuple[float, float]
+    seek: tuple[float, float, float, float]
+    cover: tuple[float, float, float, float]
+    narrow: float
+    zero_at: float
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def facts() -> tuple:
+    """Compute them."""
+    p, q, rare, even = (
+        torch.tensor(read_distribution(t).probs, dtype=torch.float64) for t in (P, Q, RARE, EVEN)
+    )
+    pairs = ((rare, even), (even, rare))
+    bits = 1 / math.log(2)
+
+    def both(fit: str) -> tuple[float, float, float, float]:
+        found = fitted(APART, fit)
+        curves = curves_of(APART, *found)
+        return *found, divergence(flipped(curves)), divergence(curves)
+
+    return tuple(
+        Facts(
+            float(entropy(p)) * bits,
+            float(cross_entropy(p, q)) * bits,
+            tuple(float(cross_entropy(a, b) - entropy(a)) * bits for a, b in pairs),
+            both("seek"),
+            both("cover"),
+            0.5 * math.log(2 * math.pi * math.e * 0.01),
+            1 / math.sqrt(2 * math.pi * math.e),
+        )
+    )
+
+
+def minus(value: float) -> str:
+    """A number with two decimals and a minus sign instead of a hyphen."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def confusions(told: Facts) -> list[Confusion]:
+    """What people ask here, each with a setting that shows the answer."""
+    return [
+        Confusion(
+            "Is KL a distance?",
+            "No: the order matters. For letters that come 9 : 1 and a code for 1 : 1 KL(p‖q) is "
+            f"{told.orders[0]:.3f} bits, the other way round {told.orders[1]:.3f}. It is 0 only "
+            "where both are equal and never below, but it has no symmetry, and the way over a "
+            "third distribution can be shorter. Read it as a price: the first distribution says "
+            "what comes, the second what one was prepared for.",
+            {"enp": EVEN, "enq": RARE},
+            f"p is even, q 9 : 1: {told.orders[1]:.2f} bits are wasted. Change them around, and it "
+            f"is {told.orders[0]:.2f}.",
+        ),
+        Confusion(
+            "Which order does a diffusion model train?",
+            "KL(truth‖model), twice. The average of −log p(x) over data is H(data) + "
+            "KL(data‖model), so that the likelihood asks the model to be everywhere where data "
+            "are. And each term of the [ELBO](elbo) is KL(q(xₜ₋₁|xₜ,x₀)‖p(xₜ₋₁|xₜ)), the true "
+            "step first. A [VAE](vae)’s encoder is fitted the other way round, KL(q(z|x)‖p(z|x)), "
+            "and may leave out a peak.",
+            {"enview": "orders", "enfit": "cover"},
+            f"KL(p‖q) at its smallest: q covers both peaks, and puts most where p has least, in "
+            f"the middle. KL(q‖p) is then {told.cover[2]:.2f} nats, not {told.seek[2]:.2f}.",
+        ),
+        Confusion(
+            "Why does one order seek a peak and the other cover all?",
+            "KL(p‖q) averages over p: wherever p is and q is not, log(p/q) is large, and q can’t "
+            "afford to leave out anything. Its best normal has the mean and the variance of p, "
+            f"{minus(told.cover[0])} and {told.cover[1]:.2f}². KL(q‖p) averages over q: q pays "
+            "only where it is itself, and stays away from where p is not. Its best normal sits on "
+            f"the larger peak, at {minus(told.seek[0])} with width {told.seek[1]:.2f}, and pays "
+            f"{told.seek[2]:.2f} nats, the logarithm of 1/{LEFT:g}, for the share it leaves out.",
+            {"enview": "orders", "enfit": "seek"},
+            "q lies on the left peak. Right chart: what q does not look at costs it nothing.",
+        ),
+        Confusion(
+            "When is KL infinite?",
+            "Where something comes that q holds to be impossible: no word of its code says it. "
+            "What p never has costs nothing, however q wastes its words on it: 0 log 0 counts as "
+            "0. This is why a likelihood must leave nothing out, and why a decoder with too narrow "
+            "a variance is punished without limit.",
+            {"enp": P, "enq": "0.5 0.25 0.25"},
+            "q has three letters, p four: D has no word. The other way round nothing would happen.",
+        ),
+        Confusion(
+            "Can entropy be negative?",
+            "Of letters never. Of a density yes: it is measured against an even density of height "
+            "1, and a normal of standard deviation 0.1 has "
+            f"{minus(told.narrow)} nats; {told.zero_at:.3f} is where it is 0. So can −log p(x) of "
+            "a density be, and it can’t be compared with bits of pixels. That is what discretised "
+            "decoders are for, at the end of the [ELBO](elbo): they give each byte a probability.",
+            {"enview": "orders", "enfit": "hand", "enstd": 0.2},
+            "q is narrow, and its density higher than 1: −log q is below 0 there.",
+        ),
+        Confusion(
+            "Bits or nats?",
+            "One bit is log 2 = 0.693 nats: the logarithm’s base is all that differs. Code words "
+            "are counted in bits, so is a picture’s bound (bits per dimension: nats over log 2 "
+            "and over the number of pixels). Losses in code come in nats.",
+            {"enview": "codes"},
+            f"H(p) = {told.entropy:.2f} bits, {told.entropy * math.log(2):.2f} nats.",
+        ),
+        Confusion(
+            "Does any real code reach the entropy?",
+            "This one does, since all its probabilities are powers of ½: words of 1, 2, 3 and 3 "
+            "bits. Otherwise words of whole bits are a little too long, by less than 1 bit per "
+            "letter; coding many letters at once makes that as small as one likes. For a model of "
+            "pictures it means: −log₂ p(x) is, but for a bit or two, the size of a file.",
+            {"enp": RARE, "enq": RARE},
+            "Two letters of one bit each, however rare the second: the real code takes 1 bit, the "
+            "entropy is 0.47.",
+        ),
+    ]
+
+
+def page() -> None:
+    """Lay out the page."""
+    told = Facts(*facts())
+    chapter.header("Entropy and KL", defaults=DEFAULTS)
+    chapter.prose(
+        "A rare event surprises more: −log p is the length of its word in the best code. The "
+        "average length is the entropy, and what a code made for something else takes on top, the "
+        + term("KL divergence")
+        + ", the unit in which every loss of this app is paid."
+    )
+    chapter.question(
+        "Letters come with frequencies ½, ¼, ⅛, ⅛. A code gives all four words of 2 bits. How "
+        "many bits per letter does it waste?",
+        {
+            "None": "The best code gives the most frequent letter 1 bit, the others 2, 3 and 3: "
+            f"{told.entropy:.2f} on average. {told.cross - told.entropy:.2f} are wasted.",
+            "A quarter": f"H(p) is {told.entropy:.2f} bits, the code takes {told.cross:.0f}: "
+            f"KL(p‖q) = {told.cross - told.entropy:.2f}, q being what words of 2 bits are best "
+            "for, ¼ each.",
+            "One": "Half of the letters are one bit too long, but two kinds are one bit shorter "
+            f"than they should be: {told.cross - told.entropy:.2f} remain.",
+        },
+        answer="A quarter",
+    )
+    chapter.look()
+    exhibit()
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    formula_and_code(entropy, cross_entropy, divergence)
+    formula_and_code(huffman_code, under="A real code")
+    formula_and_code(covering_normal, seeking_normal, normal_log_density, under="Two orders")
+    chapter.why(confusions(told))
+    chapter.try_this(
+        [
+            Experiment(
+                "Make the code worse",
+                "q believes the rarest letters to be the most frequent: red towers over the widest "
+                "letter, and what the rare ones save, pale, is thin.",
+                {"enp": P, "enq": "0.125 0.125 0.25 0.5"},
+            ),
+            Experiment(
+                "Bring the peaks together",
+                "as the two peaks become one, both orders have the same answer, and both numbers "
+                "go to 0.",
+                {"enview": "orders", "enfit": "seek", "enapart": 0.5},
+            ),
+            Experiment(
+                "A normal by hand",
+                "no q makes both numbers small; each is 0 only for q = p, which is no normal.",
+                {"enview": "orders", "enfit": "hand", "enmean": -1.0, "enstd": 1.5},
+            ),
+        ]
+    )
+    chapter.sources(
+        [
+            Source("Shannon 1948, A Mathematical Theory of Communication", "section 6",
+                   "https://doi.org/10.1002/j.1538-7305.1948.tb01338.x"),
+            Source("Huffman 1952, A Method for the Construction of Minimum-Redundancy Codes", "",
+                   "https://doi.org/10.1109/JRPROC.1952.273898"),
+            Source("Cover & Thomas 2006, Elements of Information Theory", "chapters 2 and 5"),
+            Source("Bishop 2006, Pattern Recognition and Machine Learning",
+                   "section 10.1.2: two orders, two fits"),
+        ]
+    )  # fmt: skip
+    load.settle()
+
+
+page()

@@ -1,0 +1,181 @@
+"""What the page on entropy shows: letters and their code lengths, and two directions of one KL."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from diffusion_core.codes import Curves, coded, cross_entropy, entropy, huffman_code
+from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, line_chart, name_at
+from pages.shared.palette import COLORS
+
+LETTERS = "ABCDE"
+DRAWN = 1000
+CEILING = 6.0  # bits, the height of the chart
+
+
+class Codes(NamedTuple):
+    """Letters drawn from p and coded for q.
+
+    Attributes:
+        p: [K] probabilities.
+        q: [K].
+        entropy: H(p) in bits.
+        cross: H(p, q) in bits; infinite where q rules out what p has.
+        words: the Huffman code for q.
+        message: the drawn letters, the first ones of `DRAWN`.
+        bits: of the whole message in that code, per letter; infinite where a letter has no word.
+        own: the same in the Huffman code for p.
+    """
+
+    p: np.ndarray
+    q: np.ndarray
+    entropy: float
+    cross: float
+    words: list[str]
+    message: str
+    bits: float
+    own: float
+
+
+def codes(p: tuple[float, ...], q: tuple[float, ...], seed: int) -> Codes:
+    """Draw letters of p and code them for q; where one has fewer letters it gives the others 0."""
+    K = max(len(p), len(q))
+    drawn, believed = (
+        torch.tensor([*probs, *[0.0] * (K - len(probs))], dtype=torch.float64) for probs in (p, q)
+    )
+    generator = torch.Generator().manual_seed(seed)
+    letters = torch.multinomial(drawn, DRAWN, replacement=True, generator=generator)
+    known = [k for k in range(K) if believed[k] > 0]
+    words = [""] * K
+    for k, word in zip(known, huffman_code([float(believed[k]) for k in known]), strict=True):
+        words[k] = word or "0"  # one letter alone still takes a bit
+    spoken = all(words[k] for k in set(letters.tolist()))
+    told = [k for k in range(K) if drawn[k] > 0]
+    best = dict(zip(told, huffman_code([float(drawn[k]) for k in told]), strict=True))
+    own = sum(max(len(best[k]), 1) for k in letters.tolist()) / DRAWN
+    return Codes(
+        drawn.numpy(),
+        believed.numpy(),
+        float(entropy(drawn)) / math.log(2),
+        float(cross_entropy(drawn, believed)) / math.log(2),
+        words,
+        "".join(LETTERS[k] for k in letters[:24].tolist()),
+        len(coded(letters, words)) / DRAWN if spoken else math.inf,
+        own,
+    )
+
+
+def lengths_figure(told: Codes) -> Figure:
+    """One block per letter, as wide as it is frequent and as high as q's code makes it cost."""
+    shapes: list[dict[str, Any]] = []
+    names: list[dict[str, Any]] = []
+    left, xs, theirs, text = 0.0, [], [], []
+    for k, (p, q) in enumerate(zip(told.p, told.q, strict=True)):
+        if p == 0:
+            continue
+        right = left + p
+        best, used = -math.log2(p), -math.log2(q) if q > 0 else math.inf
+        top = min(used, CEILING)
+        low, high = min(best, top), min(max(best, top), CEILING)
+        between = ("bits", 0.85) if used > best else ("q", 0.25)
+        for start, end, (color, opacity) in ((0, low, ("q", 0.85)), (low, high, between)):
+            shapes.append(
+                {"type": "rect", "x0": left, "x1": right, "y0": start, "y1": end,
+                 "fillcolor": COLORS[color], "opacity": opacity,
+                 "line": {"color": COLORS[color], "width": 1}}
+            )  # fmt: skip
+        if p > 0.04:
+            names.append(
+                name_at((left + right) / 2, LETTERS[k], "xt", y=0, yanchor="bottom", yshift=3)
+            )
+        xs.append((left + right) / 2)
+        theirs.append(top)
+        text.append(f"{LETTERS[k]}: drawn {p:.3f}<br>−log₂ p = {best:.2f}<br>−log₂ q = {used:.2f}")
+        left = right
+    trace = {"type": "scatter", "mode": "markers", "x": xs, "y": theirs, "text": text,
+             "hovertemplate": "%{text}", "marker": {"color": COLORS["p"], "size": 5}}  # fmt: skip
+    layout = {
+        "xaxis": BARE | {"title": {"text": "width: how often it is drawn, p", "standoff": 8},
+                         "range": [0, 1], "nticks": 5},
+        "yaxis": BARE | {"range": [0, CEILING], "nticks": 6, "showgrid": True},
+        "title": {"text": "height: bits that the letter costs", "font": {"size": 14}, "x": 0,
+                  "xref": "container", "y": 0.98},
+        "height": 320, "margin": {"l": 36, "r": 12, "t": 40, "b": 44}, "hovermode": "closest",
+        "shapes": shapes, "annotations": names,
+    } | CLEAR  # fmt: skip
+    return chart([trace], layout)
+
+
+def sums_figure(told: Codes) -> Figure:
+    """Entropy, what is wasted, and what a real code took, in bits per letter."""
+    wasted = told.cross - told.entropy
+    endless = math.isinf(told.cross)
+    end = max(3.0, 1.25 * (told.entropy + 1 if endless else max(told.cross, told.bits)))
+    end = min(end, 8.0) if not endless else max(end, 4.0)
+    parts = [
+        (2, 0.0, told.entropy, "q", f"H(p) = {told.entropy:.2f}"),
+        (1, 0.0, told.entropy, "q", ""),
+        (1, told.entropy, min(told.cross, end), "bits",
+         f"H(p, q) = {told.cross:.2f}: {wasted:.2f} wasted, KL(p‖q)" if not endless
+         else "H(p, q) = ∞: q rules out a letter that comes"),
+        (0, 0.0, min(told.bits, end), "p",
+         f"{DRAWN:,} letters in a real code for q: {told.bits:.2f}" if math.isfinite(told.bits)
+         else "a letter has no word in q’s code"),
+    ]  # fmt: skip
+    shapes, names = [], []
+    for row, x0, x1, color, name in parts:
+        shapes.append(
+            {"type": "rect", "x0": x0, "x1": x1, "y0": row + 0.1, "y1": row + 0.5,
+             "fillcolor": COLORS[color], "opacity": 0.85, "line": {"width": 0}}
+        )  # fmt: skip
+        if name:
+            names.append(name_at(0, name, color, y=row + 0.55, xanchor="left", yanchor="bottom"))
+    trace = {"type": "scatter", "mode": "lines", "x": [0, end], "y": [0, 3], "opacity": 0,
+             "hoverinfo": "skip", "line": {"width": 0}}  # fmt: skip
+    layout = {
+        "xaxis": BARE | {"title": {"text": "bits per letter", "standoff": 8}, "range": [0, end],
+                         "nticks": 6},
+        "yaxis": BARE | {"range": [0, 3], "showticklabels": False},
+        "height": 320, "margin": {"l": 12, "r": 12, "t": 12, "b": 44}, "shapes": shapes,
+        "annotations": names, "hovermode": "closest",
+    } | CLEAR  # fmt: skip
+    return chart([trace], layout)
+
+
+def curves_figure(curves: Curves) -> Figure:
+    """Both densities."""
+    x, p, q = curves.x.numpy(), curves.log_p.exp().numpy(), curves.log_q.exp().numpy()
+    return line_chart(
+        [
+            Line("p", x, p, "q", int(p.argmax()), "right", 10),
+            Line("q", x, q, "p", int(q.argmax()), "left", 10),
+        ],
+        x_title="x", y_title="density", y_range=(0, max(0.62, 1.15 * float(q.max()))), height=300,
+    )  # fmt: skip
+
+
+def parts_figure(curves: Curves) -> Figure:
+    """What each x adds to either divergence: their areas are the two numbers."""
+    x = curves.x.numpy()
+    log = (curves.log_p - curves.log_q).numpy()
+    covering = curves.log_p.exp().numpy() * log
+    seeking = -curves.log_q.exp().numpy() * log
+    low = max(float(min(covering.min(), seeking.min())) - 0.1, -2.5)
+    high = min(float(max(covering.max(), seeking.max())) + 0.15, 3.0)
+    return line_chart(
+        [
+            Line("p log(p/q)", x, covering, "q", _top(covering, high), "left", 10),
+            Line("q log(q/p)", x, seeking, "p", _top(seeking, high), "right", 10, dash="dash"),
+        ],
+        x_title="x", y_title="what each x adds, nats per unit of x", y_range=(low, high),
+        height=300,
+    )  # fmt: skip
+
+
+def _top(values: np.ndarray, most: float) -> int:
+    """Where a line is highest of where it can be seen, for its name."""
+    return int(np.where(values <= 0.93 * most, values, -np.inf).argmax())

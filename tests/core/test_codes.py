@@ -1,0 +1,131 @@
+"""Entropy, divergence and real codes against definitions, brute force and closed forms."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_core.codes import (
+    Curves,
+    coded,
+    covering_normal,
+    cross_entropy,
+    decoded,
+    divergence,
+    entropy,
+    flipped,
+    huffman_code,
+    normal_log_density,
+    seeking_normal,
+)
+from diffusion_core.discrete_elbo import categorical_kl
+from diffusion_core.gaussian import Gaussian
+
+LETTERS = [
+    [0.5, 0.25, 0.125, 0.125],
+    [0.9, 0.1],
+    [0.2] * 5,
+    [0.36, 0.18, 0.16, 0.15, 0.15],
+    [0.05, 0.4, 0.3, 0.25],
+    [1 / 3, 1 / 3, 1 / 3],
+]
+
+
+def wide(n: int = 2401) -> torch.Tensor:
+    return torch.linspace(-12, 12, n, dtype=torch.float64)
+
+
+def normal(x: torch.Tensor, mean: float, std: float) -> torch.Tensor:
+    return normal_log_density(x, torch.tensor(mean), torch.tensor(std))
+
+
+@pytest.mark.parametrize("p", LETTERS)
+@pytest.mark.parametrize("q", LETTERS)
+def test_entropies_are_averages_of_surprise(p: list[float], q: list[float]) -> None:
+    if len(p) != len(q):
+        return
+    P, Q = (torch.tensor(v, dtype=torch.float64) for v in (p, q))
+    assert float(entropy(P)) == pytest.approx(-sum(a * math.log(a) for a in p))
+    assert float(cross_entropy(P, Q)) == pytest.approx(
+        -sum(a * math.log(b) for a, b in zip(p, q, strict=True))
+    )
+    wasted = float(cross_entropy(P, Q) - entropy(P))
+    assert wasted == pytest.approx(float(categorical_kl(P, Q)), abs=1e-12)
+    assert wasted >= -1e-12
+    assert 0 <= float(entropy(P)) <= math.log(len(p)) + 1e-12
+
+
+def test_what_is_never_drawn_costs_nothing_and_what_is_impossible_all() -> None:
+    p, q = torch.tensor([0.5, 0.5, 0.0]).double(), torch.tensor([0.25, 0.25, 0.5]).double()
+    assert float(entropy(p)) == pytest.approx(math.log(2))
+    assert float(cross_entropy(p, q)) == pytest.approx(math.log(4))
+    assert math.isinf(float(cross_entropy(q, p)))
+
+
+@pytest.mark.parametrize("q", LETTERS)
+def test_no_code_is_shorter(q: list[float]) -> None:
+    """Against all word lengths that Kraft's inequality allows."""
+    words = huffman_code(q)
+    assert len(set(words)) == len(q)
+    assert not any(a != b and b.startswith(a) for a in words for b in words)
+    assert sum(2.0 ** -len(word) for word in words) == 1
+    mean = sum(share * len(word) for share, word in zip(q, words, strict=True))
+    shortest = min(
+        sum(share * length for share, length in zip(q, lengths, strict=True))
+        for lengths in itertools.product(range(1, len(q)), repeat=len(q))
+        if sum(2.0**-length for length in lengths) <= 1
+    )
+    assert mean == pytest.approx(shortest)
+    bits = float(entropy(torch.tensor(q, dtype=torch.float64))) / math.log(2)
+    assert bits - 1e-9 <= mean < bits + 1
+
+
+@pytest.mark.parametrize("q", LETTERS)
+def test_a_message_comes_back(q: list[float]) -> None:
+    letters = torch.randint(len(q), (200,), generator=torch.Generator().manual_seed(0))
+    words = huffman_code(q)
+    bits = coded(letters, words)
+    assert set(bits) <= {"0", "1"}
+    assert decoded(bits, words) == letters.tolist()
+    if len(longest := max(words, key=len)) > 1:
+        with pytest.raises(ValueError, match="within a word"):
+            decoded(longest[:-1], words)
+
+
+@pytest.mark.parametrize(("p", "q"), [((0, 1), (0, 1)), ((0.5, 0.7), (-1, 1.5)), ((2, 2), (0, 1))])
+def test_the_sum_over_a_grid_is_the_closed_form(
+    p: tuple[float, float], q: tuple[float, float]
+) -> None:
+    x = wide()
+    curves = Curves(x, normal(x, *p), normal(x, *q))
+    one, other = (
+        Gaussian(torch.tensor(float(m)), torch.tensor(float(s)).square()) for m, s in (p, q)
+    )
+    assert divergence(curves) == pytest.approx(float(one.kl(other)), abs=1e-4)
+    assert divergence(flipped(curves)) == pytest.approx(float(other.kl(one)), abs=1e-4)
+
+
+@pytest.mark.parametrize("apart", [0.0, 1.5, 4.0])
+def test_both_best_normals_are_the_bottom_of_their_divergence(apart: float) -> None:
+    x = wide()
+    parts = torch.stack([normal(x, -apart / 2, 0.6) + math.log(0.6),
+                         normal(x, apart / 2, 0.6) + math.log(0.4)])  # fmt: skip
+    log_p = parts.logsumexp(0)
+
+    def both(mean: float, std: float) -> np.ndarray:
+        curves = Curves(x, log_p, normal(x, mean, std))
+        return np.array([divergence(curves), divergence(flipped(curves))])
+
+    found = [covering_normal(x, log_p), seeking_normal(x, log_p, (-apart / 2, 0.5))]
+    mean = -0.1 * apart  # of 0.6 and 0.4
+    variance = 0.36 + 0.24 * apart**2
+    assert found[0] == pytest.approx((mean, math.sqrt(variance)), abs=1e-6)
+    for order, (middle, width) in enumerate(found):
+        least = both(middle, width)[order]
+        for step in (-0.05, 0.05):
+            assert both(middle + step, width)[order] > least
+            assert both(middle, width * (1 + step))[order] > least
