@@ -159,7 +159,7 @@ def two_orders(third: DeltaGenerator) -> None:
         "q", list(FITS), key="enfit", default="seek", required=True, bind="query-params",
         format_func=FITS.get, width="content",
     )  # fmt: skip
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         apart = st.slider(
             "Peaks apart", 0.0, 6.0, APART, 0.25, key="enapart", bind="query-params", width=165
         )

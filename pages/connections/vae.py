@@ -84,7 +84,7 @@ def one_bound(label: int, row: int, third: DeltaGenerator, stage: DeltaGenerator
     shift, width = (0.0, 0.0), 1.0
     with stage:
         if fit == "hand":
-            with st.container(horizontal=True, gap="medium"):
+            with st.container(horizontal=True, gap="small"):
                 shift = tuple(
                     st.slider(name, -SHIFTS, SHIFTS, 0.0, 0.25, key=key, bind="query-params",
                               width=165)
