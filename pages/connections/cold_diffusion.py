@@ -98,12 +98,12 @@ def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
         "start from digits degraded to that t and ask the same restorer at every step; it is not "
         "told which digits they are. "
         + {
-            "trained": "“Off the way”: how far from the true digits, blurred to the same t.",
+            "trained": "“Off the true way”: how far from the true digits, blurred to the same t.",
             "mean": "This restorer answers every question with the average of the gallery’s "
             "digits. Squares: the digits are not blurred; bright squares come up over them, the "
             "same at every step.",
             "division": "This restorer is no network: it divides each wave of the picture by what "
-            "the blur has left of it, in numbers of seven digits, and cuts to the range of pixels.",
+            "the blur has left of it, in numbers of seven figures, and cuts to the pixels’ range.",
         }[kind]
     )
 
@@ -216,8 +216,8 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "Algorithm 2 adds and takes away pictures of the same gray: it never changes a "
             "digit’s mean gray, whatever the network says.",
             {"cot": STEPS},
-            "Third picture: black in the end. Fourth: digits, though few of them the right ones; "
-            "that blur has left too little to tell which they were.",
+            "Third picture: black in the end. Fourth: bright strokes of the right gray, but hardly "
+            "a digit; that blur has left too little to tell what was there.",
         ),
         Confusion(
             "Why does algorithm 2 forgive a wrong restorer?",
@@ -232,22 +232,22 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             f"with one known noise, {told.fixed:.0%} would remain from t = 500 of 1000 on. With "
             "the noise that xₜ holds, D(x̂₀, t) is xₜ itself, and nothing is forgiven.",
             {"corestorer": "mean", "cot": 10},
-            "Third picture: ends as the average digit, for all. Last picture: squares come off "
-            "true digits. Between them: true digits in the broad, with a shadow of the average.",
+            "Second picture: ends as the average digit, for all. Last picture: squares come off "
+            "true digits. Between them: true digits in the broad, their fine strokes missing.",
         ),
         Confusion(
             "Is anything lost in a blur? On paper it can be undone.",
             "On paper, yes: each wave of the picture is multiplied by a factor above 0, and can be "
             f"divided by it. At t = 10 the finest wave is divided by {told.divided[0]:,.0f}, at t "
             f"= 20 by {told.divided[1]:.0e}. The rounding of xₜ is divided, too. With numbers of "
-            f"seven digits (float32) the largest error of a pixel is {told.back[0][0]:.4f} at t = "
-            f"10 and {told.back[1][0]:.0f} at t = 14; with sixteen digits it is "
+            f"seven figures (float32) the largest error of a pixel is {told.back[0][0]:.4f} at t = "
+            f"10 and {told.back[1][0]:.0f} at t = 14; with sixteen figures it is "
             f"{told.back[1][1]:.0e} at t = 14 and {told.back[2][1]:.2f} at t = 16. At t = {STEPS}, "
             f"{told.waves} of 784 waves are above float32’s rounding. What is lost is lost to "
             "precision, and a network has to make it up from what digits look like.",
             {"corestorer": "division", "cot": 14},
-            "Second picture: specks, black and white. At t = 10 it is the true digits. The "
-            "trained network restores both, from the same numbers.",
+            "Second picture: stripes and chequers, black and white. At t = 10 it is the true "
+            "digits. The trained network restores both, from the same numbers.",
         ),
         Confusion(
             "Why is the first answer a blur of several digits?",
@@ -259,7 +259,7 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "settles for one digit, step by step, and it may be the wrong one.",
             {"cot": STEPS},
             "Second picture: averages. Lower chart: algorithm 2 ends above the dashed line, with "
-            "sharp digits.",
+            "sharp strokes.",
         ),
         Confusion(
             "Is walking back always better than asking once?",
@@ -267,9 +267,10 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             f"errors (squared error {card.ways[20, 'once'].error:.3f} at once, "
             f"{card.ways[20, 'improved'].error:.3f} by algorithm 2). At t = 30 as many digits are "
             f"recognised either way ({once.recognised:.0%} and {improved.recognised:.0%}), and at "
-            f"t = {STEPS} hardly any ({gray_once.recognised:.0%} and {gray.recognised:.0%}). What "
-            "the steps give is a digit instead of an average: sharp, though not the one that was "
-            "blurred. To make new digits, that is what one wants.",
+            f"t = {STEPS} hardly more than by guessing ({gray_once.recognised:.0%} and "
+            f"{gray.recognised:.0%}). What the steps give is sharp strokes instead of an average, "
+            "whether or not they are those that were blurred. To make new digits, that is what one "
+            "wants.",
             {"cot": 20},
             "Lower chart: the dashed line ends lowest. At t = 35 see what the price is: the second "
             "picture is no longer sharp, the fourth is.",
@@ -357,7 +358,7 @@ def page() -> None:
             "Digits, the same one from the same gray": "Nothing is drawn at random on the way. "
             "With noise of standard deviation 0.002 on the gray, far too faint to be seen, they "
             f"differ, and {little.recognised:.0%} of {little.samples:,} are recognised as the "
-            "class asked for. That little noise is all that is needed here.",
+            "class asked for. The view “From nothing” shows both.",
         },
         answer="Digits, the same one from the same gray",
     )
@@ -377,12 +378,12 @@ def page() -> None:
             Experiment(
                 "Blur until nearly nothing is left",
                 "from t = 40 the network can’t know which digits these were. Algorithm 2 makes "
-                "some digits of the right gray; algorithm 1 goes black.",
+                "strokes of the right gray; algorithm 1 goes black.",
                 {"cot": STEPS},
             ),
             Experiment(
                 "Ask a restorer that knows nothing but the average",
-                "by algorithm 1 all sixteen end as that average. By algorithm 2 with squares "
+                "by algorithm 1 all end as that average. By algorithm 2 with squares "
                 "they end as they were.",
                 {"corestorer": "mean", "cot": 20},
             ),

@@ -26,6 +26,7 @@ NOISE_TITLES = (
     ("Algorithm 1, fresh noise", "algorithm 1 with fresh noise", "bits"),
     ("Algorithm 2, fresh noise", "algorithm 2 with fresh noise", "eps"),
 )
+NOISE_NAMES = ("DDIM", "algorithm 2", "1, fresh noise", "2, fresh noise")
 GAP = "largest difference of a pixel from DDIM’s (log)"
 TINY = 1e-8
 
@@ -50,17 +51,18 @@ def restore_frames(shots: Sequence[Sequence[Shot]], start: int, kind: str, level
     panels = [
         Panel("True digits: $x_0$", "the digits before they were blurred",
               still(sheet(shown_digits()), n), "x0"),
-        Panel("$\\hat x_0$ at once", f"what the restorer says at t = {level}",
-              still(shots[0][-1].x_t, n), "x0"),
     ]  # fmt: skip
-    off, error = "off the true digits’ way (root mean square)", "squared error per pixel"
+    if kind != "mean":
+        alt = f"what the restorer says at t = {level}"
+        panels.append(Panel("$\\hat x_0$ at once", alt, still(shots[0][-1].x_t, n), "x0"))
+    off, error = "off the true way (root mean square)", "squared error per pixel"
     curves = []
     for k, way in enumerate(WAYS[kind]):
         squares = way.degradation != "blur"
         color = "q" if squares else COLORS[way.rule]
         name = f"algorithm {1 if way.rule == 'naive' else 2}"
         name += ", squares" if squares else ""
-        title = "Algorithm 2, squares: $x_t$" if squares else TITLES[way.rule]
+        title = "… 2, squares: $x_t$" if squares else TITLES[way.rule]
         alt = f"{name}: {'squares go' if squares else 'the blur goes'} back step by step"
         panels.append(Panel(title, alt, np.stack([stop[k].x_t for stop in shots]), color))
         curves += [
@@ -83,7 +85,7 @@ def noise_frames(shots: Sequence[Sequence[NoiseShot]], start: int, stops: Sequen
         if k:
             gap = np.array([max(stop[k].gap, TINY) for stop in shots])
             curves.append(
-                Curve(title.split(":")[0].replace("$x_t$", "xₜ"), gap, color, GAP, TINY, 100,
+                Curve(NOISE_NAMES[k], gap, color, GAP, TINY, 100,
                       digits=6 if k == 1 else 1, log=True)
             )  # fmt: skip
     return Frames(panels, spoken_steps(stops, start, len(shots)), curves)

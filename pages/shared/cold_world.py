@@ -33,8 +33,10 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.samplers import Step, sample
 from diffusion_core.schedules import SCHEDULES, evenly_spaced
 from pages.shared import bench, load
+from pages.shared.first_look import remembering
 
-COUNT = 16
+SHOWN = 9  # digits that are blurred, or made from noise
+COUNT = 16  # made from gray
 FIRST = 10  # of the gallery's digits, the first that is shown
 NOISES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 NOISE_STEPS = (5, 10, 25, 50)
@@ -45,11 +47,11 @@ FRESH_SEED = 1_000_000  # of fresh noise, which must not repeat the starting noi
 
 
 def shown_digits() -> Tensor:
-    """The gallery's digits that are blurred and restored: [COUNT, 1, 28, 28]."""
+    """The gallery's digits that are blurred and restored: [SHOWN, 1, 28, 28]."""
     images = load.gallery().images
-    if len(images) < FIRST + COUNT:
-        return torch.full((COUNT, 1, 28, 28), -1.0)
-    return to_unit(images[FIRST : FIRST + COUNT])
+    if len(images) < FIRST + SHOWN:
+        return torch.full((SHOWN, 1, 28, 28), -1.0)
+    return to_unit(images[FIRST : FIRST + SHOWN])
 
 
 def mean_digit() -> Tensor:
@@ -64,7 +66,7 @@ def blur_width_at(t: int) -> float:
 
 
 def sheet(x: Tensor) -> np.ndarray:
-    """Pictures [COUNT, 1, 28, 28] as one, uint8."""
+    """Pictures [n*n, 1, 28, 28] as one square sheet, uint8."""
     return bench.sheet(to_uint8(x).numpy())
 
 
@@ -144,7 +146,7 @@ def restoring(kind: str, restore: Restorer, start: int) -> Iterator[list[Shot]]:
     """
     x0, walks = shown_digits(), []
     degradations: list[Degradation] = []
-    t = torch.full((COUNT,), start)
+    t = torch.full((SHOWN,), start)
     for way in WAYS[kind]:
         degradations.append(blur if way.degradation == "blur" else chequers())
         x_t = degradations[-1](x0, t)
@@ -187,8 +189,8 @@ def from_noise(denoiser: NetworkDenoiser, steps: int, seed: int) -> Iterator[lis
         holds; the naive rule with fresh noise; the improved rule with fresh noise.
     """
     generator = torch.Generator().manual_seed(seed)
-    x_T = torch.randn(COUNT, 1, 28, 28, generator=generator)
-    label = torch.arange(COUNT) % 10
+    x_T = torch.randn(SHOWN, 1, 28, 28, generator=generator)
+    label = torch.arange(SHOWN) % 10
     for stops in zip(*noise_walks(denoiser, x_T, label, steps, seed), strict=True):
         yield [
             NoiseShot(sheet(stop.x_t), float((stop.x_t - stops[0].x_t).abs().max()))
@@ -201,16 +203,17 @@ def noise_walks(
 ) -> list[Iterator[Step | ColdStep]]:
     """The walks of `from_noise`, one after the other."""
     diffusion, times = denoiser.diffusion, evenly_spaced(denoiser.diffusion.T, steps)
+    ask = remembering(denoiser, denoiser, diffusion.T)  # x_T is all four's
 
     def restore(x_t: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
-        return denoiser(x_t, t, label).x0.clamp(-1, 1)
+        return ask(x_t, t, label).x0.clamp(-1, 1)
 
     def fresh() -> torch.Generator:
         return torch.Generator().manual_seed(FRESH_SEED + seed)
 
     walk = partial(noise_steps, diffusion, restore, x_T, times, label=label)
     return [
-        sample(diffusion, denoiser, x_T, times, sampler="ddim", label=label, generator=fresh()),
+        sample(diffusion, ask, x_T, times, sampler="ddim", label=label, generator=fresh()),
         walk(rule="improved"),
         walk(rule="naive", generator=fresh()),
         walk(rule="improved", generator=fresh()),
@@ -390,7 +393,7 @@ def facts() -> tuple:
     left = heat_factors(torch.tensor([10, 20, STEPS]), 28)
     back = []
     for t in (10, 14, 16):
-        at = torch.full((COUNT,), t)
+        at = torch.full((SHOWN,), t)
         back.append(
             tuple(float((unblur(blur(x, at), at) - x).abs().max()) for x in (x0, x0.double()))
         )
@@ -418,6 +421,6 @@ def facts() -> tuple:
 
 def _ended(degrade: Degradation, x0: Tensor, start: int) -> Tensor:
     """Where the improved rule ends with the one answer."""
-    x_t = degrade(x0, torch.full((COUNT,), start))
+    x_t = degrade(x0, torch.full((SHOWN,), start))
     *_, last = restore_steps(degrade, one_answer, x_t, start)
     return last.x_t

@@ -18,7 +18,7 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.quality import recognised
 from diffusion_core.schedules import SCHEDULES, evenly_spaced
 from pages.shared import cold_views, cold_world, load
-from pages.shared.cold_world import COUNT, Facts
+from pages.shared.cold_world import COUNT, SHOWN, Facts
 from tests.app.test_pages import open_page
 
 
@@ -71,10 +71,9 @@ def divided(level: int) -> list[list[cold_world.Shot]]:
 
 
 def digits(shot_sheet: np.ndarray) -> Tensor:
-    """The sixteen pictures of a sheet, uint8 [16, 28, 28]."""
-    cells = [
-        shot_sheet[r : r + 28, c : c + 28] for r in range(0, 116, 29) for c in range(0, 116, 29)
-    ]
+    """The pictures of a square sheet, uint8 [n * n, 28, 28]."""
+    starts = range(0, len(shot_sheet), 29)
+    cells = [shot_sheet[r : r + 28, c : c + 28] for r in starts for c in starts]
     return torch.from_numpy(np.stack(cells))
 
 
@@ -88,7 +87,7 @@ def digits(shot_sheet: np.ndarray) -> Tensor:
           for t in ("1", "30", "40")),
         *({"coview": "Noise", "costeps": n} for n in ("5", "50")),
         *({"coview": "From nothing", "codigit": d, "conoise": n, "cogray": g}
-          for d, n, g in (("0", "0", "one gray"), ("9", "0.05", "like the data"))),
+          for d, n, g in (("0", "0", "one gray"), ("9", "0.05", "one gray"))),
     ],
 )  # fmt: skip
 def test_every_view_at_its_settings(query: dict[str, str]) -> None:
@@ -108,17 +107,17 @@ def test_what_is_shown_of_a_way_back(kind: str, level: int) -> None:
     )
     shots = list(cold_world.restoring(kind, restore, level))
     assert len(shots) == level + 1
-    truth = to_unit(load_gallery().images[cold_world.FIRST : cold_world.FIRST + COUNT])
+    truth = to_unit(load_gallery().images[cold_world.FIRST : cold_world.FIRST + SHOWN])
     for k in range(len(cold_world.WAYS[kind])):
         if kind != "division":
             end = to_unit(digits(shots[-1][k].x_t))
             error = float((end - truth).square().mean())
             assert shots[-1][k].error == pytest.approx(error, abs=5e-3)
-        assert shots[-1][k].off == pytest.approx(shots[-1][k].error ** 0.5)
+        assert shots[-1][k].off == pytest.approx(shots[-1][k].error ** 0.5, rel=1e-4, abs=1e-5)
         assert shots[0][k].off == pytest.approx(0, abs=1e-6)  # all start on the true way
     frames = cold_views.restore_frames(shots, 0, kind, level)
     assert frames.captions[0].startswith(f"t = {level} · step 0")
-    assert len(frames.panels) == 2 + len(cold_world.WAYS[kind])
+    assert len(frames.panels) == {"trained": 4, "mean": 4, "division": 4}[kind]
     assert {len(p.frames) for p in frames.panels} == {level + 1}
 
 
@@ -134,10 +133,10 @@ def test_what_is_said_of_dividing() -> None:
     assert facts.waves == (factors > 2**-23).sum() == 6
     assert "6 of 784 waves" in said
     assert f"multiplied by {factors[0, 1]:.3f}" in said
-    x0 = to_unit(load_gallery().images[cold_world.FIRST : cold_world.FIRST + COUNT])
+    x0 = to_unit(load_gallery().images[cold_world.FIRST : cold_world.FIRST + SHOWN])
     errors = {}
     for t in (10, 14, 16):
-        at = torch.full((COUNT,), t)
+        at = torch.full((SHOWN,), t)
         errors[t] = [float((unblur(blur(x, at), at) - x).abs().max()) for x in (x0, x0.double())]
     # Rounding differs from one machine's arithmetic to another's; its size does not.
     for row, t in zip(facts.back, (10, 14, 16), strict=True):
@@ -148,7 +147,7 @@ def test_what_is_said_of_dividing() -> None:
     assert facts.back[1][1] < 1e-5 < 1e-3 < facts.back[2][1]
 
 
-def test_dividing_gives_specks_at_14_and_the_digits_at_10_and_the_network_restores_both() -> None:
+def test_dividing_gives_stripes_at_14_and_the_digits_at_10_and_the_network_restores_both() -> None:
     assert divided(10)[0][-1].error < 1e-5
     specks = divided(14)[0][-1].x_t
     assert divided(14)[0][-1].error > 0.3
@@ -161,11 +160,11 @@ def test_dividing_gives_specks_at_14_and_the_digits_at_10_and_the_network_restor
 def test_what_is_said_of_one_answer() -> None:
     said, facts = page_text(), told()
     gallery = to_unit(load_gallery().images)
-    x0, mean = gallery[cold_world.FIRST : cold_world.FIRST + COUNT], gallery.mean(0)
+    x0, mean = gallery[cold_world.FIRST : cold_world.FIRST + SHOWN], gallery.mean(0)
     wrong = float((mean - x0).square().mean())
     kept = []
     for t in (10, 20, 30):
-        at = torch.full((COUNT,), t)
+        at = torch.full((SHOWN,), t)
         end = mean + blur(x0 - mean, at)  # where the steps lead in one go
         kept.append(float((end - x0).square().mean()) / wrong)
     assert facts.forgiven == pytest.approx(kept, rel=1e-4)
@@ -243,7 +242,7 @@ def test_shares_and_errors_are_the_cards() -> None:
     assert f"({once:.0%} and {improved:.0%})" in said
     assert abs(once - improved) < 0.03  # "as many"
     assert on_card(share, 30, "naive") < improved - 0.1
-    assert f"hardly any ({on_card(share, 40, 'once'):.0%} and {gray:.0%})" in said
+    assert f"hardly more than by guessing ({on_card(share, 40, 'once'):.0%} and {gray:.0%})" in said
     assert max(on_card(share, 40, "once"), gray) < 0.25
 
 
@@ -270,13 +269,15 @@ def test_digits_made_from_gray_are_as_the_card_says() -> None:
 def test_algorithm_1_goes_black_and_algorithm_2_keeps_the_gray() -> None:
     naive, improved, _ = trained(STEPS)[-1]
     assert digits(naive.x_t).float().mean() < 3
-    truth = load_gallery().images[cold_world.FIRST : cold_world.FIRST + COUNT].float().mean((1, 2))
+    truth = load_gallery().images[cold_world.FIRST : cold_world.FIRST + SHOWN].float().mean((1, 2))
     restore, _ = load.restorer("cold-blur")
     x0 = cold_world.shown_digits()
-    end = restored(blur, restore, blur(x0, torch.full((COUNT,), STEPS)), STEPS)
+    end = restored(blur, restore, blur(x0, torch.full((SHOWN,), STEPS)), STEPS)
     torch.testing.assert_close(end.mean((1, 2, 3)), x0.mean((1, 2, 3)), atol=1e-5, rtol=0)
     assert (digits(improved.x_t).float().mean((1, 2)) - truth).abs().max() < 12  # clipped
-    own = load_gallery().labels[cold_world.FIRST : cold_world.FIRST + COUNT].long()
+    once = digits(trained(STEPS)[0][-1].x_t).float().mean((1, 2))
+    assert float((once - truth).mean()) < -5  # "too dark"
+    own = load_gallery().labels[cold_world.FIRST : cold_world.FIRST + SHOWN].long()
     judge, _ = load_module("classifier")
     assert recognised(judge, digits(improved.x_t), own) < 0.5  # "few of them the right ones"
 
@@ -285,7 +286,7 @@ def test_at_40_the_average_is_nearest_and_at_20_asking_once_is_best() -> None:
     _, improved, once = trained(STEPS)[-1]
     assert once.error < improved.error  # "ends above the dashed line"
     middling = [((s.x_t > 40) & (s.x_t < 215)).mean() for s in (once, improved)]
-    assert middling[0] > 2 * middling[1]  # averages are gray, digits are sharp
+    assert middling[0] > 1.3 * middling[1]  # averages are gray, digits are sharp
     naive, improved, once = trained(20)[-1]
     assert once.error < min(naive.error, improved.error)
 
@@ -327,7 +328,9 @@ def test_ddim_and_algorithm_2_are_the_same_pictures_and_fresh_noise_is_not() -> 
     ddim, same, fresh, grain = (np.array([stop[k].gap for stop in stops]) for k in range(4))
     assert ddim.max() == 0
     assert same.max() < 1e-3
-    assert min(fresh[1:].min(), grain[1:].min()) > 0.1
+    assert fresh[1:].min() > 1
+    assert (np.diff(grain) > 0).mean() > 0.9  # piles up
+    assert grain[-1] > 1
     assert (stops[-1][0].x_t == stops[-1][1].x_t).mean() > 0.999
     # "Plain, tidy digits", and grain piling up: black is no longer black.
     background = [np.median(np.abs(np.diff(s.x_t.astype(int), axis=1))) for s in stops[-1]]
