@@ -37,7 +37,7 @@ GRAYS = {"drawn": "like the data", "one": "one gray"}
 NETWORK, NOISE_NETWORK = "cold-blur", "digits-x0"
 DEFAULTS = {
     "coview": "restore",
-    "corestorer": "trained",
+    "corestorer": "told",
     "cot": 30,
     "costeps": 25,
     "codigit": "3",
@@ -77,7 +77,7 @@ def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
             "Blurred to t", 1, STEPS, 30, key="cot", bind="query-params", width=170,
         )  # fmt: skip
         kind = st.segmented_control(
-            "Restorer", list(RESTORERS), key="corestorer", default="trained", required=True,
+            "Restorer", list(RESTORERS), key="corestorer", default="told", required=True,
             bind="query-params", format_func=RESTORERS.get, width="content",
         )  # fmt: skip
     asked = {"mean": cold_world.one_answer, "division": cold_world.division}.get(kind, restore)
@@ -95,10 +95,12 @@ def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
     width = cold_world.blur_width_at(level)
     st.caption(
         f"Blur at t = {level}: {width:.1f} pixels wide (standard deviation), of 28. All ways back "
-        "start from digits degraded to that t and ask the same restorer at every step; it is not "
-        "told which digits they are. "
+        "start from digits degraded to that t and ask the same restorer at every step. "
         + {
-            "trained": "“Off the true way”: how far from the true digits, blurred to the same t.",
+            "told": "It is told which digits they are. “Off the true way”: how far from the true "
+            "digits, blurred to the same t.",
+            "untold": "It is not told which digits they are. “Off the true way”: how far from the "
+            "true digits, blurred to the same t.",
             "mean": "This restorer answers every question with the average of the gallery’s "
             "digits. Squares: the digits are not blurred; bright squares come up over them, the "
             "same at every step.",
@@ -188,7 +190,7 @@ class OnCard(NamedTuple):
 def confusions(told: Facts, card: OnCard) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     once, naive, improved = (card.ways[30, rule] for rule in ("once", "naive", "improved"))
-    gray_once, gray_naive, gray = (card.ways[STEPS, rule] for rule in ("once", "naive", "improved"))
+    gray_once, gray = (card.ways[STEPS, rule] for rule in ("once", "improved"))
     plain, little, much = (card.made[noise] for noise in (0.0, 0.002, 0.01))
     seven, fresh = cold_world.SEVENS
     return [
@@ -210,14 +212,13 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "blurred; whatever the answer has left out is gone, and the next answer has to do "
             "without. The answer to a heavy blur is too dark, since most pixels of a digit are "
             "most often black, so the gray leaks away from step to step. Of test digits blurred "
-            f"to t = 30, {naive.recognised:.0%} are recognised after algorithm 1 and "
-            f"{improved.recognised:.0%} after algorithm 2; from t = {STEPS} on, "
-            f"{gray_naive.recognised:.0%} and {gray.recognised:.0%}, where guessing has 10%. "
+            f"to t = 30, with the class not told, {naive.recognised:.0%} are recognised after "
+            f"algorithm 1 and {improved.recognised:.0%} after algorithm 2. "
             "Algorithm 2 adds and takes away pictures of the same gray: it never changes a "
             "digit’s mean gray, whatever the network says.",
             {"cot": STEPS},
-            "Third picture: black in the end. Fourth: bright strokes of the right gray, but hardly "
-            "a digit; that blur has left too little to tell what was there.",
+            "Third picture: all but black in the end. Fourth: digits, or most of one, of the right "
+            "gray. That blur has left little more than the gray to go by, and the class.",
         ),
         Confusion(
             "Why does algorithm 2 forgive a wrong restorer?",
@@ -257,23 +258,24 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             f"{STEPS} asking once has the smallest squared error, {gray_once.error:.2f}, against "
             f"{gray.error:.2f} after algorithm 2. An average is near to everything. Walking back "
             "settles for one digit, step by step, and it may be the wrong one.",
-            {"cot": STEPS},
+            {"corestorer": "untold", "cot": STEPS},
             "Second picture: averages. Lower chart: algorithm 2 ends above the dashed line, with "
-            "sharp strokes.",
+            "sharp strokes that are no digit at all.",
         ),
         Confusion(
             "Is walking back always better than asking once?",
             "No. Of digits blurred to t = 20 nearly all comes back at once, and steps can only add "
             f"errors (squared error {card.ways[20, 'once'].error:.3f} at once, "
-            f"{card.ways[20, 'improved'].error:.3f} by algorithm 2). At t = 30 as many digits are "
-            f"recognised either way ({once.recognised:.0%} and {improved.recognised:.0%}), and at "
+            f"{card.ways[20, 'improved'].error:.3f} by algorithm 2). At t = 30, with the class not "
+            f"told, as many are recognised either way ({once.recognised:.0%} and "
+            f"{improved.recognised:.0%}), and at "
             f"t = {STEPS} hardly more than by guessing ({gray_once.recognised:.0%} and "
             f"{gray.recognised:.0%}). What the steps give is sharp strokes instead of an average, "
             "whether or not they are those that were blurred. To make new digits, that is what one "
             "wants.",
             {"cot": 20},
-            "Lower chart: the dashed line ends lowest. At t = 35 see what the price is: the second "
-            "picture is no longer sharp, the fourth is.",
+            f"Lower chart: the dashed line ends lowest. At t = {STEPS} see what the price is: the "
+            "second picture is no longer sharp, the fourth is.",
         ),
         Confusion(
             "Where does variety come from, if nothing is drawn on the way?",
@@ -350,7 +352,7 @@ def page() -> None:
         {
             "Gray: there is nothing to restore": "The network has learnt what digits look like, "
             "and the class is told. It answers with an average digit, which makes the next "
-            "picture a little less gray, and so on: digits come out, "
+            "picture a little less flat, and so on: digits come out, "
             f"{plain.recognised:.0%} of {plain.samples:,} recognised as the class asked for.",
             "Digits, and another one each time": "Digits, but nothing is drawn at random on the "
             "way: from the same gray and the same class it is the same digit each time. With a "
@@ -377,9 +379,10 @@ def page() -> None:
         [
             Experiment(
                 "Blur until nearly nothing is left",
-                "from t = 40 the network can’t know which digits these were. Algorithm 2 makes "
-                "strokes of the right gray; algorithm 1 goes black.",
-                {"cot": STEPS},
+                "from t = 40, and not told the class, the network can’t know which digits these "
+                "were. Algorithm 2 makes strokes of the right gray, algorithm 1 goes black. Tell "
+                "it the class, and algorithm 2 makes digits.",
+                {"corestorer": "untold", "cot": STEPS},
             ),
             Experiment(
                 "Ask a restorer that knows nothing but the average",

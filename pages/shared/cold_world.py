@@ -54,6 +54,11 @@ def shown_digits() -> Tensor:
     return to_unit(images[FIRST : FIRST + SHOWN])
 
 
+def shown_classes() -> Tensor:
+    """Which digits they are, [SHOWN] int64."""
+    return (torch.arange(SHOWN) + FIRST) % 10
+
+
 def mean_digit() -> Tensor:
     """The average of the whole gallery: [1, 1, 28, 28]."""
     images = load.gallery().images
@@ -83,7 +88,12 @@ def division(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
     return unblur(x_t, t).nan_to_num().clamp(-1, 1)
 
 
-RESTORERS = {"trained": "trained", "mean": "always one answer", "division": "by division"}
+RESTORERS = {
+    "told": "knows the class",
+    "untold": "not told",
+    "mean": "one answer",
+    "division": "division",
+}
 
 
 def chequers() -> Degradation:
@@ -105,7 +115,8 @@ class Way(NamedTuple):
 
 
 WAYS = {
-    "trained": (Way("naive"), Way("improved")),
+    "told": (Way("naive"), Way("improved")),
+    "untold": (Way("naive"), Way("improved")),
     "mean": (Way("naive"), Way("improved"), Way("improved", "squares")),
     "division": (Way("naive"), Way("improved")),
 }
@@ -145,12 +156,15 @@ def restoring(kind: str, restore: Restorer, start: int) -> Iterator[list[Shot]]:
         stops.
     """
     x0, walks = shown_digits(), []
+    label = shown_classes() if kind == "told" else None
     degradations: list[Degradation] = []
     t = torch.full((SHOWN,), start)
     for way in WAYS[kind]:
         degradations.append(blur if way.degradation == "blur" else chequers())
         x_t = degradations[-1](x0, t)
-        walks.append(restore_steps(degradations[-1], restore, x_t, start, rule=way.rule))
+        walks.append(
+            restore_steps(degradations[-1], restore, x_t, start, rule=way.rule, label=label)
+        )
     once: Shot | None = None
     for stops in zip(*walks, strict=True):
         row = [
