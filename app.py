@@ -35,6 +35,7 @@ if st.runtime.exists():
                 st.Page("pages/connections/vae.py", title="VAE"),
                 st.Page("pages/connections/score.py", title="Score"),
                 st.Page("pages/connections/guidance.py", title="Guidance"),
+                st.Page("pages/connections/cold_diffusion.py", title="Cold diffusion"),
             ],
             "Reference": [
                 st.Page("pages/reference/conventions.py", title="Conventions"),

@@ -40,6 +40,9 @@ SMALLEST = ("", "value")
 ANSWER, FRAME, SWITCH, START = 150, 16, 500, 3000  # ms that are allowed
 # Address and the key of the control that is moved there: those that a computed answer follows.
 CONTROLS = (
+    ("cold_diffusion", "cot"),
+    ("cold_diffusion?coview=Noise", "costeps"),
+    ("cold_diffusion?coview=From+nothing", "conoise"),
     ("conventions", "ct"),
     ("conventions", "cT"),
     ("discrete_posterior", "dT"),

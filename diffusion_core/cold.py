@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from diffusion_core.gaussian import GaussianDiffusion
 
 Degradation = Callable[[Tensor, Tensor], Tensor]
 """(x_0 [B, *D], t [B] int64) -> x_t [B, *D]; t = 0 changes nothing."""
@@ -42,27 +45,108 @@ def cosine_basis(n: int) -> Tensor:
     return size * waves
 
 
+def heat_factors(t: Tensor, n: int) -> Tensor:
+    r"""What is left of each cosine of a blurred picture: float64 [B, n, n], 1 to (nearly) 0.
+
+    $$f_{kl} = e^{-\sigma_t^2 (\lambda_k + \lambda_l)/2}, \qquad \lambda_k = (\pi k / n)^2$$
+
+    Source: Rissanen et al. 2023, eq. 6: the heat equation's, with \(\sigma_t^2/2\) for time.
+
+    Args:
+        t: [B] int64.
+        n: pixels along one side.
+    """
+    damping = (torch.pi * torch.arange(n, dtype=torch.float64) / n).square()
+    width = blur_width(t.cpu())[:, None, None]
+    per_axis = torch.exp(-0.5 * width.square() * damping[None, None])  # [B, 1, n]
+    return per_axis.transpose(1, 2) * per_axis
+
+
 def blur(x0: Tensor, t: Tensor) -> Tensor:
     r"""Let the gray of a picture spread like heat that can't leave it; its mean stays.
 
-    $$x_t = C^\top \left(e^{-\sigma_t^2 (\lambda_k + \lambda_l)/2} \odot C x_0 C^\top\right) C,
-    \qquad \lambda_k = (\pi k / n)^2$$
+    $$x_t = C^\top \left(f \odot C x_0 C^\top\right) C$$
 
-    Source: Rissanen et al. 2023, eq. 6; the blur of Bansal et al. 2022, section 5.1, is one of
+    Source: Rissanen et al. 2023, eq. 6; the blur of Bansal et al. 2022, section 4.1, is one of
     these up to the picture's border.
 
     Args:
         x0: [B, 1, n, n].
         t: [B] int64.
     """
-    n = x0.shape[-1]
-    C = cosine_basis(n)
-    damping = (torch.pi * torch.arange(n, dtype=torch.float64) / n).square()
-    width = blur_width(t.cpu())[:, None, None]
-    per_axis = torch.exp(-0.5 * width.square() * damping[None, None])  # [B, 1, n]
-    kept = (per_axis.transpose(1, 2) * per_axis)[:, None].to(x0)
-    C = C.to(x0)
+    C = cosine_basis(x0.shape[-1]).to(x0)
+    kept = heat_factors(t, x0.shape[-1])[:, None].to(x0)
     return C.T @ (kept * (C @ x0 @ C.T)) @ C
+
+
+def unblur(x_t: Tensor, t: Tensor) -> Tensor:
+    r"""Undo the blur by dividing each cosine by what was left of it, in x_t's own precision.
+
+    $$x_0 = C^\top \left(C x_t C^\top / f\right) C$$
+
+    Exact on paper. In a computer the rounding of x_t is divided by the same factors. A cosine of
+    which nothing is left in that precision is left out.
+
+    Args:
+        x_t: [B, 1, n, n].
+        t: [B] int64.
+    """
+    C = cosine_basis(x_t.shape[-1]).to(x_t)
+    kept = heat_factors(t, x_t.shape[-1])[:, None].to(x_t)
+    back = torch.where(kept > 0, 1 / kept, 0.0).nan_to_num(posinf=0.0)
+    return C.T @ (back * (C @ x_t @ C.T)) @ C
+
+
+def straight(direction: Tensor, T: int = STEPS) -> Degradation:
+    r"""The degradation that goes straight on, the same way whatever the picture.
+
+    $$D(x_0, t) = x_0 + \tfrac{t}{T}\,e$$
+
+    Source: Bansal et al. 2022, section 3.3.
+
+    Args:
+        direction: e, [*D].
+        T: the last step.
+    """
+
+    def degrade(x0: Tensor, t: Tensor) -> Tensor:
+        share = (t.to(x0) / T).reshape(-1, *[1] * (x0.ndim - 1))
+        return x0 + share * direction.to(x0)
+
+    return degrade
+
+
+def with_noise(diffusion: GaussianDiffusion, noise: Tensor) -> Degradation:
+    r"""Noise as a degradation: one fixed noise, of which there is more and more.
+
+    $$D(x_0, t) = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\hat z$$
+
+    Source: Bansal et al. 2022, section 5.1 (“estimated noise” is the one of `noise_within`).
+
+    Args:
+        diffusion: the process.
+        noise: z, [B, *D].
+    """
+
+    def degrade(x0: Tensor, t: Tensor) -> Tensor:
+        return diffusion.q_sample(x0, t, noise)
+
+    return degrade
+
+
+def noise_within(diffusion: GaussianDiffusion, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
+    r"""The noise that leads from a picture to x_t: [B, *D].
+
+    $$\hat z = \frac{x_t - \sqrt{\bar\alpha_t}\,\hat x_0}{\sqrt{1-\bar\alpha_t}}$$
+
+    Args:
+        diffusion: the process.
+        x_t: [B, *D].
+        x0: [B, *D].
+        t: [B] int64, above 0.
+    """
+    a, sigma = diffusion.rates(t, x_t)
+    return (x_t - a.to(x_t) * x0) / sigma.to(x_t)
 
 
 DEGRADATIONS: dict[str, Degradation] = {"blur": blur}
@@ -155,3 +239,76 @@ def restored(
         return restore(x_t, torch.full((len(x_t),), start), label)
     *_, last = restore_steps(degrade, restore, x_t, start, rule=rule, label=label)
     return last.x_t
+
+
+def flat_gray(gray: Tensor, noise: float, generator: torch.Generator) -> Tensor:
+    r"""What to make digits from: one gray each, and a little noise that tells them apart.
+
+    $$x_T = g + \delta\,\epsilon$$
+
+    Source: Bansal et al. 2022, section 5.2, who draw g from a model of the data's mean colours.
+
+    Args:
+        gray: g, [B].
+        noise: delta, the noise's standard deviation.
+        generator: draws it.
+
+    Returns:
+        [B, 1, 28, 28].
+    """
+    shape = (len(gray), 1, 28, 28)
+    return gray[:, None, None, None] + noise * torch.randn(shape, generator=generator)
+
+
+def variety(x: Tensor) -> Tensor:
+    r"""Mean squared difference of two pictures, per pixel, over all pairs: a scalar.
+
+    $$V = \frac{2}{N(N-1)D} \sum_{i<j} \lVert x^{(i)} - x^{(j)} \rVert^2$$
+
+    Computed as twice the pixels' mean variance, which is the same.
+
+    Args:
+        x: [N, *D].
+    """
+    return 2 * x.var(0).mean()
+
+
+# --- noise, as one degradation among others -------------------------------------------------------
+
+
+def noise_steps(
+    diffusion: GaussianDiffusion,
+    restore: Restorer,
+    x_T: Tensor,
+    timesteps: Sequence[int],
+    *,
+    rule: str = "improved",
+    label: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[ColdStep]:
+    r"""Walk from noise to a picture by the rules above, which know nothing of Gaussians.
+
+    Args:
+        diffusion: the process whose rates are taken.
+        restore: names x_0.
+        x_T: [B, *D] at timesteps[0].
+        timesteps: decreasing, each in 1..T; a last step to 0 is implied.
+        rule: key in `RULES`.
+        label: [B] int64 or None.
+        generator: draws fresh noise to degrade with at every step. None: the noise is the one that
+            x_t holds if the restorer is right, and "improved" then is DDIM without noise.
+
+    Yields:
+        `len(timesteps) + 1` stops, the last one at t = 0.
+    """
+    x_t = x_T
+    for now, then in itertools.pairwise([*timesteps, 0]):
+        t, s = (torch.full((len(x_t),), k) for k in (now, then))
+        x0 = restore(x_t, t, label)
+        yield ColdStep(now, x_t, x0)
+        if generator is None:
+            noise = noise_within(diffusion, x_t, x0, t)
+        else:
+            noise = torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype)
+        x_t = RULES[rule](with_noise(diffusion, noise), x_t, x0, t, s)
+    yield ColdStep(0, x_t, None)

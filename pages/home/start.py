@@ -36,6 +36,7 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
         "vae": ("VAE", "What does the ELBO leave out of $\\log p(x)$?"),
         "score": ("Score", "Which way do the data lie, and where does following it lead?"),
         "guidance": ("Guidance", "What does guidance do to the distribution that is sampled?"),
+        "cold_diffusion": ("Cold diffusion", "Does diffusion need noise?"),
     },
     "reference": {
         "conventions": (

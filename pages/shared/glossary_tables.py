@@ -166,6 +166,8 @@ TERMS: tuple[Term, ...] = (
     Term("classifier-free guidance", "going from the prediction without a class through the one "
          "with it, and beyond", ("CFG", "guidance"), ("conventions", "reverse_sampling")),
     Term("closed form", "a formula that gives the answer at once, without a loop or an integral"),
+    Term("cold diffusion", "a degradation without anything random, such as blur, undone step by "
+         "step by a network", (), ("cold_diffusion",)),
     Term("conditional independence", "knowing a third thing, one tells nothing about the other"),
     Term("cosine schedule", "ᾱ follows a squared cosine: slow at both ends",
          (), ("noise_schedules",)),

@@ -8,16 +8,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import streamlit as st
 import torch
 
 from diffusion_core import datasets
-from diffusion_core.checkpoints import Card, CheckpointError, load
+from diffusion_core.checkpoints import Card, CheckpointError, load, load_module, load_restorer
+from diffusion_core.cold import Restorer
 from diffusion_core.denoisers import NetworkDenoiser
+
+Loaded = TypeVar("Loaded")
 
 torch.set_num_threads(1)  # for all sessions: `workers` are the parallelism; see NetworkDenoiser
 
@@ -54,10 +59,48 @@ def network(name: str) -> tuple[NetworkDenoiser, Card]:
     return denoiser, card
 
 
+@st.cache_resource(max_entries=2, show_spinner="Loading the network …")
+def full_precision(name: str) -> NetworkDenoiser:
+    """A shipped network in float32, for pages that compare pictures digit by digit; else as above.
+
+    Raises:
+        CheckpointError: as `network`.
+    """
+    denoiser, _ = network(name)
+    module, _ = load_module(name, str(next(denoiser.module.parameters()).device))
+    return replace(denoiser, module=module)
+
+
+@st.cache_resource(max_entries=1, show_spinner="Loading the network …")
+def restorer(name: str) -> tuple[Restorer, Card]:
+    """A shipped network that takes a degradation away, with its card.
+
+    Raises:
+        CheckpointError: as `network`.
+    """
+    found = load_restorer(name)
+    settle()
+    return found
+
+
 def network_or_stop(name: str) -> tuple[NetworkDenoiser, Card]:
     """A shipped network; where there is none the page says so and ends."""
+    return _or_stop(network, name)
+
+
+def full_precision_or_stop(name: str) -> NetworkDenoiser:
+    """The same in float32."""
+    return _or_stop(full_precision, name)
+
+
+def restorer_or_stop(name: str) -> tuple[Restorer, Card]:
+    """A shipped restorer; where there is none the page says so and ends."""
+    return _or_stop(restorer, name)
+
+
+def _or_stop(get: Callable[[str], Loaded], name: str) -> Loaded:
     try:
-        return network(name)
+        return get(name)
     except CheckpointError as error:
         st.error(str(error), icon=":material/cloud_off:")
         st.page_link(

@@ -1,0 +1,417 @@
+"""Does diffusion need noise?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from diffusion_core.checkpoints import Card
+from diffusion_core.cold import (
+    STEPS,
+    Restorer,
+    blur,
+    blur_width,
+    flat_gray,
+    heat_factors,
+    improved_step,
+    naive_step,
+    noise_steps,
+    noise_within,
+    restore_steps,
+    straight,
+    unblur,
+    variety,
+    with_noise,
+)
+from pages.shared import bench, chapter, cold_views, cold_world, load
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.cold_world import NOISE_STEPS, NOISES, RESTORERS, Facts, Made, Measured
+from pages.shared.explain import formula_and_code
+from pages.shared.player import follow, session_runs
+
+VIEWS = {"restore": "Restore", "noise": "Noise", "nothing": "From nothing"}
+DIGITS = tuple("0123456789")
+GRAYS = {"drawn": "like the data", "one": "one gray"}
+NETWORK, NOISE_NETWORK = "cold-blur", "digits-x0"
+DEFAULTS = {
+    "coview": "restore",
+    "corestorer": "told",
+    "cot": 30,
+    "costeps": 25,
+    "codigit": "3",
+    "conoise": 0.002,
+    "cogray": "drawn",
+    "coseed": 0,
+}
+
+
+@st.fragment
+def exhibit(restore: Restorer, card: Card) -> None:
+    """Three views of diffusion without noise."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        view = st.segmented_control(
+            "Cold diffusion", list(VIEWS), key="coview", default="restore", required=True,
+            bind="query-params", format_func=VIEWS.get, width="content",
+        )  # fmt: skip
+        second = st.container(width="content")
+    if view == "restore":
+        restoring(restore, card, second)
+    elif view == "noise":
+        with_noise_instead(second)
+    else:
+        from_nothing(restore, card, second)
+
+
+def seed_behind_more() -> int:
+    """The seed, behind More."""
+    with st.expander("More: other noise"):
+        return st.number_input("Seed", 0, 9999, 0, key="coseed", bind="query-params", width=200)
+
+
+def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
+    """Blurred digits, and two rules that walk them back with the same restorer."""
+    with second.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        level = st.slider(
+            "Blurred to t", 1, STEPS, 30, key="cot", bind="query-params", width=170,
+        )  # fmt: skip
+        kind = st.segmented_control(
+            "Restorer", list(RESTORERS), key="corestorer", default="told", required=True,
+            bind="query-params", format_func=RESTORERS.get, width="content",
+        )  # fmt: skip
+    asked = {"mean": cold_world.one_answer, "division": cold_world.division}.get(kind, restore)
+    live = session_runs().open(
+        repr(("cold", card.fields["sha256"], kind, level)),
+        lambda: cold_world.restoring(kind, asked, level),
+        level + 1,
+    )
+    follow(
+        live,
+        lambda shots, start: cold_views.restore_frames(shots, start, kind, level),
+        key="co_restore", scale=3, autoplay=True, report_frame=False, rest=level,
+        charts_last=True, ends=("blurred", "restored"), label="Blurred digits restored",
+    )  # fmt: skip
+    width = cold_world.blur_width_at(level)
+    st.caption(
+        f"Blur at t = {level}: {width:.1f} pixels wide (standard deviation), of 28. All ways back "
+        "start from digits degraded to that t and ask the same restorer at every step. "
+        + {
+            "told": "It is told which digits they are. “Off the true way”: how far from the true "
+            "digits, blurred to the same t.",
+            "untold": "It is not told which digits they are. “Off the true way”: how far from the "
+            "true digits, blurred to the same t.",
+            "mean": "This restorer answers every question with the average of the gallery’s "
+            "digits. Squares: the digits are not blurred; bright squares come up over them, the "
+            "same at every step.",
+            "division": "This restorer is no network: it divides each wave of the picture by what "
+            "the blur has left of it, in numbers of seven figures, and cuts to the pixels’ range.",
+        }[kind]
+    )
+
+
+def with_noise_instead(second: DeltaGenerator) -> None:
+    """DDIM beside the two algorithms with noise for a degradation."""
+    steps = second.select_slider(
+        "Steps", NOISE_STEPS, 25, key="costeps", bind="query-params", width=200
+    )
+    stage = st.container()
+    seed = seed_behind_more()
+    denoiser = load.full_precision_or_stop(NOISE_NETWORK)
+    stops = bench.stops(denoiser, steps)
+    live = session_runs().open(
+        repr(("cold noise", steps, seed)),
+        lambda: cold_world.from_noise(denoiser, steps, seed),
+        len(stops),
+    )
+    with stage:
+        follow(
+            live,
+            lambda shots, start: cold_views.noise_frames(shots, start, stops),
+            key="co_noise", scale=3, autoplay=True, hold=True, report_frame=False, rest=steps,
+            charts_last=True, ends=("noise", "picture"), label="Noise taken away by four rules",
+        )  # fmt: skip
+        st.caption(
+            "One noise to start from, one network of noisy digits (not of blurred ones), x̂₀ "
+            "clipped. First picture: the sampler of the other pages. Second: algorithm 2, which "
+            "knows nothing of Gaussians, with the noise that xₜ holds if x̂₀ is right. Third and "
+            "fourth: the degradation is made with other noise at every step."
+        )
+
+
+def from_nothing(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
+    """Digits of one class out of flat gray."""
+    with second.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        digit = st.selectbox(
+            "Digit", DIGITS, 3, key="codigit", bind="query-params", width=80
+        )  # fmt: skip
+        noise = st.select_slider(
+            "Noise on the gray", NOISES, 0.002, key="conoise", bind="query-params", width=190,
+            format_func=lambda d: f"{d:g}",
+            help="Standard deviation, once, at the start; pixels go from −1 to 1.",
+        )  # fmt: skip
+        gray = st.segmented_control(
+            "Gray", list(GRAYS), key="cogray", default="drawn", required=True,
+            bind="query-params", format_func=GRAYS.get, width="content",
+        )  # fmt: skip
+    stage = st.container()
+    seed = seed_behind_more()
+    live = session_runs().open(
+        repr(("cold nothing", card.fields["sha256"], digit, noise, gray, seed)),
+        lambda: cold_world.from_nothing(restore, int(digit), noise, gray == "one", seed),
+        STEPS + 1,
+    )
+    with stage:
+        follow(
+            live,
+            lambda shots, start: cold_views.born_frames(shots, start, int(digit)),
+            key="co_nothing", scale=3, autoplay=True, hold=True, report_frame=False, rest=STEPS,
+            charts_last=True, ends=("gray", "digits"), label="Digits from flat gray",
+        )  # fmt: skip
+        st.caption(
+            "Each picture starts as one gray, the mean of a digit of the gallery, with that much "
+            "noise put on once; then algorithm 2, and the restorer is told the class. After the "
+            "start nothing is random. The gallery was made by a network that takes noise away."
+        )
+
+
+class OnCard(NamedTuple):
+    """What the network's card says, as the text needs it.
+
+    Attributes:
+        ways: (t, rule) -> digits of the test set restored.
+        made: noise on the gray -> digits made from it.
+    """
+
+    ways: dict[tuple[int, str], Measured]
+    made: dict[float, Made]
+
+
+def confusions(told: Facts, card: OnCard) -> list[Confusion]:
+    """What people ask here, each with a setting that shows the answer."""
+    once, naive, improved = (card.ways[30, rule] for rule in ("once", "naive", "improved"))
+    gray_once, gray = (card.ways[STEPS, rule] for rule in ("once", "improved"))
+    plain, little, much = (card.made[noise] for noise in (0.0, 0.002, 0.01))
+    seven, fresh = cold_world.SEVENS
+    return [
+        Confusion(
+            "So does diffusion need noise?",
+            "Not for the way back: that takes a degradation, a network that restores, and a rule "
+            "that keeps the network’s errors small. Noise gives three things that blur does not. "
+            "Its end is a distribution that one can draw from. Every way from it leads to another "
+            "picture. And each step has a probability, so that there is a bound on the likelihood. "
+            "Here the first has to be made up (grays like the data’s), the second put in (a little "
+            "noise on the gray), and the third is missing.",
+            {"coview": "nothing"},
+            "All that is random is in the first frame, and it can’t be seen there. Sixteen digits "
+            "come out.",
+        ),
+        Confusion(
+            "Why does algorithm 1 go wrong?",
+            "It looks at xₜ through the network’s eyes only. Each new picture is the answer, "
+            "blurred; whatever the answer has left out is gone, and the next answer has to do "
+            "without. The answer to a heavy blur is too dark, since most pixels of a digit are "
+            "most often black, so the gray leaks away from step to step. Of test digits blurred "
+            f"to t = 30, with the class not told, {naive.recognised:.0%} are recognised after "
+            f"algorithm 1 and {improved.recognised:.0%} after algorithm 2. "
+            "Algorithm 2 adds and takes away pictures of the same gray: it never changes a "
+            "digit’s mean gray, whatever the network says.",
+            {"cot": STEPS},
+            "Third picture: all but black in the end. Fourth: digits, or most of one, of the right "
+            "gray. That blur has left little more than the gray to go by, and the class.",
+        ),
+        Confusion(
+            "Why does algorithm 2 forgive a wrong restorer?",
+            "Because the answer enters twice, with opposite signs. If the degradation goes "
+            "straight on, D(x, t) = x + t e, then D(x̂₀, t) − D(x̂₀, s) = (t − s) e: the answer has "
+            "dropped out, and the true digits come back whatever was answered "
+            f"(off by {told.straight:.0e} at most, which is rounding). Blur does not go straight. "
+            "With one answer throughout, all steps together come to x̂₀ + D(x₀ − x̂₀, t): the "
+            "broad shades are the true digit’s, the fine ones are the answer’s. Of the squared "
+            f"error of the average digit, {told.forgiven[0]:.0%} remain from t = 10 on, "
+            f"{told.forgiven[1]:.0%} from t = 20, {told.forgiven[2]:.0%} from t = 30. And noise: "
+            f"with one known noise, {told.fixed:.0%} would remain from t = 500 of 1000 on. With "
+            "the noise that xₜ holds, D(x̂₀, t) is xₜ itself, and nothing is forgiven.",
+            {"corestorer": "mean", "cot": 10},
+            "Second picture: ends as the average digit, for all. Last picture: squares come off "
+            "true digits. Between them: true digits in the broad, their fine strokes missing.",
+        ),
+        Confusion(
+            "Is anything lost in a blur? On paper it can be undone.",
+            "On paper, yes: each wave of the picture is multiplied by a factor above 0, and can be "
+            f"divided by it. At t = 10 the finest wave is divided by {told.divided[0]:,.0f}, at t "
+            f"= 20 by {told.divided[1]:.0e}. The rounding of xₜ is divided, too. With numbers of "
+            f"seven figures (float32) the largest error of a pixel is {told.back[0][0]:.4f} at t = "
+            f"10 and {told.back[1][0]:.0f} at t = 14; with sixteen figures it is "
+            f"{told.back[1][1]:.0e} at t = 14 and {told.back[2][1]:.2f} at t = 16. At t = {STEPS}, "
+            f"{told.waves} of 784 waves are above float32’s rounding. What is lost is lost to "
+            "precision, and a network has to make it up from what digits look like.",
+            {"corestorer": "division", "cot": 14},
+            "Second picture: stripes and chequers, black and white. At t = 10 it is the true "
+            "digits. The trained network restores both, from the same numbers.",
+        ),
+        Confusion(
+            "Why is the first answer a blur of several digits?",
+            "Many digits, blurred, look like this one. Training with |x̂₀ − x₀| makes the best "
+            "answer each pixel’s median over all of them (with squares it would be the mean), and "
+            "that is no digit. It is right by its own measure: at t = "
+            f"{STEPS} asking once has the smallest squared error, {gray_once.error:.2f}, against "
+            f"{gray.error:.2f} after algorithm 2. An average is near to everything. Walking back "
+            "settles for one digit, step by step, and it may be the wrong one.",
+            {"corestorer": "untold", "cot": STEPS},
+            "Second picture: averages. Lower chart: algorithm 2 ends above the dashed line, with "
+            "sharp strokes that are no digit at all.",
+        ),
+        Confusion(
+            "Is walking back always better than asking once?",
+            "No. Of digits blurred to t = 20 nearly all comes back at once, and steps can only add "
+            f"errors (squared error {card.ways[20, 'once'].error:.3f} at once, "
+            f"{card.ways[20, 'improved'].error:.3f} by algorithm 2). At t = 30, with the class not "
+            f"told, as many are recognised either way ({once.recognised:.0%} and "
+            f"{improved.recognised:.0%}), and at "
+            f"t = {STEPS} hardly more than by guessing ({gray_once.recognised:.0%} and "
+            f"{gray.recognised:.0%}). What the steps give is sharp strokes instead of an average, "
+            "whether or not they are those that were blurred. To make new digits, that is what one "
+            "wants.",
+            {"cot": 20},
+            f"Lower chart: the dashed line ends lowest. At t = {STEPS} see what the price is: the "
+            "second picture is no longer sharp, the fourth is.",
+        ),
+        Confusion(
+            "Where does variety come from, if nothing is drawn on the way?",
+            "From the start alone. One gray and one class give one digit. Grays like the data’s "
+            "give thin digits and bold ones, since the mean gray is kept: the variety within a "
+            f"class is {plain.variety:.2f}, where training digits have {plain.real:.2f}. Noise of "
+            f"0.002 on the gray brings it to {little.variety:.2f}. Bansal et al. call it breaking "
+            "the symmetry: the network has to take the noise for something.",
+            {"coview": "nothing", "conoise": 0.0, "cogray": "one"},
+            "Sixteen times the same digit. The chart: no variety, at any step.",
+        ),
+        Confusion(
+            "Then why not more noise on the gray?",
+            "The network has never seen noise. At t = "
+            f"{STEPS} the broadest wave of a digit is multiplied by {told.first:.3f}, so the "
+            "network has learnt to read faint shades as strong strokes, and it reads the noise so. "
+            f"With 0.002, {little.recognised:.0%} of {little.samples:,} digits are recognised as "
+            f"the class asked for, with 0.01 {much.recognised:.0%}, and the variety of those is "
+            f"{much.variety:.2f}: more than digits have. Rissanen et al. train with a little noise "
+            "on every blurred picture, and their network can bear it.",
+            {"coview": "nothing", "conoise": 0.05},
+            "Strokes everywhere, and no digits.",
+        ),
+        Confusion(
+            "What has this to do with DDIM?",
+            "Take noise for the degradation: D(x̂₀, t) = √ᾱₜ x̂₀ + √(1−ᾱₜ) ẑ, with the noise ẑ that "
+            "xₜ holds if x̂₀ is right. Then D(x̂₀, t) = xₜ, and what remains of algorithm 2 is xₛ = "
+            "√ᾱₛ x̂₀ + √(1−ᾱₛ) ẑ: DDIM without fresh noise, step for step. (With this ẑ algorithm 1 "
+            "is the same.) The chart shows the difference; it is rounding, and what a network "
+            "makes of it.",
+            {"coview": "noise"},
+            "First and second picture: the same at every step.",
+        ),
+        Confusion(
+            "And algorithm 1 with fresh noise, is that ancestral sampling?",
+            "No. It draws xₛ from q(xₛ | x̂₀), as if x̂₀ were the clean picture; ancestral sampling "
+            "draws from the posterior q(xₛ | xₜ, x̂₀), which keeps part of xₜ. What is forgotten is "
+            "variety: on data N(0, 1) with the right answer, 25 such steps leave a variance of "
+            f"{told.spread:.2f}. Of a hundred sevens the variety is {fresh[0]:.2f} instead of "
+            f"DDIM’s {seven[0]:.2f}, and {fresh[1]:.0%} instead of {seven[1]:.0%} are recognised: "
+            "cleaner, and more alike. (Consistency models take these very steps, with a network "
+            "whose answers are no averages.)",
+            {"coview": "noise"},
+            "Third picture: plain, tidy digits. Fourth: algorithm 2 may not change the noise from "
+            "step to step; it takes away another one than is there, and grain piles up.",
+        ),
+        Confusion(
+            "Is cold diffusion a likelihood model?",
+            "No. Given x₀, xₜ is one picture: q(xₜ|x₀) is a point and has no density, so there are "
+            "no terms to put into an "
+            + term("ELBO")
+            + ". The loss is that of a regression. Rissanen et al. add noise of one small, fixed "
+            "width to every blurred picture; then each step is a Gaussian, and there is a bound.",
+        ),
+    ]
+
+
+def page() -> None:
+    """Lay out the page."""
+    told = Facts(*cold_world.facts())
+    chapter.header("Cold diffusion", defaults=DEFAULTS)
+    chapter.prose(
+        "Take blur instead of noise. "
+        + term("Cold diffusion")
+        + " trains a network to undo a degradation in which nothing is drawn at random, and walks "
+        "back in small steps. Which rule makes the steps decides what comes out."
+    )
+    restore, fields = load.restorer_or_stop(NETWORK)
+    card = OnCard(cold_world.on_card(fields.fields), cold_world.made_on_card(fields.fields))
+    little, plain = card.made[0.002], card.made[0.0]
+    chapter.question(
+        "The network is asked to restore flat gray pictures, in which no digit ever was. What "
+        "comes out?",
+        {
+            "Gray: there is nothing to restore": "The network has learnt what digits look like, "
+            "and the class is told. It answers with an average digit, which makes the next "
+            "picture a little less flat, and so on: digits come out, "
+            f"{plain.recognised:.0%} of {plain.samples:,} recognised as the class asked for.",
+            "Digits, and another one each time": "Digits, but nothing is drawn at random on the "
+            "way: from the same gray and the same class it is the same digit each time. With a "
+            "little noise on the gray, far too faint to be seen, they differ.",
+            "Digits, the same one from the same gray": "Nothing is drawn at random on the way. "
+            "With noise of standard deviation 0.002 on the gray, far too faint to be seen, they "
+            f"differ, and {little.recognised:.0%} of {little.samples:,} are recognised as the "
+            "class asked for. The view “From nothing” shows both.",
+        },
+        answer="Digits, the same one from the same gray",
+    )
+    chapter.look()
+    exhibit(restore, fields)
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    formula_and_code(naive_step, improved_step)
+    formula_and_code(blur, heat_factors, blur_width, restore_steps, under="The blur and the way")
+    formula_and_code(straight, unblur, under="Straight on, and by division")
+    formula_and_code(with_noise, noise_within, noise_steps, under="Noise as a degradation")
+    formula_and_code(flat_gray, variety, under="From nothing")
+
+    chapter.why(confusions(told, card))
+    chapter.try_this(
+        [
+            Experiment(
+                "Blur until nearly nothing is left",
+                "from t = 40, and not told the class, the network can’t know which digits these "
+                "were. Algorithm 2 makes strokes of the right gray, algorithm 1 goes black. Tell "
+                "it the class, and algorithm 2 makes digits.",
+                {"corestorer": "untold", "cot": STEPS},
+            ),
+            Experiment(
+                "Ask a restorer that knows nothing but the average",
+                "by algorithm 1 all end as that average. By algorithm 2 with squares "
+                "they end as they were.",
+                {"corestorer": "mean", "cot": 20},
+            ),
+            Experiment(
+                "Make sevens from gray, without any noise",
+                "thin ones from dark grays and bold ones from bright grays, all of one shape.",
+                {"coview": "nothing", "codigit": "7", "conoise": 0.0},
+            ),
+        ]
+    )
+    chapter.sources(
+        [
+            Source("Bansal et al. 2022, Cold Diffusion: Inverting Arbitrary Image Transforms "
+                   "Without Noise", "algorithms 1 and 2; section 3.3: why the second forgives; "
+                   "section 5.2: from nothing", "https://arxiv.org/abs/2208.09392"),
+            Source("Rissanen, Heinonen & Solin 2023, Generative Modelling with Inverse Heat "
+                   "Dissipation", "eq. 6: the heat equation by cosines",
+                   "https://arxiv.org/abs/2206.13397"),
+            Source("Song, Meng & Ermon 2021, Denoising Diffusion Implicit Models", "eq. 12",
+                   "https://arxiv.org/abs/2010.02502"),
+            Source("Song et al. 2023, Consistency Models", "algorithm 1: algorithm 1 here, with "
+                   "fresh noise", "https://arxiv.org/abs/2303.01469"),
+        ]
+    )  # fmt: skip
+    load.settle()
+
+
+page()

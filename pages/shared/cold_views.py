@@ -1,0 +1,109 @@
+"""What the page on cold diffusion shows: digits restored, noise taken away, digits from gray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from diffusion_core.cold import STEPS, variety
+from pages.shared.cold_world import (
+    WAYS,
+    Born,
+    NoiseShot,
+    Shot,
+    gallery_of,
+    sheet,
+    shown_digits,
+)
+from pages.shared.player import Curve, Frames, Panel
+
+TITLES = {"naive": "Algorithm 1: $x_t$", "improved": "Algorithm 2: $x_t$"}
+COLORS = {"naive": "bits", "improved": "p"}
+NOISE_TITLES = (
+    ("DDIM: $x_t$", "DDIM", "q"),
+    ("Algorithm 2, noise of $x_t$", "algorithm 2 with the noise that x_t holds", "p"),
+    ("Algorithm 1, fresh noise", "algorithm 1 with fresh noise", "bits"),
+    ("Algorithm 2, fresh noise", "algorithm 2 with fresh noise", "eps"),
+)
+NOISE_NAMES = ("DDIM", "algorithm 2", "1, fresh noise", "2, fresh noise")
+GAP = "largest difference of a pixel from DDIM’s (log)"
+TINY = 1e-8
+
+
+def still(picture: np.ndarray, n: int) -> np.ndarray:
+    """A picture that stays the same for n frames."""
+    return np.broadcast_to(picture, (n, *picture.shape))
+
+
+def spoken_steps(stops: Sequence[int], start: int, n: int) -> list[str]:
+    """What stands under the frames start..start + n - 1 of a walk over `stops`."""
+    total = len(stops) - 1
+    return [
+        f"t = {t} · step {start + i} of {total}" if t else f"t = 0 · done in {total} steps"
+        for i, t in enumerate(stops[start : start + n])
+    ]
+
+
+def restore_frames(shots: Sequence[Sequence[Shot]], start: int, kind: str, level: int) -> Frames:
+    """The true digits, what is said at once, and the ways back."""
+    n = len(shots)
+    panels = [
+        Panel("True digits: $x_0$", "the digits before they were blurred",
+              still(sheet(shown_digits()), n), "x0"),
+    ]  # fmt: skip
+    if kind != "mean":
+        alt = f"what the restorer says at t = {level}"
+        panels.append(Panel("$\\hat x_0$ at once", alt, still(shots[0][-1].x_t, n), "x0"))
+    off, error = "off the true way (root mean square)", "squared error per pixel"
+    curves = []
+    for k, way in enumerate(WAYS[kind]):
+        squares = way.degradation != "blur"
+        color = "q" if squares else COLORS[way.rule]
+        name = f"algorithm {1 if way.rule == 'naive' else 2}"
+        name += ", squares" if squares else ""
+        title = "… 2, squares: $x_t$" if squares else TITLES[way.rule]
+        alt = f"{name}: {'squares go' if squares else 'the blur goes'} back step by step"
+        panels.append(Panel(title, alt, np.stack([stop[k].x_t for stop in shots]), color))
+        curves += [
+            Curve(name, np.array([getattr(stop[k], what) for stop in shots]), color, chart, 0)
+            for what, chart in (("off", off), ("error", error))
+        ]
+    at_once = np.array([stop[-1].error for stop in shots])
+    curves.append(Curve("x̂₀ at once", at_once, "x0", error, 0, dash="5 5"))
+    stops = range(level, -1, -1)
+    # A chart's curves stand together, in the order in which the text speaks of them.
+    curves.sort(key=lambda curve: curve.chart != off)
+    return Frames(panels, spoken_steps(stops, start, n), curves)
+
+
+def noise_frames(shots: Sequence[Sequence[NoiseShot]], start: int, stops: Sequence[int]) -> Frames:
+    """DDIM and the rules of cold diffusion, with noise for a degradation."""
+    panels, curves = [], []
+    for k, (title, alt, color) in enumerate(NOISE_TITLES):
+        panels.append(Panel(title, alt, np.stack([stop[k].x_t for stop in shots]), color))
+        if k:
+            gap = np.array([max(stop[k].gap, TINY) for stop in shots])
+            curves.append(
+                Curve(NOISE_NAMES[k], gap, color, GAP, TINY, 100,
+                      digits=6 if k == 1 else 1, log=True)
+            )  # fmt: skip
+    return Frames(panels, spoken_steps(stops, start, len(shots)), curves)
+
+
+def born_frames(shots: Sequence[Born], start: int, digit: int) -> Frames:
+    """Gray that becomes digits, beside the gallery's."""
+    n, real = len(shots), gallery_of(digit)
+    panels = [
+        Panel("From gray: $x_t$", f"{digit}s that come out of flat gray",
+              np.stack([s.x_t for s in shots]), "p"),
+        Panel("$\\hat x_0$: what the restorer says", "the digits that the restorer names",
+              np.stack([s.x0 for s in shots]), "x0"),
+        Panel("Gallery, for comparison", f"{digit}s of the gallery", still(sheet(real), n), "q"),
+    ]  # fmt: skip
+    chart = "variety: squared difference of two digits, per pixel"
+    curves = [
+        Curve("x̂₀ of these", np.array([s.variety for s in shots]), "p", chart, 0),
+        Curve("the gallery’s", np.full(n, float(variety(real))), "q", chart, 0, dash="5 5"),
+    ]
+    return Frames(panels, spoken_steps(range(STEPS, -1, -1), start, n), curves)

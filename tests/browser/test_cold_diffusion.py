@@ -1,0 +1,84 @@
+"""Cold diffusion in a real browser: ways back are computed to their end, and seen to differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import idle, show_me
+
+Check = Callable[[Page], None]
+OPEN_MS = 120_000
+PIXELS = """picture => [...picture.getContext("2d")
+  .getImageData(0, 0, picture.width, picture.height).data].filter((_, i) => i % 4 == 0)"""
+
+
+@pytest.fixture
+def base(browser: object, server: Any) -> str:
+    return str(server.url)
+
+
+def opened(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator(".player .now")).to_contain_text("t = ", timeout=OPEN_MS)
+    expect(page.get_by_role("heading", name="Sources")).to_be_visible()
+    idle(page)
+
+
+def to_end(page: Page) -> None:
+    page.locator(".player .last").click()
+    expect(page.locator(".player .now")).to_contain_text("done in", timeout=60_000)
+
+
+def picture(page: Page, alt: str) -> Locator:
+    return page.locator(".player canvas").and_(page.get_by_role("img", name=alt))
+
+
+def pixels(page: Page, alt: str) -> list[int]:
+    return list(picture(page, alt).evaluate(PIXELS))
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?corestorer=division", "?coview=Noise&costeps=5", "?coview=From+nothing&conoise=0"],
+)
+def test_each_view_runs_to_its_end(page: Page, base: str, query: str, assert_clean: Check) -> None:
+    opened(page, f"{base}/cold_diffusion{query}")
+    to_end(page)
+    assert_clean(page)
+
+
+def test_a_wrong_answer_is_forgiven_where_the_degradation_goes_straight(
+    page: Page, base: str
+) -> None:
+    opened(page, f"{base}/cold_diffusion?corestorer=one+answer&cot=20")
+    to_end(page)
+    true, squares, naive = (
+        pixels(page, alt)
+        for alt in ("before they were blurred", "squares go back", "algorithm 1: the blur")
+    )
+    assert max(abs(a - b) for a, b in zip(true, squares, strict=True)) <= 1
+    assert sum(abs(a - b) for a, b in zip(true, naive, strict=True)) > 10 * len(true)
+
+
+def test_a_new_level_reaches_the_player_and_the_address(page: Page, base: str) -> None:
+    opened(page, f"{base}/cold_diffusion?cot=6")
+    slider = page.get_by_role("slider", name="Blurred to t")
+    slider.press("ArrowLeft")
+    expect(page).to_have_url(re.compile("cot=5"))
+    to_end(page)
+    expect(page.locator(".player .now")).to_contain_text("done in 5 steps")
+
+
+def test_show_me_leads_to_the_view_it_speaks_of(page: Page, base: str) -> None:
+    opened(page, f"{base}/cold_diffusion?cot=3")
+    fold = page.locator("details", has_text="What has this to do with DDIM?")
+    fold.locator("summary").click()
+    show_me(fold, lambda: picture(page, "DDIM").count() == 1)
+    to_end(page)
+    same = zip(pixels(page, "DDIM"), pixels(page, "the noise that x_t holds"), strict=True)
+    assert max(abs(a - b) for a, b in same) <= 1
