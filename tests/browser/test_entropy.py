@@ -1,0 +1,56 @@
+"""The page on entropy in a real browser: bars are pulled with the keyboard, and the sums follow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import idle
+
+Check = Callable[[Page], None]
+OPEN_MS = 120_000
+
+
+@pytest.fixture
+def base(browser: object, server: Any) -> str:
+    return str(server.url)
+
+
+def opened(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("heading", name="Sources")).to_be_visible(timeout=OPEN_MS)
+    idle(page)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["entropy", "entropy?enq=1+0", "entropy?enview=Two+orders", "entropy?enfit=By+hand"],
+)
+def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: Check) -> None:
+    opened(page, f"{base}/{address}")
+    assert_clean(page)
+
+
+def test_a_pulled_bar_changes_what_is_wasted(page: Page, base: str) -> None:
+    opened(page, f"{base}/entropy")
+    expect(page.get_by_text("H(p, q) = 2.00: 0.25 wasted", exact=False).first).to_be_visible()
+    bar = page.get_by_role("slider", name="How often each letter is drawn: A")
+    for _ in range(5):
+        bar.press("ArrowDown")
+    expect(page.get_by_text("H(p, q) = 2.00: 0.25 wasted", exact=False)).to_have_count(0)
+    expect(page).to_have_url(re.compile("enp="))
+    idle(page)
+    told = page.get_by_text(re.compile(r"^H\(p\) = [\d.]+$")).first.text_content() or ""
+    assert float(told.split(" = ")[1]) > 1.75  # A is rarer, and all are more alike
+
+
+def test_peaks_are_moved_apart(page: Page, base: str) -> None:
+    opened(page, f"{base}/entropy?enview=Two+orders&enfit=Smallest+KL%28p%E2%80%96q%29")
+    before = page.get_by_text(re.compile(r"^KL\(p‖q\) = ")).first.text_content()
+    page.get_by_role("slider", name="Peaks apart").press("End")
+    expect(page.get_by_text(re.compile(r"^KL\(p‖q\) = ")).first).not_to_have_text(before or "")
+    expect(page).to_have_url(re.compile("enapart=6"))
