@@ -49,7 +49,6 @@ DEFAULTS = {
 @st.fragment
 def exhibit() -> None:
     """Three views of one VAE."""
-    vae_world.network_or_stop()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "The VAE", list(VIEWS), key="vaview", default="bound", required=True,
@@ -370,7 +369,7 @@ def confusions(told: Facts) -> list[Confusion]:
 def page() -> None:
     """Lay out the page."""
     chapter.header("VAE", defaults=DEFAULTS)
-    vae_world.network_or_stop()
+    load.or_stop(vae_world.network)
     told = Facts(*facts())
     chapter.prose(
         "A VAE draws z from N(0, I) and decodes it. How likely it makes a picture x is an integral "

@@ -85,22 +85,23 @@ def restorer(name: str) -> tuple[Restorer, Card]:
 
 def network_or_stop(name: str) -> tuple[NetworkDenoiser, Card]:
     """A shipped network; where there is none the page says so and ends."""
-    return _or_stop(network, name)
+    return or_stop(network, name)
 
 
 def full_precision_or_stop(name: str) -> NetworkDenoiser:
     """The same in float32."""
-    return _or_stop(full_precision, name)
+    return or_stop(full_precision, name)
 
 
 def restorer_or_stop(name: str) -> tuple[Restorer, Card]:
     """A shipped restorer; where there is none the page says so and ends."""
-    return _or_stop(restorer, name)
+    return or_stop(restorer, name)
 
 
-def _or_stop(get: Callable[[str], Loaded], name: str) -> Loaded:
+def or_stop(get: Callable[..., Loaded], *asked: str) -> Loaded:
+    """What `get` loads; where it can't, the page says so and ends."""
     try:
-        return get(name)
+        return get(*asked)
     except CheckpointError as error:
         st.error(str(error), icon=":material/cloud_off:")
         st.page_link(

@@ -9,7 +9,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from diffusion_core.checkpoints import CheckpointError, load_module
+from diffusion_core.checkpoints import load_module
 from diffusion_core.datasets import to_states, to_unit
 from diffusion_core.gaussian import Gaussian
 from diffusion_core.vae import VAE
@@ -47,16 +47,6 @@ def network() -> tuple[VAE, Coarse, dict]:
     assert isinstance(module, VAE)
     load.settle()
     return module, coarse_plane(module), card.fields
-
-
-def network_or_stop() -> VAE:
-    """The shipped VAE; where there is none the page says so and ends."""
-    try:
-        return network()[0]
-    except CheckpointError as error:
-        st.error(str(error), icon=":material/cloud_off:")
-        st.page_link("pages/connections/score.py", label="The page on the score needs no network")
-        st.stop()
 
 
 def binary(label: int, row: int) -> Tensor:
