@@ -33,6 +33,7 @@ if st.runtime.exists():
             "Connections": [
                 st.Page("pages/connections/score.py", title="Score"),
                 st.Page("pages/connections/guidance.py", title="Guidance"),
+                st.Page("pages/connections/latent_diffusion.py", title="Latent diffusion"),
             ],
             "Reference": [
                 st.Page("pages/reference/conventions.py", title="Conventions"),

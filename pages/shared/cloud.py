@@ -9,7 +9,7 @@ import numpy as np
 
 from pages.shared.palette import COLORS
 
-SIDE = 12  # what the player takes for its height and width in pixels, to fit it into a row
+SIDE = 12  # of a cloud among clouds
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Cloud:
         trails: Of how many points, the first ones, the way so far is drawn.
         trail: The trails' concept.
         radius: Of a point, in CSS pixels.
+        side: What the player takes for its height and width in pixels, to fit it into a row; where
+            pictures stand in the same row, as many as they have.
     """
 
     title: str
@@ -51,6 +53,7 @@ class Cloud:
     trails: int = 0
     trail: str = "p"
     radius: float = 1.5
+    side: int = SIDE
 
 
 def pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], list[bytes]]:
@@ -74,7 +77,7 @@ def pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], list[bytes]]:
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
         "extent": cloud.extent, "shade": cloud.shade, "field": cloud.field, "pull": cloud.pull,
         "trails": cloud.trails, "trail": cloud.trail, "radius": cloud.radius,
-        "w": SIDE, "h": SIDE, "points": points.shape[1], "arrows": arrows.shape[1],
+        "w": cloud.side, "h": cloud.side, "points": points.shape[1], "arrows": arrows.shape[1],
         "strong": strong.shape[1], "shadeH": shade.shape[1], "shadeW": shade.shape[2],
         "shades": len(shade), "fields": len(arrows),
     }  # fmt: skip
