@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import streamlit as st
 
@@ -17,13 +17,23 @@ from diffusion_core.vae import VAE
 from pages.shared import bench, chapter, latent_views, latent_world, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
-from pages.shared.latent_world import DATA, FORMS, RARE, STEPS, UNSURE, WALKERS, Lost, Plane
+from pages.shared.latent_facts import MEASURED, Facts, facts
+from pages.shared.latent_world import (
+    DATA,
+    FACTORS,
+    FORMS,
+    RARE,
+    STEPS,
+    UNSURE,
+    WALKERS,
+    Lost,
+    Plane,
+)
 from pages.shared.player import follow, player, session_runs
 
-VIEWS = {"plane": "In the plane", "digits": "Digits", "lost": "What the autoencoder loses"}
+VIEWS = {"plane": "In the plane", "digits": "Digits", "lost": "What is lost"}
 DIGITS = ("each", *"0123456789")
 DIGIT_STEPS = 25
-FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)
 DEFAULTS = {
     "ldview": "plane",
     "lddata": "forms",
@@ -87,7 +97,7 @@ def exhibit() -> None:
             )
             factor = st.select_slider(
                 "Latents multiplied by", FACTORS, 1.0, key="ldfactor", bind="query-params",
-                width=200, format_func=lambda c: f"× {c:g}",
+                width=200, format_func=lambda c: f"{c:g}",
             )  # fmt: skip
         with stage:
             what_is_lost(label, form - 1, factor, seed)
@@ -184,92 +194,6 @@ def what_is_lost(label: int, row: int, factor: float, seed: int) -> None:
         "pixels that touch; noise on pixels is independent, so near 0. Where the latents are "
         "multiplied by a number before the noise comes, they are divided by it again before they "
         "are decoded."
-    )
-
-
-class Measured(NamedTuple):
-    """What takes too long for a first look; a test computes each anew.
-
-    Attributes:
-        unsure: share of 2,000 decoded points of which the judge is less than 90 % sure: draws of
-            the prior, and of the aggregated posterior of the 2,000 digits.
-        holes: the same of the prior's draws where the digits hardly ever are, and elsewhere.
-        mnist: whole and part of the KL term, as in `KlParts`, over MNIST's test set.
-        nats: the autoencoder's KL, per digit of the gallery.
-        width: standard deviation of its q(z|x), on average, in units of the latents.
-        error: root mean square difference of a decoded digit, white minus black being 2.
-        outside: share of the gallery's latents beyond -1..1.
-        clipped: `error`, where they were clipped to that.
-        plain: share of decoded draws of N(0, I) of which the judge is less than 90 % sure, and
-            of decoded digits of the gallery.
-        alike: correlation of neighbouring errors at t = 500, on pixels and on the latent, for the
-            digit that the view opens with.
-        cost: multiply-adds of one look: at a latent, at pixels; of decoding.
-    """
-
-    unsure: tuple[float, float]
-    holes: tuple[float, float]
-    mnist: tuple[float, float]
-    nats: float
-    width: float
-    error: float
-    outside: float
-    clipped: float
-    plain: tuple[float, float]
-    alike: tuple[float, float]
-    cost: tuple[int, int, int]
-
-
-MEASURED = Measured(
-    unsure=(0.0985, 0.062),
-    holes=(0.147, 0.080),
-    mnist=(7.02, 0.34),
-    nats=288,
-    width=0.27,
-    error=0.058,
-    outside=0.26,
-    clipped=0.272,
-    plain=(0.515, 0.055),
-    alike=(0.0, 0.6),
-    cost=(64_881_216, 127_863_296, 17_625_888),
-)
-
-
-class Facts(NamedTuple):
-    """The numbers that the text names, for the page's defaults.
-
-    Attributes:
-        drawn: share of the prior's draws where the digits hardly ever are.
-        walked: the same after the walk.
-        kl: as `KlParts`, for the 2,000 digits.
-        kl_plain: for the 200.
-        drawn_plain: as `drawn`, for the 200.
-        even: t at which signal and noise are equal, for factors 0.2, 1 and 5.
-    """
-
-    drawn: float
-    walked: float
-    kl: tuple[float, float, float]
-    kl_plain: tuple[float, float, float]
-    drawn_plain: float
-    even: tuple[int, int, int]
-
-
-@st.cache_data(max_entries=1, show_spinner=False)
-def facts() -> tuple:
-    """Compute them."""
-    told = Plane(*latent_world.plane("forms", 0))
-    schedule = latent_world.process().schedule
-    even = [int((scaled_snr(schedule, c) < 1).nonzero()[0]) for c in (0.2, 1.0, 5.0)]
-    return tuple(
-        Facts(
-            float(told.rare[0]),
-            float(told.rare[-1]),
-            latent_world.parts("forms"),
-            latent_world.parts("plain"),
-            latent_world.rare_draws("plain", 0),
-            (even[0], even[1], even[2]),
-        )
     )
 
 

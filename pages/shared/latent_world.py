@@ -46,6 +46,7 @@ OPAQUE = 240
 RARE = 0.1  # where q(z) is below this part of p(z), the decoder has hardly been trained
 UNSURE = 0.9
 COUNT = 16
+FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)  # that latents are multiplied by
 DATA = {"forms": "2,000 digits", "plain": "200 digits"}
 
 
