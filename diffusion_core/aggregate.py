@@ -159,8 +159,9 @@ class KlParts(NamedTuple):
 def kl_parts(data: Aggregate, cells: int = 601, reach: float = 6.0) -> KlParts:
     r"""The KL term of a VAE in two parts: what z tells, and how far q(z) is from N(0, I).
 
-    $$\frac1N\sum_i \operatorname{KL}(q(z|x_i)\,\|\,p(z)) =
-    \frac1N\sum_i \operatorname{KL}(q(z|x_i)\,\|\,q(z)) + \operatorname{KL}(q(z)\,\|\,p(z))$$
+    $$\frac1N\sum_i \operatorname{KL}(q_i\,\|\,p) = I + \operatorname{KL}(q\,\|\,p), \qquad
+    I = \frac1N\sum_i \operatorname{KL}(q_i\,\|\,q), \qquad
+    q_i = q(z|x_i)$$
 
     Source: Hoffman & Johnson 2016, section 2. The whole is exact; KL(q(z)||p(z)) is a sum over the
     plane, and what z tells is the rest.

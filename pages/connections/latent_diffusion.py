@@ -8,12 +8,16 @@ from typing import Any
 
 import streamlit as st
 
-from diffusion_core.aggregate import aggregate_denoiser, aggregated_posterior, kl_parts
+from diffusion_core.aggregate import (
+    Aggregate,
+    aggregate_denoiser,
+    aggregated_posterior,
+    kl_parts,
+)
 from diffusion_core.checkpoints import CheckpointError
 from diffusion_core.cost import multiply_adds
 from diffusion_core.latent_networks import Autoencoder
 from diffusion_core.latents import noisy_latent, scaled_snr
-from diffusion_core.vae import VAE
 from pages.shared import bench, chapter, latent_views, latent_world, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
@@ -273,7 +277,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "No. Whatever the denoiser does, the picture is a decoded latent, and the best it can "
             "hope for is that of a real digit. That is off by "
             f"{MEASURED.error:.3f} (root mean square, black to white being 2), on average over the "
-            "gallery. In photographs small letters and distant faces suffer from this first.",
+            "gallery. Rombach and others name it as a limit where single pixels count (section 5).",
             {"ldview": "lost"},
             "Last picture at t = 0: what is left over, magnified. It is strongest along the "
             "strokes’ edges.",
@@ -347,7 +351,10 @@ def page() -> None:
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(aggregate_denoiser, kl_parts)
-    formula_and_code(VAE, aggregated_posterior, Autoencoder, under="The two autoencoders")
+    formula_and_code(
+        Aggregate, aggregated_posterior, Autoencoder.encode, Autoencoder.decode,
+        under="The two autoencoders",
+    )  # fmt: skip
     formula_and_code(noisy_latent, scaled_snr, multiply_adds, under="Noise, scale and cost")
 
     chapter.why(confusions(told))

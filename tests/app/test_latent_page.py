@@ -229,9 +229,8 @@ def test_what_a_look_costs() -> None:
     )
     assert found == TOLD.cost
     said = text(open_page("latent_diffusion"))
-    assert (
-        f"costs {found[0] / 1e6:.0f} million multiply-adds instead of {found[1] / 1e6:.0f}" in said
-    )
+    small, large, decoder = (n / 1e6 for n in found)
+    assert f"costs {small:.0f} million multiply-adds instead of {large:.0f}" in said
     assert f"{large / small:.1f} times fewer, and {decoder:.0f} once" in said
     # 512 x 512 x 3 numbers, 64 x 64 x 4 of the latent.
     assert f"{512 * 512 // (64 * 64)} times fewer positions" in said
