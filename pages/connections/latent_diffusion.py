@@ -152,7 +152,8 @@ def in_both(digit: str, seed: int, clip: bool) -> None:
         label="Digits drawn in a latent and in pixels",
     )  # fmt: skip
     st.caption(
-        "DDIM, 25 steps, both with the class and without guidance. At the first step zₜ is a draw "
+        "DDIM, 25 steps, both with the class and without guidance. Colours: red, green and blue "
+        "are the three numbers of a position. At the first step zₜ is a draw "
         "of N(0, I): decoded, it is what this autoencoder would draw if it were used as a VAE. "
         f"{measured_speed(live.frames())}{said_by(card.fields)}"
     )
@@ -292,7 +293,7 @@ def confusions(told: Facts) -> list[Confusion]:
             f"convolution of equal width costs {positions} times less, attention between all "
             f"positions {positions**2:,} times. The decoder runs once, at the end.",
             {"ldview": "digits"},
-            "The chart: milliseconds of one look at sixteen digits, on this machine, now.",
+            "The chart: milliseconds of one look at twelve digits, on this machine, now.",
         ),
         Confusion(
             "Why is ẑ₀ not clipped?",
@@ -301,8 +302,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"−1 … 1. Cut off there and decoded, these digits are off by {MEASURED.clipped:.2f} "
             f"instead of {MEASURED.error:.2f}.",
             {"ldview": "digits", "ldclip": True},
-            "Third picture: strokes lose contrast and shape. The last one, in pixels, is clipped "
-            "as always and none the worse.",
+            "Third picture: strokes get thin and break. The last one, in pixels, is clipped as "
+            "always and none the worse.",
         ),
         Confusion(
             "What does the bound look like with such a prior?",
@@ -374,7 +375,7 @@ def page() -> None:
                 {"ldview": "lost", "ldfactor": 0.2},
             ),
             Experiment(
-                "Sixteen eights in a latent and in pixels",
+                "Twelve eights in a latent and in pixels",
                 "Different noise, different eights; both are drawn from coarse to fine. The "
                 "colours of the latent settle as the decoded digit does.",
                 {"ldview": "digits", "lddigit": "8"},

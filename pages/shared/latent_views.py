@@ -66,13 +66,13 @@ def digit_frames(shots: Sequence[Shot], start: int, stops: Sequence[int]) -> Fra
         return Panel(title, alt, frames, color, lo=low, hi=high)
 
     panels = [
-        panel("$z_t$: three numbers as red, green, blue", "the noisy latents as colours",
+        panel("$z_t$ as colours", "the noisy latents as colours",
               "latent", "xt"),
         panel("$z_t$ decoded", "the noisy latents, decoded", "plain", "xt"),
         panel("$\\hat z_0$ decoded", "what the network of latents aims at, decoded", "aimed", "p"),
         panel("$\\hat x_0$ in pixels", "what the network of pixels aims at", "pixels", "x0"),
     ]  # fmt: skip
-    chart = "time of one look at 16 digits (ms, measured now)"
+    chart = "one look at 12 digits takes (ms, measured now)"
     curves = [
         Curve(name, np.array([1000 * shot.seconds[k] for shot in shots]), color, chart, 0, digits=0)
         for k, (name, color) in enumerate([("in the latent", "p"), ("in pixels", "x0")])

@@ -45,7 +45,7 @@ FORMS = 10  # slants and sizes of each digit
 OPAQUE = 240
 RARE = 0.1  # where q(z) is below this part of p(z), the decoder has hardly been trained
 UNSURE = 0.9
-COUNT = 16
+COUNT, COLUMNS = 12, 3  # digits drawn in a latent and in pixels
 FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)  # that latents are multiplied by
 DATA = {"forms": "2,000 digits", "plain": "200 digits"}
 
@@ -257,10 +257,19 @@ class _Timed:
 
 
 def colours(z: Tensor) -> np.ndarray:
-    """Latents [n*n, 3, 7, 7] as one picture, each position 4 by 4 pixels: uint8 [H, W, 3]."""
+    """Latents [n, 3, 7, 7] as colours, each position 4 by 4 pixels: uint8 [n, 28, 28, 3]."""
     shown = ((z / 3 + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    large = shown.repeat_interleave(4, 2).repeat_interleave(4, 3).numpy()
-    return np.stack([bench.sheet(large[:, c]) for c in range(3)], axis=-1)
+    return shown.repeat_interleave(4, 2).repeat_interleave(4, 3).permute(0, 2, 3, 1).numpy()
+
+
+def in_rows(pictures: np.ndarray) -> np.ndarray:
+    """Pictures [n, 28, 28, ...] as one, COLUMNS in a row, black lines between them."""
+    rows = -(-len(pictures) // COLUMNS)
+    out = np.zeros((rows * 29 - 1, COLUMNS * 29 - 1, *pictures.shape[3:]), np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = i // COLUMNS * 29, i % COLUMNS * 29
+        out[top : top + 28, left : left + 28] = picture
+    return out
 
 
 def digits(
@@ -311,10 +320,10 @@ def digits(
         taken = (math.nan, math.nan) if done else (clocks[0].seconds, clocks[1].seconds)
         pictures = module.decode(torch.cat([small.x_t, aimed]))
         yield Shot(
-            colours(small.x_t),
-            bench.sheet(pictures[:COUNT].numpy()),
-            bench.sheet(pictures[COUNT:].numpy()),
-            bench.sheet(to_uint8(there).numpy()),
+            in_rows(colours(small.x_t)),
+            in_rows(pictures[:COUNT].numpy()),
+            in_rows(pictures[COUNT:].numpy()),
+            in_rows(to_uint8(there).numpy()),
             taken,
         )
 
@@ -396,11 +405,10 @@ def lost(label: int, row: int, factor: float, seed: int) -> tuple:
     snr[:, 0] = math.nan  # infinite
     alike = torch.stack([neighbour_correlation(e) for e in errors])
     alike[:, 0] = math.nan  # no error there
-    shown = [colours(one[None]) for one in z]
     return tuple(
         Lost(
             to_uint8(noisy).numpy(),
-            np.stack(shown),
+            colours(z),
             to_uint8(drawn).numpy(),
             to_uint8(MAGNIFIED * (drawn - x0) / 2).numpy(),
             errors.square().mean((2, 3)).sqrt().numpy(),

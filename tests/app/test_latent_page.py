@@ -248,7 +248,7 @@ def run(clip: bool = False, seed: int = 0, digit: str = "each") -> list[latent_w
 
 
 def cells(sheet: np.ndarray) -> torch.Tensor:
-    places = [(r, c) for r in range(0, 116, 29) for c in range(0, 116, 29)]
+    places = [(r, c) for r in range(0, 115, 29) for c in range(0, 86, 29)]
     return torch.from_numpy(np.stack([sheet[r : r + 28, c : c + 28] for r, c in places]))
 
 
@@ -279,7 +279,7 @@ def test_a_plain_draw_decoded_is_no_digit_and_the_end_is() -> None:
     with torch.inference_mode():
         judge = latent_world.judge()
         found = judge.head(judge.features(to_unit(cells(shots[-1].aimed)))).argmax(1)
-    assert float((found == torch.arange(16) % 10).double().mean()) >= 13 / 16
+    assert float((found == torch.arange(12) % 10).double().mean()) >= 10 / 12
 
 
 def test_clipping_harms_the_latent_and_not_the_pixels() -> None:
@@ -287,6 +287,6 @@ def test_clipping_harms_the_latent_and_not_the_pixels() -> None:
     np.testing.assert_array_equal(free[-1].pixels, cut[-1].pixels)
     off = np.abs(free[-1].aimed.astype(float) - cut[-1].aimed.astype(float)) / 127.5
     assert off.mean() > 0.03
-    # "strokes lose contrast"
+    # "strokes get thin": fewer bright pixels.
     bright = [float((shots[-1].aimed > 240).mean()) for shots in (free, cut)]
     assert bright[1] < 0.8 * bright[0]
