@@ -274,6 +274,17 @@ def confusions(told: Facts) -> list[Confusion]:
             "Second and fourth picture, at t = 500. Upper chart.",
         ),
         Confusion(
+            "x̂₀ is an average, and begins as a blur. Why is ẑ₀, decoded, not blurred?",
+            "It is an average, too, but of latents, and a decoded average is no average of "
+            "pictures. The decoder has learnt to draw strokes, and draws some even where nothing "
+            "is settled: asked for an eight, the first ẑ₀ becomes one ribbed eight, the same for "
+            "all; the first x̂₀ is a soft cloud. Between a quarter and three quarters of the way "
+            f"from black to white lie {MEASURED.gray[1]:.0%} of the lit pixels in the cloud, and "
+            f"{MEASURED.gray[0]:.0%} in the other. So a sharp picture does not mean a settled one.",
+            {"ldview": "digits", "lddigit": "8"},
+            "Third and last picture, at the first step. Then go on: only later do the twelve part.",
+        ),
+        Confusion(
             "Can it draw details that the decoder can’t?",
             "No. Whatever the denoiser does, the picture is a decoded latent, and the best it can "
             "hope for is that of a real digit. That is off by "
@@ -364,8 +375,8 @@ def page() -> None:
             Experiment(
                 "Show the encoder 200 digits only",
                 f"200 islands. {told.drawn_plain:.0%} of the prior’s draws miss them; the walk "
-                "ends on them and copies digits. A learnt denoiser, which can’t be exact, fills "
-                "the gaps between.",
+                "ends on them and copies digits. A learnt denoiser, which can’t be exact, tends to "
+                "fill the gaps between.",
                 {"lddata": "plain"},
             ),
             Experiment(
@@ -376,8 +387,8 @@ def page() -> None:
             ),
             Experiment(
                 "Twelve eights in a latent and in pixels",
-                "Different noise, different eights; both are drawn from coarse to fine. The "
-                "colours of the latent settle as the decoded digit does.",
+                "Different noise, different eights. At the first step all twelve aim at one and "
+                "the same, in the latent and in pixels; they part as the noise falls.",
                 {"ldview": "digits", "lddigit": "8"},
             ),
         ]

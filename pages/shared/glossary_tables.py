@@ -157,7 +157,7 @@ TERMS: tuple[Term, ...] = (
     Term("aggregated posterior", "the average of q(z|x) over all data: where an encoder puts a "
          "whole data set", (), ("latent_diffusion",)),
     Term("autoencoder", "two networks: one turns a picture into fewer numbers, the other turns "
-         "those back into the picture", ("encoder", "decoder"), ("latent_diffusion",)),
+         "those back into the picture", (), ("latent_diffusion",)),
     Term("Bayes' rule", "what is known afterwards ∝ what was known before × what was seen",
          ("Bayes",), ("posterior",)),
     Term("bits per dimension", "nats of the bound ÷ (log 2 × number of pixels and channels)",
@@ -201,8 +201,7 @@ TERMS: tuple[Term, ...] = (
     Term("Langevin’s walk", "a little up the score and a little at random, again and again: it "
          "ends in the density whose score it follows", ("Langevin dynamics", "Langevin"),
          ("score",)),
-    Term("latent", "the numbers that an encoder turns a picture into", ("latent variable",),
-         ("latent_diffusion",)),
+    Term("latent", "the numbers that an encoder turns a picture into", (), ("latent_diffusion",)),
     Term("likelihood", "p(x|θ), the probability of the data seen as a function of the model",
          (), ("elbo",)),
     Term("linear schedule", "β on a straight line, from 0.0001 to 0.02 for T = 1000",

@@ -74,7 +74,14 @@ def digit_frames(shots: Sequence[Shot], start: int, stops: Sequence[int]) -> Fra
     ]  # fmt: skip
     chart = "one look at 12 digits takes (ms, measured now)"
     curves = [
-        Curve(name, np.array([1000 * shot.seconds[k] for shot in shots]), color, chart, 0, digits=0)
+        Curve(
+            name,
+            np.array([1000 * shot.seconds[k] for shot in shots]),
+            color,
+            chart,
+            digits=0,
+            log=True,
+        )
         for k, (name, color) in enumerate([("in the latent", "p"), ("in pixels", "x0")])
     ]
     total = len(stops) - 1

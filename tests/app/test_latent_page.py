@@ -290,3 +290,16 @@ def test_clipping_harms_the_latent_and_not_the_pixels() -> None:
     # "strokes get thin": fewer bright pixels.
     bright = [float((shots[-1].aimed > 240).mean()) for shots in (free, cut)]
     assert bright[1] < 0.8 * bright[0]
+
+
+def test_what_is_aimed_at_first_is_one_eight_blurred_in_pixels_only() -> None:
+    first, *_, last = run(digit="8")
+    found = []
+    for field in ("aimed", "pixels"):
+        early, late = (cells(getattr(shot, field)).float() for shot in (first, last))
+        assert float(early.std(0).mean()) < 0.15 * float(late.std(0).mean())  # "all twelve … one"
+        half = (early > 64) & (early < 192)
+        found.append(float(half.sum() / (early > 20).sum()))
+    assert found == pytest.approx(TOLD.gray, abs=0.02)
+    said = text(open_page("latent_diffusion"))
+    assert f"lie {TOLD.gray[1]:.0%} of the lit pixels in the cloud" in said
