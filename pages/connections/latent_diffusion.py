@@ -298,8 +298,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "Is it faster, and by how much?",
             f"Here, little: a look costs {small:.0f} million multiply-adds instead of "
             f"{large:.0f}, {large / small:.1f} times fewer, and {decoder:.0f} once to decode. The "
-            "pictures are small, and the network of pixels works on blocks of 2 × 2 itself. The clock "
-            "shows less than that, and wavers when the machine is busy. With "
+            "pictures are small, and the network of pixels works on blocks of 2 × 2 itself. The "
+            "clock shows less than that, and wavers when the machine is busy. With "
             f"{SIDE} × {SIDE} pixels and a latent {SHRINK} times smaller on a side there are "
             f"{positions} times fewer positions and {numbers:.0f} times fewer numbers; a "
             f"convolution of equal width costs {positions} times less, attention between all "
