@@ -37,6 +37,9 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
         "score": ("Score", "Which way do the data lie, and where does following it lead?"),
         "guidance": ("Guidance", "What does guidance do to the distribution that is sampled?"),
         "cold_diffusion": ("Cold diffusion", "Does diffusion need noise?"),
+        "latent_diffusion": (
+            "Latent diffusion", "Why diffuse in a latent, and what does it cost?"
+        ),
     },
     "reference": {
         "conventions": (

@@ -156,6 +156,10 @@ TERMS: tuple[Term, ...] = (
          "instead of the best q of each", (), ("vae",)),
     Term("ancestral sampling", "walking back step by step, each x drawn from p(x at s | x at t)",
          ("ancestral",), ("reverse_sampling",)),
+    Term("aggregated posterior", "the average of q(z|x) over all data: where an encoder puts a "
+         "whole data set", (), ("latent_diffusion",)),
+    Term("autoencoder", "two networks: one turns a picture into fewer numbers, the other turns "
+         "those back into the picture", (), ("latent_diffusion",)),
     Term("Bayes' rule", "what is known afterwards ∝ what was known before × what was seen",
          ("Bayes",), ("posterior",)),
     Term("bits per dimension", "nats of the bound ÷ (log 2 × number of pixels and channels)",
@@ -201,6 +205,7 @@ TERMS: tuple[Term, ...] = (
     Term("Langevin’s walk", "a little up the score and a little at random, again and again: it "
          "ends in the density whose score it follows", ("Langevin dynamics", "Langevin"),
          ("score",)),
+    Term("latent", "the numbers that an encoder turns a picture into", (), ("latent_diffusion",)),
     Term("likelihood", "p(x|θ), the probability of the data seen as a function of the model",
          (), ("elbo",)),
     Term("linear schedule", "β on a straight line, from 0.0001 to 0.02 for T = 1000",

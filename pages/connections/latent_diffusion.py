@@ -1,0 +1,434 @@
+"""Why diffuse in a latent, and what does it cost?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+from diffusion_core.aggregate import (
+    Aggregate,
+    aggregate_denoiser,
+    aggregated_posterior,
+    kl_parts,
+)
+from diffusion_core.checkpoints import CheckpointError
+from diffusion_core.cost import multiply_adds
+from diffusion_core.latent_networks import Autoencoder
+from diffusion_core.latents import noisy_latent, scaled_snr
+from pages.shared import bench, chapter, latent_views, latent_world, load
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.explain import formula_and_code
+from pages.shared.latent_facts import MEASURED, Facts, facts
+from pages.shared.latent_world import (
+    DATA,
+    FACTORS,
+    FORMS,
+    RARE,
+    STEPS,
+    UNSURE,
+    WALKERS,
+    Lost,
+    Plane,
+)
+from pages.shared.player import follow, player, session_runs
+
+VIEWS = {"plane": "In the plane", "digits": "Digits", "lost": "What is lost"}
+DIGITS = ("each", *"0123456789")
+DIGIT_STEPS = 25
+DEFAULTS = {
+    "ldview": "plane",
+    "lddata": "forms",
+    "ldseed": 0,
+    "lddigit": "each",
+    "ldclip": False,
+    "ldpic": 3,
+    "ldform": 1,
+    "ldfactor": 1.0,
+}
+
+
+@contextmanager
+def or_stop() -> Iterator[None]:
+    """Where a network is missing the page says so and ends."""
+    try:
+        yield
+    except CheckpointError as error:
+        st.error(str(error), icon=":material/cloud_off:")
+        st.page_link(
+            "pages/gaussian/forward_process.py", label="The forward process needs no network"
+        )
+        st.stop()
+
+
+@st.fragment
+def exhibit() -> None:
+    """Three views of diffusion in a latent."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        view = st.segmented_control(
+            "Latent diffusion", list(VIEWS), key="ldview", default="plane", required=True,
+            bind="query-params", format_func=VIEWS.get, width="content",
+        )  # fmt: skip
+        second = st.container(width="content")
+    stage = st.container()
+    with st.expander("More: other noise, clipping" if view == "digits" else "More: other noise"):
+        left, right = st.columns(2, gap="large")
+        seed = left.number_input("Seed", 0, 9999, 0, key="ldseed", bind="query-params")
+        if view == "digits":
+            clip = right.toggle("Clip ẑ₀ to −1 … 1", False, key="ldclip", bind="query-params")
+    if view == "plane":
+        with second:
+            data = st.segmented_control(
+                "The encoder is shown", list(DATA), key="lddata", default="forms", required=True,
+                bind="query-params", format_func=DATA.get, width="content",
+            )  # fmt: skip
+        with stage:
+            in_the_plane(data, seed)
+    elif view == "digits":
+        digit = second.selectbox(
+            "Digits", DIGITS, key="lddigit", bind="query-params", width=150,
+            format_func=lambda d: "one of each" if d == "each" else d,
+        )  # fmt: skip
+        with stage:
+            in_both(digit, seed, clip)
+    else:
+        with second.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+            label = st.number_input("Digit", 0, 9, 3, key="ldpic", bind="query-params", width=110)
+            form = st.number_input(
+                "Variant", 1, 20, 1, key="ldform", bind="query-params", width=110
+            )
+            factor = st.select_slider(
+                "Latents multiplied by", FACTORS, 1.0, key="ldfactor", bind="query-params",
+                width=200, format_func=lambda c: f"{c:g}",
+            )  # fmt: skip
+        with stage:
+            what_is_lost(label, form - 1, factor, seed)
+
+
+def in_the_plane(data: str, seed: int) -> None:
+    """The prior's draws and the walk, over the density of the latents, and both decoded."""
+    with or_stop():
+        told = Plane(*latent_world.plane(data, seed))
+    frames = latent_views.plane_frames(told, data)
+    player(
+        frames.panels, key="ld_plane", total=STEPS + 1, captions=frames.captions,
+        curves=frames.curves, clouds=frames.clouds, scale=2, autoplay=True, hold=True,
+        report_frame=False, charts_last=True, rest=STEPS, ends=("noise", "latents"),
+        label="From the prior to the latents",
+    )  # fmt: skip
+    shown = (
+        f"the gallery’s 200 digits, each in {FORMS} slants and sizes"
+        if data == "forms"
+        else "the gallery’s 200 digits"
+    )
+    st.caption(
+        f"{WALKERS} draws. Green: where the encoder puts {shown} (its root, so that the thin parts "
+        f"are seen, too). Hardly ever: q(z) is below {RARE:g} of p(z). Less than "
+        f"{UNSURE:.0%} sure is the judge of {told.unsure[0]:.0%} of the decoded draws, and of "
+        f"{told.unsure[1]:.0%} after the walk. The walk follows the exact score, without fresh "
+        "noise."
+    )
+
+
+def in_both(digit: str, seed: int, clip: bool) -> None:
+    """The same classes drawn in a latent and in pixels."""
+    latents, card = load.network_or_stop("digits-latent")
+    pixels, other = load.network_or_stop("digits-v")
+    with or_stop():
+        latent_world.autoencoder()
+    stops = bench.stops(latents, DIGIT_STEPS)
+    live = session_runs().open(
+        repr(("latent", card.fields["sha256"], other.fields["sha256"], digit, seed, clip)),
+        lambda: latent_world.digits(latents, pixels, digit, DIGIT_STEPS, seed, clip),
+        len(stops),
+    )
+    follow(
+        live,
+        lambda shots, start: latent_views.digit_frames(shots, start, stops),
+        key="ld_digits", scale=2, autoplay=True, hold=True, report_frame=False,
+        charts_last=True, rest=DIGIT_STEPS, ends=("noise", "picture"),
+        label="Digits drawn in a latent and in pixels",
+    )  # fmt: skip
+    st.caption(
+        "DDIM, 25 steps, both with the class and without guidance. Colours: red, green and blue "
+        "are the three numbers of a position. At the first step zₜ is a draw "
+        "of N(0, I): decoded, it is what this autoencoder would draw if it were used as a VAE. "
+        f"{measured_speed(live.frames())}{said_by(card.fields)}"
+    )
+
+
+def measured_speed(shots: list[latent_world.Shot]) -> str:
+    """How many times as long a look at pixels took as one at latents, where enough is known."""
+    ratio = latent_world.slower(shots)
+    if ratio is None:
+        return ""
+    return f"So far a look at the pixels took {ratio:.1f} times as long (medians). "
+
+
+def said_by(fields: dict[str, Any]) -> str:
+    """What the card says of the digits drawn in 25 steps."""
+    found = [
+        m
+        for m in fields["metrics"]
+        if m["name"] == "recognised as its class" and m["setting"].startswith("ddim, 25 steps")
+        and "guidance" not in m["setting"]
+    ]  # fmt: skip
+    if not found:
+        return ""
+    one = found[0]
+    return (
+        f"Recognised as asked, by its [card](/model_cards): {one['value']:.1%} of "
+        f"{one['samples']:,}."
+    )
+
+
+def what_is_lost(label: int, row: int, factor: float, seed: int) -> None:
+    """One digit through the autoencoder, with noise on it or on its latent."""
+    with or_stop():
+        told = Lost(*latent_world.lost(label, row, factor, seed))
+    frames = latent_views.lost_frames(told, load.gallery_digit(label, row), factor)
+    player(
+        frames.panels, key="ld_lost", total=len(frames.captions), captions=frames.captions,
+        curves=frames.curves, scale=6, hold=True, report_frame=False, charts_last=True,
+        frame=0, ends=("t = 0", "t = 975"), label="Noise on pixels and on a latent",
+    )  # fmt: skip
+    st.caption(
+        "The same ᾱ for both, cosine schedule. Correlation: of what the noise changes, in "
+        "pixels that touch; noise on pixels is independent, so near 0. Where the latents are "
+        "multiplied by a number before the noise comes, they are divided by it again before they "
+        "are decoded."
+    )
+
+
+SIDE, SHRINK, CHANNELS = 512, 8, 4  # of Stable Diffusion's pictures and latents
+
+
+def confusions(told: Facts) -> list[Confusion]:
+    """What people ask here, each with a setting that shows the answer."""
+    small, large, decoder = (n / 1e6 for n in MEASURED.cost)
+    positions = SHRINK**2
+    numbers = 3 * SHRINK**2 / CHANNELS
+    return [
+        Confusion(
+            "Is latent diffusion a VAE?",
+            "Its autoencoder is one in form: the encoder names a Gaussian, and a KL term draws it "
+            "towards N(0, I). But that term counts so little that nobody can draw from N(0, I) and "
+            f"decode: here it comes to {MEASURED.nats:.0f} nats per digit, "
+            f"{MEASURED.nats / 147:.1f} for each of 147 numbers, and the judge is unsure of "
+            f"{MEASURED.plain[0]:.0%} of such pictures, against {MEASURED.plain[1]:.0%} of decoded "
+            "digits. The prior is what the diffusion model learns, afterwards. Vahdat and others "
+            "train both at once, under one bound; that is a VAE whose prior is a diffusion model.",
+            {"ldview": "digits"},
+            "Go to the first step. Second picture: N(0, I), decoded. Then follow it to the last.",
+        ),
+        Confusion(
+            "A VAE’s KL term pulls the latents to N(0, I). Why is that not enough?",
+            "It pulls each q(z|x), and pays for two things at once: what z tells of x, and how far "
+            "the average of all q(z|x), the " + term("aggregated posterior") + ", lies from the "
+            f"prior. Of these digits: {told.kl[0]:.2f} nats = {told.kl[1]:.2f} + {told.kl[2]:.2f}. "
+            f"The last {told.kl[2]:.2f} are what a better prior could save, and where plain draws "
+            f"go wrong: {told.drawn:.0%} of them lie where the digits hardly ever are, "
+            f"{told.walked:.0%} after the walk. In this VAE, whose KL term has its full weight, "
+            "that harms few pictures: the judge is unsure of "
+            f"{MEASURED.holes[0]:.0%} in such places, of {MEASURED.holes[1]:.0%} elsewhere. Over "
+            f"MNIST’s 10,000 test digits the part is {MEASURED.mnist[1]:.2f} of "
+            f"{MEASURED.mnist[0]:.2f}.",
+            {},
+            "In the middle: orange points in the pale lines between the green regions. Right: the "
+            "same points, purple, have left them.",
+        ),
+        Confusion(
+            "Why is the KL term so small, then?",
+            "Because the diffusion model makes the prior, the latent need not be N(0, I), only "
+            "tame: small enough numbers, without wild ones. A large KL term costs what z tells, "
+            "and so detail. Rombach and others give it a weight of about 10⁻⁶; here it is 10⁻³ per "
+            f"number, and q(z|x) is {MEASURED.width:.2f} wide on average where the latents have a "
+            "standard deviation of about 1: most of what z says gets through.",
+            {"ldview": "lost"},
+            "At t = 0: the digit and what comes back of it.",
+        ),
+        Confusion(
+            "Why are Stable Diffusion’s latents multiplied by 0.18215?",
+            "So that their standard deviation is about 1: its autoencoder’s latents have one of "
+            f"about 1/0.18215 = {1 / 0.18215:.1f}, taken from a first batch. A noise schedule is a "
+            "list of signal-to-noise ratios for data of variance 1; data times c have c² times "
+            "them. Signal and noise are equal at "
+            f"t = {told.even[1]} here; with latents five times too small at {told.even[0]} "
+            f"already, five times too large at {told.even[2]}. Nothing breaks, but the network "
+            "trains on other noise levels than meant: on next to nothing but noise, or on hardly "
+            "any.",
+            {"ldview": "lost", "ldfactor": 5.0},
+            "Go to t = 500 and compare × 5 with × 0.2. Lower chart: the two lines are the same "
+            "distance apart at every t.",
+        ),
+        Confusion(
+            "Is noise in a latent noise in the picture?",
+            "Not the same one. The decoder has never seen a latent with much noise, and makes "
+            "strokes and blobs of it: what it changes in one pixel it changes in the next. At "
+            f"t = 500 neighbours’ errors have a correlation of {MEASURED.alike[1]:.2f}, on pixels "
+            f"{abs(MEASURED.alike[0]):.2f}. So a decoded zₜ is no picture that a pixel model "
+            "would know.",
+            {"ldview": "lost"},
+            "Second and fourth picture, at t = 500. Upper chart.",
+        ),
+        Confusion(
+            "x̂₀ is an average, and begins as a blur. Why is ẑ₀, decoded, not blurred?",
+            "It is an average, too, but of latents, and a decoded average is no average of "
+            "pictures. The decoder has learnt to draw strokes, and draws some even where nothing "
+            "is settled: asked for an eight, the first ẑ₀ becomes one ribbed eight, the same for "
+            "all; the first x̂₀ is a soft cloud. Between a quarter and three quarters of the way "
+            f"from black to white lie {MEASURED.gray[1]:.0%} of the lit pixels in the cloud, and "
+            f"{MEASURED.gray[0]:.0%} in the other. So a sharp picture does not mean a settled one.",
+            {"ldview": "digits", "lddigit": "8"},
+            "Third and last picture, at the first step. Then go on: only later do the twelve part.",
+        ),
+        Confusion(
+            "Can it draw details that the decoder can’t?",
+            "No. Whatever the denoiser does, the picture is a decoded latent, and the best it can "
+            "hope for is that of a real digit. That is off by "
+            f"{MEASURED.error:.3f} (root mean square, black to white being 2), on average over the "
+            "gallery. Rombach and others name it as a limit where single pixels count (section 5).",
+            {"ldview": "lost"},
+            "Last picture at t = 0: what is left over, magnified. It is strongest along the "
+            "strokes’ edges.",
+        ),
+        Confusion(
+            "Is it faster, and by how much?",
+            f"Here, little: a look costs {small:.0f} million multiply-adds instead of "
+            f"{large:.0f}, {large / small:.1f} times fewer, and {decoder:.0f} once to decode. The "
+            "pictures are small, and the network of pixels works on blocks of 2 × 2 itself. The "
+            "clock shows less than that, and wavers when the machine is busy. With "
+            f"{SIDE} × {SIDE} pixels and a latent {SHRINK} times smaller on a side there are "
+            f"{positions} times fewer positions and {numbers:.0f} times fewer numbers; a "
+            f"convolution of equal width costs {positions} times less, attention between all "
+            f"positions {positions**2:,} times. The decoder runs once, at the end.",
+            {"ldview": "digits"},
+            "The chart: milliseconds of one look at twelve digits, on this machine, now.",
+        ),
+        Confusion(
+            "Why is ẑ₀ not clipped?",
+            "Pixels have a black and a white, so x̂₀ beyond them is surely wrong. A latent has no "
+            f"such ends: {MEASURED.outside:.0%} of the numbers of the gallery’s latents lie beyond "
+            f"−1 … 1. Cut off there and decoded, these digits are off by {MEASURED.clipped:.2f} "
+            f"instead of {MEASURED.error:.2f}.",
+            {"ldview": "digits", "ldclip": True},
+            "Third picture: strokes get thin and break. The last one, in pixels, is clipped as "
+            "always and none the worse.",
+        ),
+        Confusion(
+            "What does the bound look like with such a prior?",
+            "−log p(x) ≤ E[−log p(x|z)] + KL(q(z|x) ‖ p(z)), with the diffusion model for p(z); "
+            "its own bound stands in for −log p(z). For the plane all of it can be computed: with "
+            f"p = N(0, I) the KL term is {told.kl[0]:.2f} nats, with p = q(z) it would be "
+            f"{told.kl[1]:.2f}, and no prior does better on these digits. With the 200 alone it "
+            f"would be {told.kl_plain[1]:.2f}: a prior that knows its digits by heart. For the "
+            "3 × 7 × 7 latents nothing is computed: squared error stands for −log p(x|z) without "
+            "a scale, and the denoiser’s loss is weighted for looks, not for the bound.",
+            {"lddata": "plain"},
+            "200 islands: the exact walk ends on them, and draws those 200 digits.",
+        ),
+    ]
+
+
+def page() -> None:
+    """Lay out the page."""
+    chapter.header("Latent diffusion", defaults=DEFAULTS)
+    with or_stop():
+        told = Facts(*facts())
+    chapter.prose(
+        "An "
+        + term("autoencoder")
+        + " turns a picture into fewer numbers, its latent, and back. Latent diffusion takes noise "
+        "off the latent instead of the picture, and decodes once, at the end. First a latent of "
+        "two numbers, where all is exact; then a real one."
+    )
+    chapter.question(
+        "A VAE draws z from N(0, I) and decodes it. Latent diffusion starts from N(0, I), too. "
+        "What does the walk change?",
+        {
+            "It makes the picture sharper": "The decoder is the same, and so is what it can draw. "
+            "The walk chooses what it is given.",
+            "It takes z to where pictures are": f"{told.drawn:.0%} of these draws lie where the "
+            f"encoder hardly ever puts a digit, and {told.walked:.0%} after the walk. The walk "
+            "knows where the latents really are; N(0, I) was only hoped for.",
+            "Nothing: both are N(0, I)": "The start is, the end isn’t. The walk ends in the "
+            "average of all q(z|x), which is N(0, I) only as far as the KL term got it there: "
+            f"{told.kl[2]:.2f} nats are missing.",
+        },
+        answer="It takes z to where pictures are",
+    )
+    chapter.look()
+    exhibit()
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    formula_and_code(aggregate_denoiser, kl_parts)
+    formula_and_code(
+        Aggregate, aggregated_posterior, Autoencoder.encode, Autoencoder.decode,
+        under="The two autoencoders",
+    )  # fmt: skip
+    formula_and_code(noisy_latent, scaled_snr, multiply_adds, under="Noise, scale and cost")
+
+    chapter.why(confusions(told))
+    chapter.try_this(
+        [
+            Experiment(
+                "Show the encoder 200 digits only",
+                f"200 islands. {told.drawn_plain:.0%} of the prior’s draws miss them; the walk "
+                "ends on them and copies digits. A learnt denoiser, which can’t be exact, tends to "
+                "fill the gaps between.",
+                {"lddata": "plain"},
+            ),
+            Experiment(
+                "Latents five times too small",
+                f"Signal and noise are equal at t = {told.even[0]} instead of {told.even[1]}: the "
+                "decoded digit is lost early, and most of the steps are spent on noise alone.",
+                {"ldview": "lost", "ldfactor": 0.2},
+            ),
+            Experiment(
+                "Twelve eights in a latent and in pixels",
+                "Different noise, different eights. At the first step all twelve aim at one and "
+                "the same, in the latent and in pixels; they part as the noise falls.",
+                {"ldview": "digits", "lddigit": "8"},
+            ),
+        ]
+    )
+    chapter.sources(
+        [
+            Source(
+                "Rombach et al. 2022, High-resolution image synthesis with latent diffusion",
+                "section 3.1; appendix G for the KL’s weight and the scale",
+                "https://arxiv.org/abs/2112.10752",
+            ),
+            Source(
+                "Vahdat et al. 2021, Score-based generative modeling in latent space",
+                "section 3, one bound for all",
+                "https://arxiv.org/abs/2106.05931",
+            ),
+            Source(
+                "Hoffman & Johnson 2016, ELBO surgery",
+                "section 2, the KL term in parts",
+                "http://approximateinference.org/accepted/HoffmanJohnson2016.pdf",
+            ),
+            Source(
+                "Makhzani et al. 2016, Adversarial autoencoders",
+                "section 2, the aggregated posterior",
+                "https://arxiv.org/abs/1511.05644",
+            ),
+            Source(
+                "Kingma & Welling 2014, Auto-encoding variational Bayes",
+                "section 3",
+                "https://arxiv.org/abs/1312.6114",
+            ),
+            Source(
+                "Stable Diffusion’s code, v1-inference.yaml",
+                "scale_factor: 0.18215",
+                "https://github.com/CompVis/stable-diffusion/blob/main/configs/stable-diffusion/v1-inference.yaml",
+            ),
+        ]
+    )
+    load.settle()
+
+
+page()

@@ -1,0 +1,418 @@
+"""Latents: in the plane where all is exact, and of the digits' autoencoder, in arrays."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diffusion_core.aggregate import (
+    Aggregate,
+    aggregate_denoiser,
+    aggregate_log_density,
+    aggregated_posterior,
+    density_on_grid,
+    kl_parts,
+)
+from diffusion_core.checkpoints import Card, CheckpointError, load_module
+from diffusion_core.datasets import to_uint8, to_unit
+from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.latent_networks import Autoencoder, load_autoencoder
+from diffusion_core.latents import neighbour_correlation, noisy_latent, scaled_snr
+from diffusion_core.networks import Classifier
+from diffusion_core.parameterization import Prediction
+from diffusion_core.samplers import sample
+from diffusion_core.schedules import SCHEDULES, evenly_spaced
+from diffusion_core.vae import VAE
+from pages.shared import bench, load
+from pages.shared.first_look import remembering
+from pages.shared.score_world import diffusion, flow_walk
+
+STEPS = 30
+WALKERS, SHOWN = 256, 8  # points in the plane, and how many of them are decoded
+REACH = 3.5  # the plane is shown this far
+SHADES = 80  # cells of the density along each side
+FORMS = 10  # slants and sizes of each digit
+OPAQUE = 240
+RARE = 0.1  # where q(z) is below this part of p(z), the decoder has hardly been trained
+UNSURE = 0.9
+COUNT, COLUMNS = 12, 3  # digits drawn in a latent and in pixels
+FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)  # that latents are multiplied by
+DATA = {"forms": "2,000 digits", "plain": "200 digits"}
+
+
+@st.cache_resource(max_entries=1, show_spinner="Loading the network …")
+def plane_vae() -> VAE:
+    """The VAE with two latent numbers."""
+    module, _ = load_module("vae", "cpu")
+    if not isinstance(module, VAE):
+        raise CheckpointError("The network 'vae' is no VAE.")
+    return module
+
+
+@st.cache_resource(max_entries=1, show_spinner="Loading the network …")
+def autoencoder() -> tuple[Autoencoder, Card]:
+    """Latent diffusion's autoencoder."""
+    return load_autoencoder(device="cpu")
+
+
+@st.cache_resource(max_entries=1, show_spinner="Loading the judge …")
+def judge() -> Classifier:
+    """The classifier of digits."""
+    module, _ = load_module("classifier", "cpu")
+    if not isinstance(module, Classifier):
+        raise CheckpointError("The network 'classifier' is no classifier.")
+    return module
+
+
+# --- in the plane ---------------------------------------------------------------------------------
+
+
+def reshaped(images: Tensor, forms: int, seed: int = 0) -> Tensor:
+    """Each picture and some slanted, turned and stretched forms of it.
+
+    Args:
+        images: [N, 28, 28] uint8.
+        forms: of each picture; the first is the picture itself.
+        seed: of the forms.
+
+    Returns:
+        [N * forms, 28, 28] float32 in 0..1.
+    """
+    x = (images.float() / 255)[:, None].repeat_interleave(forms, 0)
+    turn, slant, wide, high = (
+        torch.rand(len(x), 4, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    ).T * torch.tensor([0.15, 0.25, 0.12, 0.12])[:, None]
+    for way in (turn, slant, wide, high):
+        way[::forms] = 0
+    rows = torch.stack(
+        [
+            turn.cos() * (1 + wide), (slant - turn.sin()) * (1 + high), 0 * turn,
+            turn.sin() * (1 + wide), turn.cos() * (1 + high), 0 * turn,
+        ], dim=1,
+    ).reshape(-1, 2, 3)  # fmt: skip
+    places = F.affine_grid(rows, list(x.shape), align_corners=False)
+    return F.grid_sample(x, places, align_corners=False)[:, 0]
+
+
+@cache
+def aggregate(data: str) -> Aggregate:
+    """Where the encoder puts the digits; exact for them, as they are all the data there are."""
+    images, vae = load.gallery().images, plane_vae()
+    if not len(images):
+        raise CheckpointError("The gallery of digits is not here; restore pretrained/digits-eps.")
+    return aggregated_posterior(vae, reshaped(images, FORMS if data == "forms" else 1).flatten(1))
+
+
+def times() -> list[int]:
+    """Where the walk stops, T first and 0 last: closer together where there is little noise."""
+    return [round(1000 * (1 - i / STEPS) ** 2) for i in range(STEPS + 1)]
+
+
+@torch.inference_mode()
+def decoded(z: Tensor) -> Tensor:
+    """Chances of the pixels of z [N, 2]: [N, 28, 28] in 0..1."""
+    return torch.sigmoid(plane_vae().logits(z.float())).reshape(-1, 28, 28)
+
+
+@torch.inference_mode()
+def sureness(pictures: Tensor) -> Tensor:
+    """What the classifier gives its favourite, of pictures [N, 28, 28] in 0..1: [N]."""
+    module = judge()
+    return module.head(module.features(2 * pictures[:, None] - 1)).softmax(1).amax(1)
+
+
+def unsure(z: Tensor) -> float:
+    """The share of decoded points [N, 2] of which the classifier is less than UNSURE sure."""
+    return float((sureness(decoded(z)) < UNSURE).double().mean())
+
+
+def rarity(data: str, z: Tensor) -> Tensor:
+    """Log q(z) - log p(z) of z [N, 2]: below 0 where the prior puts too much."""
+    clean = torch.zeros(len(z), dtype=torch.int64)
+    log_p = -0.5 * z.double().square().sum(1) - math.log(2 * math.pi)
+    return aggregate_log_density(diffusion(), aggregate(data), z, clean) - log_p
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def rare_draws(data: str, seed: int) -> float:
+    """The share of the prior's draws where q(z) is below RARE times p(z)."""
+    return float((rarity(data, draws(seed)) < math.log(RARE)).double().mean())
+
+
+def draws(seed: int) -> Tensor:
+    """Draws of N(0, I): [WALKERS, 2] float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+
+
+class Plane(NamedTuple):
+    """Draws of the prior, and the same noise walked back to the aggregated posterior.
+
+    Attributes:
+        points: float32 [n, WALKERS, 2], the walk; the first are the draws.
+        rare: [n] share of the points where q(z) is below RARE times p(z), at t = 0.
+        unsure: [2] share of the decoded draws, and of the decoded ends, of which the classifier is
+            less than UNSURE sure.
+        sheets: uint8 [n, H, W], the first SHOWN points decoded: on the left as they were drawn, on
+            the right as they are.
+    """
+
+    points: np.ndarray
+    rare: np.ndarray
+    unsure: np.ndarray
+    sheets: np.ndarray
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def plane(data: str, seed: int) -> tuple:
+    """The fields of `Plane`."""
+    start = draws(seed)
+    denoiser = aggregate_denoiser(diffusion(), aggregate(data))
+    points = torch.stack([start, *flow_walk(diffusion(), denoiser, start, times())])
+    rare = [float((rarity(data, z) < math.log(RARE)).double().mean()) for z in points]
+    shown = (255 * decoded(points[:, :SHOWN].reshape(-1, 2))).round().to(torch.uint8)
+    return tuple(
+        Plane(
+            points.float().numpy(),
+            np.array(rare),
+            np.array([unsure(z) for z in (start, points[-1])]),
+            halves(shown.reshape(-1, SHOWN, 28, 28).numpy()),
+        )
+    )
+
+
+def halves(shown: np.ndarray) -> np.ndarray:
+    """The first pictures of [n, 8, 28, 28] beside each frame's, two columns each: [n, H, W]."""
+    n, gap = len(shown), 7
+    sheet = np.zeros((n, 4 * 29 - 1, 4 * 29 - 2 + gap), np.uint8)
+    for half, pictures in enumerate((np.broadcast_to(shown[:1], shown.shape), shown)):
+        for i in range(shown.shape[1]):
+            top, left = i // 2 * 29, i % 2 * 29 + half * (57 + gap)
+            sheet[:, top : top + 28, left : left + 28] = pictures[:, i]
+    sheet[:, :, 57 : 57 + gap] = 90
+    return sheet
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def shades(data: str) -> np.ndarray:
+    """The density of the noisy latents at each stop: uint8 [n, SHADES, SHADES], top row first."""
+    half = REACH / SHADES
+    along = torch.linspace(-REACH + half, REACH - half, SHADES, dtype=torch.float64)
+    out = []
+    for t in times():
+        # The root: narrow peaks would leave nothing else to be seen.
+        root = density_on_grid(diffusion(), aggregate(data), along, t).flip(0).sqrt()
+        out.append((root / root.max() * OPAQUE).round().to(torch.uint8).numpy())
+    return np.stack(out)
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def parts(data: str) -> tuple[float, float, float]:
+    """The KL term, what z tells, what a better prior saves; nats per digit."""
+    return tuple(kl_parts(aggregate(data)))
+
+
+# --- digits ---------------------------------------------------------------------------------------
+
+
+class Shot(NamedTuple):
+    """What is shown of one stop.
+
+    Attributes:
+        latent: uint8 [H, W, 3] sheet of z_t, three numbers per position as red, green and blue.
+        plain: uint8 [H, W] sheet of z_t as the decoder draws it.
+        aimed: uint8 [H, W] sheet of z0_hat as the decoder draws it.
+        pixels: uint8 [H, W] sheet of x0_hat of the network of pixels.
+        seconds: that the network of latents and that of pixels took; NaN at t = 0.
+    """
+
+    latent: np.ndarray
+    plain: np.ndarray
+    aimed: np.ndarray
+    pixels: np.ndarray
+    seconds: tuple[float, float]
+
+
+class _Timed:
+    """A denoiser that notes how long its last answer took."""
+
+    def __init__(self, denoiser: NetworkDenoiser) -> None:
+        self.denoiser, self.seconds = denoiser, math.nan
+
+    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
+        begun = time.perf_counter()
+        answer = self.denoiser(x_t, t, label)
+        self.seconds = time.perf_counter() - begun
+        return answer
+
+
+def colours(z: Tensor) -> np.ndarray:
+    """Latents [n, 3, 7, 7] as colours, each position 4 by 4 pixels: uint8 [n, 28, 28, 3]."""
+    shown = ((z / 3 + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return shown.repeat_interleave(4, 2).repeat_interleave(4, 3).permute(0, 2, 3, 1).numpy()
+
+
+def in_rows(pictures: np.ndarray) -> np.ndarray:
+    """Pictures [n, 28, 28, ...] as one, COLUMNS in a row, black lines between them."""
+    rows = -(-len(pictures) // COLUMNS)
+    out = np.zeros((rows * 29 - 1, COLUMNS * 29 - 1, *pictures.shape[3:]), np.uint8)
+    for i, picture in enumerate(pictures):
+        top, left = i // COLUMNS * 29, i % COLUMNS * 29
+        out[top : top + 28, left : left + 28] = picture
+    return out
+
+
+def digits(
+    latents: NetworkDenoiser,
+    pixels: NetworkDenoiser,
+    digit: str,
+    steps: int,
+    seed: int,
+    clip: bool,
+) -> Iterator[Shot]:
+    """The same classes in a latent and in pixels, by DDIM, stop by stop.
+
+    Args:
+        latents: the network of latents.
+        pixels: that of pixels.
+        digit: "each" or a class.
+        steps: of both.
+        seed: of their noise.
+        clip: whether z0_hat is clipped to -1..1, as x0_hat is.
+
+    Yields:
+        `steps` + 1 shots.
+    """
+    module, _ = autoencoder()
+    label = bench.Start(digit, steps, seed, COUNT).label
+    generator = torch.Generator().manual_seed(seed)
+    walks, clocks = [], []
+    for network, shape, cut in (
+        (latents, (module.features, 7, 7), clip),
+        (pixels, (1, 28, 28), True),
+    ):
+        clock = _Timed(network)
+        process = network.diffusion
+        walks.append(
+            sample(
+                process, remembering(network, clock, process.T),
+                torch.randn(COUNT, *shape, generator=generator),
+                evenly_spaced(process.T, steps), sampler="ddim", clip_x0=cut, label=label,
+                generator=torch.Generator(),
+            )
+        )  # fmt: skip
+        clocks.append(clock)
+    aimed, there = None, None
+    for small, large in zip(*walks, strict=True):
+        done = small.prediction is None
+        aimed = small.x_t if small.prediction is None else small.prediction.x0
+        there = large.x_t if large.prediction is None else large.prediction.x0
+        taken = (math.nan, math.nan) if done else (clocks[0].seconds, clocks[1].seconds)
+        pictures = module.decode(torch.cat([small.x_t, aimed]))
+        yield Shot(
+            in_rows(colours(small.x_t)),
+            in_rows(pictures[:COUNT].numpy()),
+            in_rows(pictures[COUNT:].numpy()),
+            in_rows(to_uint8(there).numpy()),
+            taken,
+        )
+
+
+def slower(shots: list[Shot]) -> float | None:
+    """How many times as long a look at pixels took as one at latents, by medians; or None.
+
+    The first look is left out: it is remembered from one run to the next, and the network is cold.
+    """
+    taken = np.array([shot.seconds for shot in shots[1:]])
+    taken = taken[np.isfinite(taken).all(1)] if len(taken) else taken
+    if len(taken) < 5:
+        return None
+    latent, pixels = np.median(taken, axis=0)
+    return float(pixels / latent)
+
+
+# --- what the autoencoder loses -------------------------------------------------------------------
+
+
+NOISE_STEPS = 40
+MAGNIFIED = 4
+
+
+class Lost(NamedTuple):
+    """A digit, its latent, and noise on either, at every shown t.
+
+    Attributes:
+        pixels: uint8 [n, 28, 28] noise put on the pixels.
+        latent: uint8 [n, 28, 28, 3] on the latent, as colours.
+        decoded: uint8 [n, 28, 28] that, decoded.
+        off: uint8 [n, 28, 28] decoded minus the digit, MAGNIFIED times, gray for none.
+        error: [2, n] root mean square difference from the digit without noise at that t: what
+            noise does to pixels, and to the decoded picture.
+        alike: [2, n] how alike the errors of neighbouring pixels are; NaN where there is no noise.
+        snr: [2, n] of unit latents, and of those that were multiplied.
+    """
+
+    pixels: np.ndarray
+    latent: np.ndarray
+    decoded: np.ndarray
+    off: np.ndarray
+    error: np.ndarray
+    alike: np.ndarray
+    snr: np.ndarray
+
+
+@cache
+def process() -> GaussianDiffusion:
+    """The process of the network of latents."""
+    return GaussianDiffusion(SCHEDULES["cosine"](1000))
+
+
+def noise_times() -> list[int]:
+    """The shown t, 0 first; T has no signal left that anything could be compared with."""
+    return [25 * i for i in range(NOISE_STEPS)]
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def lost(label: int, row: int, factor: float, seed: int) -> tuple:
+    """The fields of `Lost`."""
+    module, _ = autoencoder()
+    picture = torch.from_numpy(load.gallery_digit(label, row))[None]
+    x0, z0 = to_unit(picture), module.encode(picture)
+    stops = noise_times()
+    n = len(stops)
+    t = torch.tensor(stops)
+    generator = torch.Generator().manual_seed(seed)
+    eps = torch.randn(1, 1, 28, 28, generator=generator).expand(n, -1, -1, -1)
+    noise = torch.randn(1, *z0.shape[1:], generator=generator).expand(n, -1, -1, -1)
+    noisy = process().q_sample(x0.expand(n, -1, -1, -1), t, eps)
+    z = noisy_latent(process(), z0.expand(n, -1, -1, -1), t, noise, factor)
+    # The same latents without the noise: what is different is the noise's doing.
+    still = noisy_latent(process(), z0.expand(n, -1, -1, -1), t, 0 * noise, factor)
+    drawn, quiet = to_unit(module.decode(z)), to_unit(module.decode(still))
+    a, _ = process().rates(t, x0.expand(n, -1, -1, -1))
+    errors = torch.stack([(noisy - a * x0)[:, 0], (drawn - quiet)[:, 0]]).double()
+    snr = torch.stack([scaled_snr(process().schedule, c)[t] for c in (1.0, factor)])
+    snr[:, 0] = math.nan  # infinite
+    alike = torch.stack([neighbour_correlation(e) for e in errors])
+    alike[:, 0] = math.nan  # no error there
+    return tuple(
+        Lost(
+            to_uint8(noisy).numpy(),
+            colours(z),
+            to_uint8(drawn).numpy(),
+            to_uint8(MAGNIFIED * (drawn - x0) / 2).numpy(),
+            errors.square().mean((2, 3)).sqrt().numpy(),
+            alike.numpy(),
+            snr.numpy(),
+        )
+    )

@@ -1,0 +1,305 @@
+"""The page on latent diffusion: every view, and every number and claim of its text."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_core.aggregate import aggregated_posterior, kl_parts
+from diffusion_core.cost import multiply_adds
+from diffusion_core.datasets import DataError, load_mnist, to_unit
+from diffusion_core.recipes import RECIPES
+from diffusion_core.vae import prior
+from pages.shared import bench, latent_views, latent_world, load
+from pages.shared.latent_facts import MEASURED as TOLD
+from pages.shared.latent_world import FACTORS, FORMS, STEPS, WALKERS, Lost, Plane
+from tests.app.test_pages import open_page
+
+
+def text(at: object) -> str:
+    return " ".join(m.value for m in at.markdown)  # type: ignore[attr-defined]
+
+
+def plane(data: str) -> Plane:
+    return Plane(*latent_world.plane(data, 0))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"lddata": "200 digits", "ldseed": "7"},
+        {"ldview": "Digits"},
+        {"ldview": "Digits", "lddigit": "8", "ldclip": "true"},
+        {"ldview": "What is lost"},
+        {"ldview": "What is lost", "ldfactor": "0.2", "ldpic": "0", "ldform": "20"},
+    ],
+)
+def test_every_view(query: dict[str, str]) -> None:
+    at = open_page("latent_diffusion", **query)
+    assert not at.exception
+    assert not at.error
+    assert not at.toast
+    assert any("diffusion_player" in i.proto.component_name for i in at.get("bidi_component"))
+
+
+@pytest.mark.parametrize("data", latent_world.DATA)
+@pytest.mark.parametrize("seed", [0, 9999])
+def test_the_walk_ends_where_the_latents_are(data: str, seed: int) -> None:
+    told = Plane(*latent_world.plane(data, seed))
+    assert told.points.shape == (STEPS + 1, WALKERS, 2)
+    assert np.isfinite(told.points).all()
+    assert told.rare[-1] < 0.06 < 0.2 < told.rare[0]
+    # Among as many points of either kind, mean and spread of the ends are those of the latents.
+    data_ = latent_world.aggregate(data)
+    ends = torch.from_numpy(told.points[-1]).double()
+    torch.testing.assert_close(ends.mean(0), data_.means.mean(0), atol=0.25, rtol=0)
+    frames = latent_views.plane_frames(told, data)
+    assert frames.captions[-1] == f"t = 0 · the latents of {latent_world.DATA[data]}"
+    assert (frames.clouds[0].points == frames.clouds[1].points[0]).all()  # "the same points"
+
+
+def test_the_stops_fall_and_the_last_is_clean() -> None:
+    stops = latent_world.times()
+    assert stops[0] == 1000
+    assert stops[-1] == 0
+    assert all(t > s for t, s in itertools.pairwise(stops))
+
+
+def test_the_first_form_of_a_digit_is_the_digit() -> None:
+    images = load.gallery().images
+    forms = latent_world.reshaped(images[:5], FORMS).reshape(5, FORMS, 28, 28)
+    torch.testing.assert_close(forms[:, 0], images[:5].float() / 255, atol=1e-3, rtol=0)
+    assert float((forms[:, 1] - forms[:, 0]).abs().max()) > 0.1
+    assert len(latent_world.aggregate("forms").means) == 2000
+    assert len(latent_world.aggregate("plain").means) == 200
+
+
+def test_the_sheet_shows_what_was_drawn_and_what_it_became() -> None:
+    told = plane("forms")
+    first, last = told.sheets[0], told.sheets[-1]
+    np.testing.assert_array_equal(first[:, :57], first[:, 64:])
+    np.testing.assert_array_equal(first[:, :57], last[:, :57])
+    assert (last[:, :57] != last[:, 64:]).any()
+    shown = (255 * latent_world.decoded(torch.from_numpy(told.points[-1, :1])))[0].numpy()
+    assert np.abs(last[:28, 64:92] - shown).max() < 2
+
+
+def test_what_is_said_of_the_plane() -> None:
+    at = open_page("latent_diffusion")
+    at.pills[0].select("It takes z to where pictures are")
+    said = text(at.run())
+    # Shares by another route: one density at a time, by torch's own normal distribution.
+    for data, at_ends in (("forms", (0, -1)), ("plain", (0,))):
+        data_ = latent_world.aggregate(data)
+        told = plane(data)
+        for end in at_ends:
+            z = torch.from_numpy(told.points[end]).double()
+            q = torch.stack(
+                [
+                    torch.distributions.Normal(data_.means, data_.var.sqrt())
+                    .log_prob(one)
+                    .sum(1)
+                    .exp()
+                    .mean()
+                    for one in z
+                ]
+            )
+            p = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1).exp()
+            assert float((q < 0.1 * p).double().mean()) == pytest.approx(told.rare[end], abs=0.005)
+    forms, plain = plane("forms"), plane("plain")
+    share, rest = f"{forms.rare[0]:.0%}", f"{forms.rare[-1]:.0%}"
+    assert f"{share} of these draws lie where the encoder hardly ever puts a digit" in said
+    assert f"{share} of them lie where the digits hardly ever are, {rest} after the walk" in said
+    assert f"{plain.rare[0]:.0%} of the prior’s draws miss them" in said
+    parts = kl_parts(latent_world.aggregate("forms"), 2401)  # finer than the page's
+    assert f"{parts.whole:.2f} nats = {parts.told:.2f} + {parts.prior:.2f}" in said
+    at.pills[0].select("Nothing: both are N(0, I)")
+    assert f"{parts.prior:.2f} nats are missing" in text(at.run())
+    alone = kl_parts(latent_world.aggregate("plain"), 2401)
+    assert f"With the 200 alone it would be {alone.told:.2f}" in said
+    assert alone.told < math.log(200)
+
+
+def test_what_was_measured_of_the_plane() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(2000, 2, generator=generator).double()
+    ends = latent_world.aggregate("forms").sample(2000, generator)
+    unsure = latent_world.unsure(drawn), latent_world.unsure(ends)
+    assert unsure == pytest.approx(TOLD.unsure, abs=0.002)
+    assert unsure[0] > unsure[1] + 2 * (2 * 0.08 / 2000) ** 0.5
+    holes = latent_world.rarity("forms", drawn) < math.log(0.1)
+    told = latent_world.unsure(drawn[holes]), latent_world.unsure(drawn[~holes])
+    assert told == pytest.approx(TOLD.holes, abs=0.004)
+    said = text(open_page("latent_diffusion"))
+    assert f"unsure of {told[0]:.0%} in such places, of {told[1]:.0%} elsewhere" in said
+
+
+def test_what_was_measured_on_real_digits() -> None:
+    try:
+        images = load_mnist("test", download=False).images
+    except DataError:
+        pytest.skip("MNIST is not on this machine")
+    data = aggregated_posterior(latent_world.plane_vae(), images.flatten(1).float() / 255)
+    parts = kl_parts(data, 401)
+    assert (parts.whole, parts.prior) == pytest.approx(TOLD.mnist, abs=0.005)
+    said = text(open_page("latent_diffusion"))
+    assert f"the part is {parts.prior:.2f} of {parts.whole:.2f}" in said
+
+
+@torch.inference_mode()
+def test_what_was_measured_of_the_autoencoder() -> None:
+    module, _ = latent_world.autoencoder()
+    gallery = load.gallery()
+    x, z = to_unit(gallery.images), module.encode(gallery.images)
+    q = module.posterior(x)
+    nats = float(q.kl(prior(q.mean)).flatten(1).sum(1).mean())
+    assert nats == pytest.approx(TOLD.nats, abs=0.5)
+    assert float((q.var.sqrt() / module.scale).mean()) == pytest.approx(TOLD.width, abs=0.006)
+    pictures = module.decode(z)
+    assert float((to_unit(pictures) - x).square().mean().sqrt()) == pytest.approx(
+        TOLD.error, abs=0.0006
+    )
+    assert float((z.abs() > 1).double().mean()) == pytest.approx(TOLD.outside, abs=0.003)
+    cut = to_unit(module.decode(z.clamp(-1, 1)))
+    assert float((cut - x).square().mean().sqrt()) == pytest.approx(TOLD.clipped, abs=0.002)
+    noise = torch.randn(200, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    unsure = [
+        float((latent_world.sureness(p.float() / 255) < 0.9).double().mean())
+        for p in (module.decode(noise), pictures)
+    ]
+    assert unsure == pytest.approx(TOLD.plain, abs=0.006)
+    said = text(open_page("latent_diffusion"))
+    assert f"{nats:.0f} nats per digit, {nats / 147:.1f} for each of 147 numbers" in said
+    assert f"unsure of {TOLD.plain[0]:.0%} of such pictures" in said
+
+
+def test_what_is_lost_lies_at_the_strokes_edges() -> None:
+    told = Lost(*latent_world.lost(3, 0, 1.0, 0))
+    digit = load.gallery_digit(3, 0).astype(float)
+    steep = np.hypot(*np.gradient(digit)) > 20
+    off = np.abs(told.off[0].astype(float) - 127.5)
+    assert off[steep].mean() > 3 * off[~steep].mean()
+
+
+def test_noise_in_a_latent_is_not_noise_on_pixels() -> None:
+    at_500 = latent_world.noise_times().index(500)
+    found = []
+    for seed in range(5):
+        told = Lost(*latent_world.lost(3, 0, 1.0, seed))
+        assert (told.alike[1, 1:] > told.alike[0, 1:] + 0.2).all()
+        found.append(told.alike[:, at_500])
+    assert tuple(found[0]) == pytest.approx(TOLD.alike, abs=0.005)
+    assert np.abs(np.array(found)[:, 0]).max() < 0.1  # independent, but for chance
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_factor_shows_as_a_constant_distance(factor: float) -> None:
+    """ "Lower chart: the two lines are the same distance apart at every t", on a log axis."""
+    told = Lost(*latent_world.lost(3, 0, factor, 0))
+    np.testing.assert_allclose(told.snr[1, 1:] / told.snr[0, 1:], factor**2)
+    assert np.isnan(told.snr[:, 0]).all()
+    latent_views.lost_frames(told, load.gallery_digit(3, 0), factor)
+
+
+def test_the_smaller_the_latents_the_more_the_noise_does() -> None:
+    at_500 = latent_world.noise_times().index(500)
+    errors = [Lost(*latent_world.lost(3, 0, c, 0)).error[1, at_500] for c in FACTORS]
+    assert errors == sorted(errors, reverse=True)
+    # "Signal and noise are equal at": by bisection of the formula of the schedule.
+    said = text(open_page("latent_diffusion"))
+    alpha_bar = latent_world.process().schedule.alpha_bar
+    even = [int((c * c * alpha_bar < 1 - alpha_bar).nonzero()[0]) for c in (0.2, 1, 5)]
+    assert f"t = {even[1]} here; with latents five times too small at {even[0]} " in said
+    assert f"five times too large at {even[2]}" in said
+
+
+def test_what_a_look_costs() -> None:
+    t, label = torch.tensor([500]), torch.tensor([1])
+    latent, pixels = (RECIPES[name].build() for name in ("digits-latent", "digits-v"))
+    module, _ = latent_world.autoencoder()
+    found = (
+        multiply_adds(latent, torch.zeros(1, 3, 7, 7), t, label),
+        multiply_adds(pixels, torch.zeros(1, 1, 28, 28), t, label),
+        multiply_adds(module.decoder, torch.zeros(1, 3, 7, 7).to(module.scale.dtype)),
+    )
+    assert found == TOLD.cost
+    said = text(open_page("latent_diffusion"))
+    small, large, decoder = (n / 1e6 for n in found)
+    assert f"costs {small:.0f} million multiply-adds instead of {large:.0f}" in said
+    assert f"{large / small:.1f} times fewer, and {decoder:.0f} once" in said
+    # 512 x 512 x 3 numbers, 64 x 64 x 4 of the latent.
+    assert f"{512 * 512 // (64 * 64)} times fewer positions" in said
+    assert f"{512 * 512 * 3 // (64 * 64 * 4)} times fewer numbers" in said
+    assert f"{(512 * 512) ** 2 // (64 * 64) ** 2:,} times" in said
+
+
+# --- the walk in the latent -----------------------------------------------------------------------
+
+
+def run(clip: bool = False, seed: int = 0, digit: str = "each") -> list[latent_world.Shot]:
+    latents, _ = load.network("digits-latent")
+    pixels, _ = load.network("digits-v")
+    return list(latent_world.digits(latents, pixels, digit, 25, seed, clip))
+
+
+def cells(sheet: np.ndarray) -> torch.Tensor:
+    places = [(r, c) for r in range(0, 115, 29) for c in range(0, 86, 29)]
+    return torch.from_numpy(np.stack([sheet[r : r + 28, c : c + 28] for r, c in places]))
+
+
+def sure(sheet: np.ndarray) -> float:
+    return float(latent_world.sureness(cells(sheet).float() / 255).mean())
+
+
+def test_a_run_hangs_on_its_seed_alone() -> None:
+    one, same, other = run(), run(), run(seed=1)
+    assert len(one) == 26
+    for field in ("latent", "plain", "aimed", "pixels"):
+        assert all(
+            (getattr(a, field) == getattr(b, field)).all() for a, b in zip(one, same, strict=True)
+        )
+        assert (getattr(one[-1], field) != getattr(other[-1], field)).any()
+    ratio = latent_world.slower(one)
+    assert ratio is not None
+    assert ratio > 0
+    assert latent_world.slower(one[:3]) is None
+    stops = bench.stops(load.network("digits-latent")[0], 25)
+    assert len(latent_views.digit_frames(one, 0, stops).captions) == 26
+
+
+def test_a_plain_draw_decoded_is_no_digit_and_the_end_is() -> None:
+    shots = run()
+    np.testing.assert_array_equal(shots[-1].plain, shots[-1].aimed)
+    assert sure(shots[0].plain) < sure(shots[-1].aimed) - 0.05
+    with torch.inference_mode():
+        judge = latent_world.judge()
+        found = judge.head(judge.features(to_unit(cells(shots[-1].aimed)))).argmax(1)
+    assert float((found == torch.arange(12) % 10).double().mean()) >= 10 / 12
+
+
+def test_clipping_harms_the_latent_and_not_the_pixels() -> None:
+    free, cut = run(), run(clip=True)
+    np.testing.assert_array_equal(free[-1].pixels, cut[-1].pixels)
+    off = np.abs(free[-1].aimed.astype(float) - cut[-1].aimed.astype(float)) / 127.5
+    assert off.mean() > 0.03
+    # "strokes get thin": fewer bright pixels.
+    bright = [float((shots[-1].aimed > 240).mean()) for shots in (free, cut)]
+    assert bright[1] < 0.8 * bright[0]
+
+
+def test_what_is_aimed_at_first_is_one_eight_blurred_in_pixels_only() -> None:
+    first, *_, last = run(digit="8")
+    found = []
+    for field in ("aimed", "pixels"):
+        early, late = (cells(getattr(shot, field)).float() for shot in (first, last))
+        assert float(early.std(0).mean()) < 0.15 * float(late.std(0).mean())  # "all twelve … one"
+        half = (early > 64) & (early < 192)
+        found.append(float(half.sum() / (early > 20).sum()))
+    assert found == pytest.approx(TOLD.gray, abs=0.02)
+    said = text(open_page("latent_diffusion"))
+    assert f"lie {TOLD.gray[1]:.0%} of the lit pixels in the cloud" in said

@@ -1,0 +1,83 @@
+"""Latent diffusion in a real browser: planes beside a sheet, a live run, a slider's answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import idle, show_me
+
+Check = Callable[[Page], None]
+OPEN_MS = 120_000
+
+
+@pytest.fixture
+def base(browser: object, server: Any) -> str:
+    return str(server.url)
+
+
+def opened(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator(".player canvas").first).to_be_visible(timeout=OPEN_MS)
+    expect(page.get_by_role("heading", name="Sources")).to_be_visible()
+    idle(page)
+
+
+def to(page: Page, button: str) -> None:
+    page.locator(f".player .{button}").click()
+
+
+def test_the_draws_stand_still_and_the_walk_does_not(
+    page: Page, base: str, assert_clean: Check
+) -> None:
+    opened(page, f"{base}/latent_diffusion")
+    expect(page.locator("canvas.plane")).to_have_count(2)
+    to(page, "last")
+    expect(page.locator(".player .now")).to_contain_text("the latents of 2,000 digits")
+    shown = "c => c.toDataURL()"
+    last = [page.locator("canvas.plane").nth(k).evaluate(shown) for k in (0, 1)]
+    to(page, "first")
+    expect(page.locator(".player .now")).to_contain_text("t = 1000")
+    first = [page.locator("canvas.plane").nth(k).evaluate(shown) for k in (0, 1)]
+    assert first[0] == last[0]
+    assert first[1] != last[1]
+    assert_clean(page)
+
+
+def test_planes_are_as_large_as_the_sheet_beside_them(page: Page, base: str) -> None:
+    opened(page, f"{base}/latent_diffusion")
+    wide = page.locator(".player canvas").evaluate_all(
+        "all => all.map(c => c.getBoundingClientRect()).filter(b => b.width > 100)"
+        ".map(b => [b.width, b.top])"
+    )
+    assert len(wide) >= 3
+    assert min(width for width, _ in wide) > 200
+
+
+def test_digits_are_drawn_to_the_end_and_their_time_is_told(
+    page: Page, base: str, assert_clean: Check
+) -> None:
+    opened(page, f"{base}/latent_diffusion?ldview=Digits")
+    to(page, "last")
+    expect(page.locator(".player .now")).to_contain_text("done in 25 steps", timeout=60_000)
+    expect(page.get_by_text("times as long (medians)")).to_be_visible()
+    assert_clean(page)
+
+
+def test_a_factor_reaches_picture_and_address(page: Page, base: str) -> None:
+    opened(page, f"{base}/latent_diffusion?ldview=What+is+lost")
+    page.get_by_role("slider", name="Latents multiplied by").press("ArrowRight")
+    expect(page.get_by_text("noise on the latent, latents × 2")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"ldfactor=2"))
+
+
+def test_show_me_leads_to_the_view_it_speaks_of(page: Page, base: str) -> None:
+    opened(page, f"{base}/latent_diffusion")
+    fold = page.locator("details", has_text="Can it draw details that the decoder can’t?")
+    fold.locator("summary").click()
+    show_me(fold, lambda: page.locator("canvas.plane").count() == 0)
+    expect(page).to_have_url(re.compile(r"ldview=What(%20|\+)is(%20|\+)lost"))
