@@ -162,9 +162,11 @@ def hermite_nodes(n: int, latent: int = 2) -> tuple[Tensor, Tensor]:
 def bound_terms(vae: VAE, x: Tensor, q: Gaussian, n: int = 16) -> BoundTerms:
     r"""The bound of one picture for any normal q, without chance.
 
-    $$\log p(x) \ge E_q[\log p(x|z)] - \operatorname{KL}(q\|p)$$
+    $$L = E_q[\log p(x|z)] - \operatorname{KL}(q(z)\,\|\,p(z))$$
 
-    Source: Kingma & Welling 2014, eq. 3.
+    $$\log p(x) = L + \operatorname{KL}(q(z)\,\|\,p(z|x))$$
+
+    Source: Kingma & Welling 2014, eq. 3 and eq. 1.
 
     Args:
         vae: the network.
@@ -186,10 +188,11 @@ def _terms(vae: VAE, x: Tensor, q: Gaussian, n: int) -> tuple[Tensor, Tensor]:
 
 
 def best_normal(vae: VAE, x: Tensor, start: Gaussian, n: int = 10, rounds: int = 30) -> Gaussian:
-    """The q with the largest bound of one picture that is near: what a perfect encoder would say.
+    """The normal with the largest bound of one picture, climbing from where one begins.
 
-    What it gains over the encoder's is the amortization gap; what then remains to log p(x) is the
-    approximation gap (Cremer et al. 2018, section 3).
+    Its numbers are independent, as an encoder's are. What it gains over the encoder's is the
+    amortization gap; what then remains to log p(x) is the approximation gap (Cremer et al. 2018),
+    unless the climb ends on a lower hill.
 
     Args:
         vae: the network.
@@ -257,15 +260,24 @@ def many_draw_bound(log_w: Tensor, K: int) -> Tensor:
 
 
 def gradient_draws(
-    vae: VAE, x: Tensor, q: Gaussian, n: int, generator: torch.Generator
+    vae: VAE, x: Tensor, q: Gaussian, n: int, generator: torch.Generator, baseline: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     r"""The gradient of E_q[log p(x|z)] by q's mean, by single draws, two ways: [n, latent] each.
 
-    $$g_1 = \nabla_z \log p(x|z), \qquad
-    g_2 = \log p(x|z)\,\nabla_\mu \log q(z) = \log p(x|z)\,\frac{z - \mu}{\sigma^2}$$
+    $$g_1 = \nabla_z \log p(x|z)$$
 
-    Both are right on average; the second knows the value of log p(x|z) alone, and needs many more
-    draws. Source: Kingma & Welling 2014, sections 2.2 and 2.4.
+    $$g_2 = \left(\log p(x|z) - b\right)\frac{z - \mu}{\sigma^2}$$
+
+    Both are right on average, whatever the number b is: z - mu is 0 on average. Source: Kingma &
+    Welling 2014, sections 2.2 and 2.4.
+
+    Args:
+        vae: the network.
+        x: [784], 0 and 1.
+        q: mean and variance, each [latent].
+        n: how many draws.
+        generator: for the draws.
+        baseline: b.
     """
     eps = torch.randn(n, vae.latent, generator=generator)
     width = q.var.sqrt().float()
@@ -274,4 +286,4 @@ def gradient_draws(
         logits = vae.logits(z)
         given = logits @ x - F.softplus(logits).sum(1)
         (through,) = torch.autograd.grad(given.sum(), z)
-    return through.double(), (given.detach()[:, None] * eps / width).double()
+    return through.double(), ((given.detach()[:, None] - baseline) * eps / width).double()

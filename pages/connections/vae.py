@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import streamlit as st
@@ -26,7 +27,7 @@ from pages.shared.plot import plot
 from pages.shared.vae_world import COUNTS, DRAWS, SHIFTS, STEPS, WIDTHS, Digit, Many, Way
 
 VIEWS = {"bound": "One bound", "draws": "Many draws", "plane": "The plane"}
-FIT = {"hand": "The encoder’s, and by hand", "best": "The best normal"}
+FIT = {"hand": "The encoder’s, and by hand", "best": "The best normal nearby"}
 FROM = {"encoder": "q(z|x)", "prior": "the prior p(z)"}
 DEFAULT = 3
 TWO_PLACES = (9, 2)  # a digit, and its variant, whose posterior has two peaks
@@ -59,8 +60,8 @@ def exhibit() -> None:
         )
         third = st.container(width="content")
     stage = st.container()
-    with st.expander("More: another of its kind, other draws" if view == "draws"
-                     else "More: another of its kind"):  # fmt: skip
+    with st.expander("More: another variant of the digit, other draws" if view == "draws"
+                     else "More: another variant of the digit"):  # fmt: skip
         left, right = st.columns(2, gap="large")
         row = left.number_input("Variant", 1, 20, 1, key="varow", bind="query-params") - 1
         if view == "draws":
@@ -98,14 +99,16 @@ def one_bound(label: int, row: int, third: DeltaGenerator, stage: DeltaGenerator
         terms = vae_world.terms_of(label, row, q)
         left, middle, right = st.columns([1, 2.4, 3], gap="medium")
         seen = vae_world.decoded(q.mean[None])[0]
-        plot(
-            vae_views.picture_figure("x", told.x, "x0"), key="va_x", place=left,
-            alt=f"A digit {label} in black and white",
-        )  # fmt: skip
-        plot(
-            vae_views.picture_figure("decoded", seen, "p"), key="va_decoded", place=left,
-            alt="What the mean of q is decoded to",
-        )  # fmt: skip
+        with left, st.container(horizontal=True, gap="small"):
+            for name, picture, color, about in (
+                ("x", told.x, "x0", f"A digit {label} in black and white"),
+                ("decoded", seen, "p", "What q’s mean is decoded to: chances of being white"),
+                ("drawn", vae_world.drawn(seen), "p", "A draw of black and white by those chances"),
+            ):
+                with st.container(width=vae_views.PICTURE):
+                    plot(
+                        vae_views.picture_figure(name, picture, color), key=f"va_{name}", alt=about
+                    )
         plot(
             vae_views.window_figure(told, q), key="va_window", place=middle,
             alt="A piece of the latent plane: the exact posterior p(z|x) as a green shade, q(z|x) "
@@ -117,15 +120,18 @@ def one_bound(label: int, row: int, third: DeltaGenerator, stage: DeltaGenerator
             "and KL to the posterior",
         )  # fmt: skip
         plot(
-            vae_views.width_figure(told, width, terms),
+            vae_views.width_figure(told, None if fit == "best" else width, terms),
             key="va_widths",
             place=right,
             alt="Reconstruction, KL to the prior and their sum for narrower and wider q",
         )
         st.caption(
-            "Green shade: p(z|x), from the decoder alone, by a sum over the whole plane (what is "
-            "shaded is its square root). Purple: q, one and two standard deviations. Bars do not "
-            "begin at 0. Lower chart: the encoder’s q, not shifted; the dot is q as it is now."
+            "x: a digit of the gallery, which the app’s own network drew, made black and white "
+            "pixel by pixel, with its gray as the chance; hence the specks. Decoded: the chances "
+            "at q’s mean; drawn: a draw by them. Green shade: p(z|x), from the decoder alone, by a "
+            "sum over the whole plane (what is shaded is its square root). Purple: q, one and two "
+            "standard deviations. Bars do not begin at 0; a nat is 1.44 bits. Lower chart: the "
+            "encoder’s q, not shifted; the dot is q as it is now."
         )
 
 
@@ -155,8 +161,9 @@ def many_draws(
         st.caption(
             f"{DRAWS:,} draws z of {FROM[source]}; the weight of one is p(x, z) over the density "
             "that drew it, and the weights average p(x). Left: their logarithms, or those of "
-            f"averages of K. {told.useful:,.0f} draws of equal weight would say as much as these "
-            f"{DRAWS:,}. Green: log p(x), summed over the plane."
+            "averages of K. Right: with two standard errors. Where a few draws outweigh all "
+            "others, most averages miss them and lie too low, even of many. Green: log p(x), "
+            "summed over the plane."
         )
 
 
@@ -174,9 +181,10 @@ def the_plane(label: int, row: int, third: DeltaGenerator, stage: DeltaGenerator
             ends=(f"a {label}", f"a {to}"), label="From one digit to another",
         )  # fmt: skip
         st.caption(
-            "Gray points: where the encoder puts the means of the gallery’s 200 digits. Decoded: "
-            "the chance of each pixel being white at that z. The classifier that judges knows "
-            "digits only, and always names one."
+            "Gray points: where the encoder puts the gallery’s 200 digits; the way goes straight "
+            "between two. Decoded: the chance of each pixel being white at that z. Faded: one "
+            "picture over the other. The judge is a classifier that knows digits only, always "
+            "names one, and is often sure of what is none."
         )
 
 
@@ -190,14 +198,18 @@ class Facts(NamedTuple):
         cost: reconstruction term.
         kl: KL of the encoder's q from the prior.
         two: what remains of the gap, with the best normal, of the digit with two peaks.
-        wrong: the gap of the digit that is encoded to the wrong place, encoder's q and best.
+        kept: the share of that digit's posterior within four widths of that normal.
+        wrong: the gap of the digit that is encoded to the wrong place: encoder's q, best near it,
+            best at the posterior's peak.
         saved: by how much reconstruction falls at the smallest width.
         paid: by how much KL(q || p(z)) rises there.
         prior_bound: the bound with draws of the prior, K = 1.
         prior_all: log of the average of all of them.
         prior_useful: how many of them count.
+        surprise: KL(p(z|x) || p(z)).
         sixty_four: log p(x) minus the bound with K = 64.
-        gradients: standard deviations of single draws of the gradient, both ways.
+        gradients: standard deviations of single draws of the gradient: through z, by value, by
+            value less its average.
         card: mean -log p(x) and negative bound over test digits, and how many, as the card has it.
     """
 
@@ -207,15 +219,22 @@ class Facts(NamedTuple):
     cost: float
     kl: float
     two: float
-    wrong: tuple[float, float]
+    kept: float
+    wrong: tuple[float, float, float]
     saved: float
     paid: float
     prior_bound: float
     prior_all: float
     prior_useful: float
+    surprise: float
     sixty_four: float
-    gradients: tuple[float, float]
+    gradients: tuple[float, float, float]
     card: tuple[float, float, int]
+
+
+def seeded() -> torch.Generator:
+    """A generator that always draws the same."""
+    return torch.Generator().manual_seed(0)
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -233,7 +252,15 @@ def facts() -> tuple:
     prior = Many(*vae_world.many(DEFAULT, 0, "prior", 0))
     ours = Many(*vae_world.many(DEFAULT, 0, "encoder", 0))
     x = vae_world.binary(DEFAULT, 0)
-    drawn = gradient_draws(vae, x, vae_world.encoded(vae, x), 512, torch.Generator().manual_seed(0))
+    drawn = [
+        *gradient_draws(vae, x, vae_world.encoded(vae, x), 2048, seeded()),
+        gradient_draws(
+            vae, x, vae_world.encoded(vae, x), 2048, seeded(), baseline=-float(told.costs[own])
+        )[1],
+    ]
+    two = vae_world.q_of(
+        Digit(*vae_world.digit(TWO_PLACES[0], TWO_PLACES[1] - 1)), best=True, shift=(0, 0), width=1
+    )
     figures = {m["name"]: m for m in card["metrics"]}
     measured = figures["-log p(x), nats per digit"]
     return tuple(
@@ -244,12 +271,18 @@ def facts() -> tuple:
             float(told.costs[own]),
             float(told.nats[own]),
             gap(*TWO_PLACES, best=True),
-            (gap(*WRONG_PLACE, best=False), gap(*WRONG_PLACE, best=True)),
+            vae_world.share_near(TWO_PLACES[0], TWO_PLACES[1] - 1, two),
+            (
+                gap(*WRONG_PLACE, best=False),
+                gap(*WRONG_PLACE, best=True),
+                vae_world.gap_at_the_peak(WRONG_PLACE[0], WRONG_PLACE[1] - 1),
+            ),
             float(told.costs[own] - told.costs[0]),
             float(told.nats[0] - told.nats[own]),
             float(prior.bounds[0]),
             float(vae_world.told_by(prior.log_w, DRAWS)[0]),
             prior.useful,
+            told.surprise,
             told.log_evidence - float(ours.bounds[COUNTS.index(64)]),
             tuple(float(d.std(0).mean()) for d in drawn),
             (
@@ -264,104 +297,115 @@ def facts() -> tuple:
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     exact, bound, count = told.card
-    slow, quick = told.gradients[1], told.gradients[0]
+    quick, slow, less = told.gradients
+    first = {"vadigit": DEFAULT, "varow": 1}
     return [
         Confusion(
             "What lies between the ELBO and log p(x)?",
-            "KL(q(z|x)‖p(z|x)), to the last digit and for any q: log p(x) does not depend on q, so "
+            "KL(q(z|x)‖p(z|x)), and nothing else, for any q: log p(x) does not depend on q, so "
             "what a better q adds to the bound it takes from that KL. Pushing the bound up in q is "
-            "therefore fitting q to the posterior, without ever computing the posterior. Here both "
-            f"are computed: for this digit log p(x) is −{-told.log_p:.2f} nats and the bound "
+            "therefore fitting q to the posterior, without ever computing the posterior. Here it "
+            f"is computed: for the opening 3 log p(x) is −{-told.log_p:.2f} nats and the bound "
             f"{told.gap:.2f} below it. Over {count:,} test digits the averages are "
             f"−{exact:.1f} and −{bound:.1f}, by the network’s [card](/model_cards).",
-            {"vax": 2.0, "vay": -1.0},
+            first | {"vax": 1.5, "vay": -1.0},
             "Both bars grow, and the green part stays: what is lost is all in the red.",
         ),
         Confusion(
             "Is it the encoder’s fault?",
-            "For the most part, here. The best normal for this digit, found by climbing the bound "
-            f"itself, leaves {told.best:.2f} of the {told.gap:.2f} nats. The rest is the price of "
-            "one network that answers for all digits (the amortization gap); what even the best "
-            "normal leaves is the price of the normal (the approximation gap). Encoders also err "
-            f"grossly: variant {WRONG_PLACE[1]} of the digit {WRONG_PLACE[0]} is put where its "
-            f"posterior is not, at {told.wrong[0]:.0f} nats, and climbing from there finds a "
-            f"lower hill, with {told.wrong[1]:.0f} left.",
-            {"vafit": "best"},
+            "For the most part, with the opening 3. The best normal nearby, found by climbing the "
+            f"bound itself, leaves {told.best:.2f} of the {told.gap:.2f} nats. The rest is the "
+            "price of one network that answers for all digits (the "
+            + term("amortization gap")
+            + "); what even the best normal leaves is the price of a normal whose two numbers are "
+            "independent (the approximation gap). Now and then an encoder errs grossly: variant "
+            f"{WRONG_PLACE[1]} of the digit {WRONG_PLACE[0]} is put where its posterior is not, at "
+            f"a price of {told.wrong[0]:.0f} nats. Climbing from there ends on a lower hill, with "
+            f"{told.wrong[1]:.0f} left; a normal in the right place would leave "
+            f"{told.wrong[2]:.2f}.",
+            first | {"vafit": "best"},
             "The ellipses lie on the green shade, and the red part of the bar is nearly gone.",
         ),
         Confusion(
             "What if the posterior has two peaks?",
-            "A normal has one. KL(q‖p) asks for q to be nowhere where p is not, so the best q "
-            f"sits on one peak and leaves the other: {told.two:.2f} nats for this digit, with the "
-            "best normal. The other order, KL(p‖q), would ask for q to be everywhere where p is, "
-            "and spread it over both and the empty land between them.",
+            "A normal has one. KL(q‖p) asks for q to be nowhere where p is not, so where the peaks "
+            f"are well apart the best q sits on one of them. Of variant {TWO_PLACES[1]} of the "
+            f"digit {TWO_PLACES[0]} it keeps {told.kept:.0%} of the posterior and leaves a gap of "
+            f"{told.two:.2f} nats, nearly all of it −log {told.kept:.2f} = "
+            f"{-math.log(told.kept):.2f}. The other order, KL(p‖q), would ask for q to be "
+            "everywhere where p is, and spread it over both and the empty land between them: "
+            "[Entropy and KL](entropy).",
             {"vadigit": TWO_PLACES[0], "varow": TWO_PLACES[1], "vafit": "best"},
             "Two green peaks; the best normal covers one of them.",
         ),
         Confusion(
             "Why not draw z from the prior and average p(x|z)?",
             f"It is right on average, and useless: of the {DRAWS:,} draws here hardly any falls "
-            f"where the digit is, and {told.prior_useful:.0f} draws of equal weight would say as "
-            "much. The logarithm of a single draw is "
-            f"{told.log_p - told.prior_bound:.0f} nats too low on average. The encoder is there to "
-            "say where to look: KL(q‖p(z)), "
-            f"{told.kl:.1f} nats, is how much closer than the prior. It grows with the number of "
-            "latent numbers, and the hits of the prior fall with its exponential.",
-            {"vaview": "draws", "vafrom": "prior"},
-            "Left: nearly all draws lie far below log p(x). Right: the bound is hundreds of nats "
-            "too low for K = 1.",
+            f"where the opening 3 is, and {told.prior_useful:.0f} draws of equal weight would say "
+            "as much. The logarithm of a single draw is "
+            f"{told.log_p - told.prior_bound:.0f} nats too low on average. How rare hits are, is "
+            f"told by KL(p(z|x)‖p(z)), here {told.surprise:.1f} nats: about one draw in "
+            f"{math.exp(told.surprise):,.0f}. With more latent numbers z tells more of x, and each "
+            "further nat makes hits rarer by a factor of 2.7. The encoder says where to look.",
+            first | {"vaview": "draws", "vafrom": "prior"},
+            "Left: nearly all draws lie far below log p(x). Right: the bound begins "
+            f"{told.log_p - told.prior_bound:.0f} nats too low.",
         ),
         Confusion(
             "Where does Jensen’s inequality come in?",
-            "The weights p(x, z)/q(z) average p(x), exactly. The ELBO averages their logarithms, "
+            "The weights p(x, z)/q(z) have the mean p(x). The ELBO averages their logarithms, "
             "and the logarithm is concave: the average of the logarithms lies below the logarithm "
             "of the average ("
             + term("Jensen's inequality")
             + "; for a convex function it would be the other way round). Average K weights first, "
-            "and they vary less, so less is lost: with K = 64 the bound is "
-            f"{told.sixty_four:.2f} nats below log p(x) instead of {told.gap:.2f}. The bound is "
-            "tight where all weights are equal: q is the posterior then.",
-            {"vaview": "draws", "vak": 64},
+            "and they vary less, so less is lost: with K = 64 the bound for the opening 3 is some "
+            f"{told.sixty_four:.1f} nats below log p(x) instead of {told.gap:.1f}. It is tight "
+            "where all weights are equal: q is the posterior then.",
+            first | {"vaview": "draws", "vak": 64},
             "The histogram has become narrow, and its average, dashed, lies close to log p(x).",
         ),
         Confusion(
             "Why keep KL(q‖p(z)) at all? It only makes reconstruction worse",
-            f"Make q eight times narrower: reconstruction gains {told.saved:.1f} nats, and the KL "
-            f"rises by {told.paid:.1f}. Without the KL nothing keeps q from becoming a point: an "
-            "autoencoder, whose codes lie anywhere, so that draws of N(0, I) decode to nothing in "
-            "particular. With it the sum is a bound of log p(x), and the width of q is what this "
-            "digit needs to be told apart, no finer.",
-            {"vawidth": WIDTHS[0]},
+            "Make q eight times narrower: reconstruction of the opening 3 gains "
+            f"{told.saved:.1f} nats, and the KL rises by {told.paid:.1f}. Without the KL nothing "
+            "would keep q from becoming a point, and training would make an autoencoder, whose "
+            "codes may lie anywhere; nobody would know where to draw a z from. (This network was "
+            "trained with the KL, so that is not shown here.) With it the sum is a bound of log "
+            "p(x), and q is no narrower than telling x apart is worth.",
+            first | {"vawidth": WIDTHS[0]},
             "Lower chart: to the left blue gains next to nothing, and purple rises on and on.",
         ),
         Confusion(
             "Why z = μ + σε, and not just a draw of q?",
             "To differentiate an average over q by q’s own parameters. Written so, the gradient "
-            "goes through z into the decoder. One can also do without, with the gradient of log q "
-            "times the value of log p(x|z); both are right on average, but single draws of the "
-            f"second vary {slow / quick:.0f} times as much (standard deviations of {slow:,.0f} and "
-            f"{quick:.0f} for the mean of this q), since it knows one number of the decoder, and "
-            "not its slope. The code of both is above, under The formula: Many draws.",
+            "goes through z into the decoder, and a single draw of it, for the mean of the opening "
+            f"3’s q, has a standard deviation of {quick:.0f}. One can also do without, with the "
+            "value of log p(x|z) times the gradient of log q: just as right on average, but with a "
+            f"standard deviation of {slow:,.0f}. Most of that comes from the value being far from "
+            f"0 at every z; less its average, {less:.0f} remain, still {less / quick:.1f} times as "
+            "much, and such a draw’s noise counts squared. The code of all three is above, under "
+            "The formula: Many draws.",
         ),
         Confusion(
             "Why are a VAE’s pictures blurred?",
             "What is shown as decoded is the chance of each pixel being white: the mean of p(x|z), "
-            "not a draw of it. A draw would be black and white, with each pixel drawn by itself. "
-            "And it is the mean over all digits that z may stand for. Two numbers can’t tell many "
-            "apart; diffusion models take as many latent numbers as there are pixels, and many "
-            "small steps, so that in each the mean is enough. How a VAE becomes one: "
+            "not a draw of it. A draw is black and white, and ragged, since each pixel is drawn by "
+            "itself. The mean is one over all digits that z may stand for (and x was drawn from a "
+            "gray picture, so that some gray at the edges is right). Two numbers can’t tell many "
+            "digits apart; diffusion models take as many latent numbers as there are pixels, and "
+            "many small steps, in each of which a mean is enough. How a VAE becomes one: "
             "[From VAE to diffusion](hierarchical_vae).",
-            {"vaview": "bound"},
-            "x is black and white, decoded is gray where digits near this z differ.",
+            first | {"vaview": "bound"},
+            "On the left: x, what its z is decoded to, and a draw by those chances.",
         ),
         Confusion(
             "Is p(x) = p(x|z) p(z)?",
             "That is p(x, z), for one z. p(x) is its integral over z; the page "
             "[Formula detective](formula_detective) has the case where notes leave it out. Here "
             "the integral is a sum over a grid that is made finer where there is something.",
-            {"vaview": "bound"},
-            "Green shade: p(x, z) over the plane, seen as a function of z. log p(x) is the "
-            "logarithm of all of it.",
+            first | {"vaview": "bound"},
+            "Green shade: p(z|x), which is p(x, z) at this x, over p(x). What p(x, z) comes to "
+            "over the whole plane is p(x).",
         ),
     ]
 
@@ -405,7 +449,7 @@ def page() -> None:
                 "Move q by hand onto the posterior",
                 f"the red part falls below the {told.gap:.2f} nats of the encoder, but not to the "
                 f"{told.best:.2f} of the best normal, whose two widths are others, too.",
-                {"vax": -1.5, "vay": 1.5},
+                {"vadigit": DEFAULT, "varow": 1, "vax": -1.5, "vay": 1.5},
             ),
             Experiment(
                 "An encoder that looks in the wrong place",
@@ -413,20 +457,21 @@ def page() -> None:
                 {"vadigit": WRONG_PLACE[0], "varow": WRONG_PLACE[1]},
             ),
             Experiment(
-                "From a 4 to a 9",
-                "the decoder turns one into the other through digits; the fade shows two at once.",
-                {"vaview": "plane", "vadigit": 4, "vato": 9},
+                "From a 0 to a 1",
+                "the straight way leads through places of other digits; the fade is always two "
+                "pictures, one over the other.",
+                {"vaview": "plane", "vadigit": 0, "varow": 2, "vato": 1},
             ),
         ]
     )
     chapter.sources(
         [
             Source("Kingma & Welling 2014, Auto-Encoding Variational Bayes",
-                   "sections 2.2 to 2.4, appendix C.1", "https://arxiv.org/abs/1312.6114"),
+                   "eq. 1 and 3, sections 2.2 to 2.4, appendix C.1", "https://arxiv.org/abs/1312.6114"),
             Source("Burda, Grosse & Salakhutdinov 2016, Importance Weighted Autoencoders",
                    "eq. 8 and theorem 1", "https://arxiv.org/abs/1509.00519"),
             Source("Cremer, Li & Duvenaud 2018, Inference Suboptimality in Variational "
-                   "Autoencoders", "section 3: the two gaps", "https://arxiv.org/abs/1801.03558"),
+                   "Autoencoders", "the two gaps", "https://arxiv.org/abs/1801.03558"),
         ]
     )  # fmt: skip
     load.settle()

@@ -69,6 +69,11 @@ def codes(p: tuple[float, ...], q: tuple[float, ...], seed: int) -> Codes:
     )
 
 
+def bits(value: float) -> str:
+    """A length in bits; endless where q has no word."""
+    return "∞" if math.isinf(value) else f"{value:.2f}"
+
+
 def lengths_figure(told: Codes) -> Figure:
     """One block per letter, as wide as it is frequent and as high as q's code makes it cost."""
     shapes: list[dict[str, Any]] = []
@@ -94,7 +99,9 @@ def lengths_figure(told: Codes) -> Figure:
             )
         xs.append((left + right) / 2)
         theirs.append(top)
-        text.append(f"{LETTERS[k]}: drawn {p:.3f}<br>−log₂ p = {best:.2f}<br>−log₂ q = {used:.2f}")
+        text.append(
+            f"{LETTERS[k]}: drawn {p:.3f}<br>−log₂ p = {best:.2f}<br>−log₂ q = {bits(used)}"
+        )
         left = right
     trace = {"type": "scatter", "mode": "markers", "x": xs, "y": theirs, "text": text,
              "hovertemplate": "%{text}", "marker": {"color": COLORS["p"], "size": 5}}  # fmt: skip

@@ -35,7 +35,9 @@ _LOOKED_FROM = "_look_at_from"
 _JUST_SET = "_look_at_just_set"
 _OFFERED = "_settings_offered"
 _OWN = {"present", "lesson", "stop"}  # parameters that are no control's
-TEXTS = {"dformula", "find", "points", "rudata", "tpoints", "trows", "ttext", "wpoints"}
+TEXTS = {
+    "dformula", "enp", "enq", "find", "points", "rudata", "tpoints", "trows", "ttext", "wpoints",
+}  # fmt: skip
 """Keys of fields for text; "" is a wish like any other there, and can't be met anywhere else."""
 _MOST_SENTENCES = 5
 

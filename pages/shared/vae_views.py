@@ -27,6 +27,7 @@ from pages.shared.vae_world import BETWEEN, COUNTS, STEPS, WIDTHS, Digit, Many, 
 
 GRAYS = [[0, "#000000"], [1, "#ffffff"]]
 SHORT = 250  # height of a chart in pixels
+PICTURE = 112  # side of a digit
 
 
 def picture_figure(name: str, picture: np.ndarray, color: str) -> Figure:
@@ -36,10 +37,10 @@ def picture_figure(name: str, picture: np.ndarray, color: str) -> Figure:
              "colorscale": GRAYS, "showscale": False, "hovertemplate": "%{z:.2f}"}  # fmt: skip
     hidden = BARE | {"showticklabels": False, "range": [-0.5, 27.5]}
     layout = {
-        "xaxis": hidden, "yaxis": hidden, "height": 165, "hovermode": "closest",
+        "xaxis": hidden, "yaxis": hidden, "height": 28 + PICTURE, "hovermode": "closest",
         "title": {"text": name, "font": {"size": 14, "color": COLORS[color]}, "x": 0,
                   "xref": "container", "y": 0.98},
-        "margin": {"l": 0, "r": 0, "t": 30, "b": 4},
+        "margin": {"l": 0, "r": 0, "t": 28, "b": 0},
     } | CLEAR  # fmt: skip
     return chart([trace], layout)
 
@@ -114,31 +115,39 @@ def bars_figure(told: Digit, terms: BoundTerms) -> Figure:
     return chart([trace], layout)
 
 
-def width_figure(told: Digit, width: float, terms: BoundTerms) -> Figure:
-    """What the encoder's q costs where it is narrower or wider, against log p(x)."""
+def width_figure(told: Digit, width: float | None, terms: BoundTerms) -> Figure:
+    """What the encoder's q costs where it is narrower or wider, against log p(x).
+
+    Args:
+        told: the digit.
+        width: where q is now, as a point; None where it is no wider or narrower encoder's q.
+        terms: q's.
+    """
     x, exact = np.array(WIDTHS), -told.log_evidence
+    least, own = float(told.costs.min()) - exact, WIDTHS.index(1.0)
+    total = told.costs + told.nats - exact
+    ends = (min(-2.0, least - 5), max(20.0, float(total[own]) + 8))
+    high = int(np.flatnonzero(total <= ends[1] - 4)[-1])
     lines = [
         Line("E[−log p(x|z)]", x, told.costs - exact, "x0", 1, "left", -14),
-        Line("KL(q‖p(z))", x, told.nats, "p", 12, "right", 13),
-        Line("their sum, −ELBO", x, told.costs + told.nats - exact, "bits", 1, "left", 13),
+        Line("KL(q‖p(z))", x, told.nats, "p", 0, "left", 14),
+        Line("their sum, −ELBO", x, total, "bits", high, "right", 14),
     ]
-    least, own = float(told.costs.min()) - exact, WIDTHS.index(1.0)
-    ends = (min(-2.0, least - 5), max(20.0, float(told.costs[own] + told.nats[own]) - exact + 8))
     figure = line_chart(
         lines, x_title="width of q, in the encoder’s own", log_x=True, height=SHORT,
-        y_title="nats, counted from −log p(x)", y_range=ends,
-        x_axis={"tickvals": [0.125, 0.25, 0.5, 1, 2, 4, 8],
-                "ticktext": ["⅛", "¼", "½", "1", "2", "4", "8"]},
+        y_title="nats; blue and red counted from −log p(x)", y_range=ends,
+        x_axis={"tickvals": [0.125, 0.25, 0.5, 1, 2, 4],
+                "ticktext": ["⅛", "¼", "½", "1", "2", "4"]},
     )  # fmt: skip
-    gap = -terms.bound - exact
-    figure["data"].append(
-        {"type": "scatter", "mode": "markers", "x": [width], "y": [gap], "name": "q now",
-         "marker": {"color": COLORS["bits"], "size": 11, "symbol": "circle"},
-         "hovertemplate": "%{y:.2f}"}
-    )  # fmt: skip
+    if width is not None:
+        figure["data"].append(
+            {"type": "scatter", "mode": "markers", "x": [width], "y": [-terms.bound - exact],
+             "name": "q now", "hovertemplate": "%{y:.2f}",
+             "marker": {"color": COLORS["bits"], "size": 11, "symbol": "circle"}}
+        )  # fmt: skip
     figure["layout"]["shapes"] = [level(0.0, "q")]
     figure["layout"]["annotations"].append(
-        name_at(1, "−log p(x)", "q", xref="paper", y=0, yanchor="top", xanchor="right", yshift=-2)
+        name_at(0, "−log p(x)", "q", xref="paper", y=0, yanchor="bottom", xanchor="left", xshift=6)
     )
     return figure
 
@@ -178,6 +187,7 @@ def weights_figure(told: Many, K: int) -> Figure:
 def counts_figure(told: Many, K: int) -> Figure:
     """The bound against the number of draws that it averages before the logarithm."""
     x = np.array(COUNTS, np.float64)
+    spread = 2 * np.where(np.isfinite(told.errors), told.errors, 0)
     figure = line_chart(
         [Line("bound with K draws", x, told.bounds, "bits", 6, "left", -16)],
         x_title="K, draws whose weights are averaged", y_title="nats", log_x=True, height=300,
@@ -189,6 +199,12 @@ def counts_figure(told: Many, K: int) -> Figure:
         ),
     )  # fmt: skip
     at = COUNTS.index(K)
+    band = np.concatenate([told.bounds + spread, (told.bounds - spread)[::-1]])
+    figure["data"].insert(
+        0,
+        {"type": "scatter", "x": np.concatenate([x, x[::-1]]), "y": band, "fill": "toself",
+         "fillcolor": COLORS["bits"], "opacity": 0.25, "line": {"width": 0}, "hoverinfo": "skip"},
+    )  # fmt: skip
     figure["data"].append(
         {"type": "scatter", "mode": "markers", "x": [K], "y": [told.bounds[at]], "name": "K now",
          "marker": {"color": COLORS["bits"], "size": 11, "symbol": "circle"},
@@ -224,8 +240,8 @@ def way_frames(told: Way, codes: np.ndarray, first: int, second: int) -> Frames:
         Curve("faded", told.sure[1], "x0", title, 0, 1),
     ]
     captions = [
-        f"z = ({a:.2f}, {b:.2f}) · {k / STEPS:.0%} of the way".replace("-", "−")
-        for k, (a, b) in enumerate(told.z)
+        f"{k / STEPS:.0%} of the way · judged: decoded a {one}, faded a {other}"
+        for k, (one, other) in enumerate(told.seen.T)
     ]
     return Frames(panels, captions, curves, clouds=[cloud])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +29,10 @@ from diffusion_core.vae_bound import (
 from pages.shared import load
 from pages.shared.quality_exhibit import judge
 
-WIDTHS = tuple(2.0 ** (k / 2) for k in range(-6, 7))
+WIDTHS = tuple(2.0 ** (k / 2) for k in range(-6, 5))
 SHIFTS = 4.0  # in widths of the encoder's q
 CELLS = 61  # on a side of the window that is shown
-DRAWS = 4096
+DRAWS = 8192
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 DEPTH = 7.0  # what lies this many nats below the posterior's peak is left out of the window
 
@@ -76,6 +77,7 @@ class Digit(NamedTuple):
         across: [CELLS] places of the window's columns.
         up: [CELLS] of its rows.
         posterior: [CELLS, CELLS] p(z|x) there, over its largest value.
+        surprise: KL(p(z|x) || p(z)) in nats: what z tells of x.
         costs: [len(WIDTHS)] E_q[-log p(x|z)] for the encoder's q at each width.
         nats: [len(WIDTHS)] KL(q || p(z)).
     """
@@ -89,6 +91,7 @@ class Digit(NamedTuple):
     across: np.ndarray
     up: np.ndarray
     posterior: np.ndarray
+    surprise: float
     costs: np.ndarray
     nats: np.ndarray
 
@@ -104,7 +107,7 @@ def digit(label: int, row: int) -> tuple:
     log_p = plane.log_evidence
     # The window holds the encoder's q, the best one, and where the posterior is.
     near = plane.places[plane.joint > plane.joint.max() - DEPTH]
-    reach = torch.stack([q.mean + s * 3 * q.var.sqrt() for s in (-1, 1)])
+    reach = torch.stack([q.mean + s * 4 * q.var.sqrt() for s in (-1, 1)])
     corners = torch.cat([near.double(), reach])
     low, high = corners.amin(0), corners.amax(0)
     middle, half = (low + high) / 2, float((high - low).max()) * 0.55
@@ -118,10 +121,18 @@ def digit(label: int, row: int) -> tuple:
             best.mean.numpy(),
             best.var.sqrt().numpy(),
             *shade(vae, x, plane, middle, half),
+            surprise(plane),
             np.array([t.cost for t in terms]),
             np.array([t.kl for t in terms]),
         )
     )
+
+
+def surprise(plane: Plane) -> float:
+    """KL(p(z|x) || p(z)), summed over the plane: nats."""
+    share = (plane.joint + plane.log_area - plane.log_evidence).exp()
+    log_prior = -0.5 * plane.places.double().square().sum(1) - math.log(2 * math.pi)
+    return float(share @ (plane.joint - plane.log_evidence - log_prior))
 
 
 def shade(
@@ -149,9 +160,33 @@ def q_of(told: Digit, *, best: bool, shift: tuple[float, float], width: float) -
     return Gaussian(*map(torch.from_numpy, (mean, (width * told.std) ** 2)))
 
 
+def share_near(label: int, row: int, q: Gaussian) -> float:
+    """The share of the posterior within four standard deviations of q's mean, both ways."""
+    vae, coarse, _ = network()
+    plane = summed_plane(vae, binary(label, row), coarse)
+    near = ((plane.places - q.mean).abs() < 4 * q.var.sqrt()).all(1)
+    return float((plane.joint + plane.log_area - plane.log_evidence)[near].exp().sum())
+
+
+def gap_at_the_peak(label: int, row: int) -> float:
+    """What the best normal leaves of log p(x) where the climb begins at the posterior's peak."""
+    vae, coarse, _ = network()
+    x = binary(label, row)
+    plane = summed_plane(vae, x, coarse)
+    peak = plane.places[plane.joint.argmax()].double()
+    best = best_normal(vae, x, Gaussian(peak, torch.full_like(peak, 0.03**2)))
+    return plane.log_evidence - bound_terms(vae, x, best, 24).bound
+
+
 def terms_of(label: int, row: int, q: Gaussian) -> BoundTerms:
     """The bound's two terms for one digit and any q."""
     return bound_terms(network()[0], binary(label, row), q, 24)
+
+
+def drawn(chances: np.ndarray) -> np.ndarray:
+    """A draw of p(x|z): each pixel white by its own chance, always alike; [28, 28]."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.bernoulli(torch.from_numpy(chances), generator=generator).numpy()
 
 
 @torch.inference_mode()
@@ -230,12 +265,14 @@ class Way(NamedTuple):
         decoded: [STEPS + 1, 28, 28] the decoder's pictures along it, 0..1.
         faded: [STEPS + 1, 28, 28] the mean of both digits, more and more of the second.
         sure: [2, STEPS + 1] the classifier's largest probability for each.
+        seen: [2, STEPS + 1] the digit that has it.
     """
 
     z: np.ndarray
     decoded: np.ndarray
     faded: np.ndarray
     sure: np.ndarray
+    seen: np.ndarray
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -249,7 +286,8 @@ def way(first: int, second: int, row: int) -> tuple:
     both = [load.gallery_digit(label, row) / 255 for label in (first, second)]
     part = share.numpy()[..., None]
     faded = ((1 - part) * both[0] + part * both[1]).astype(np.float32)
-    seen = torch.from_numpy(np.concatenate([pixels, faded]))[:, None] * 2 - 1
+    both_ways = torch.from_numpy(np.concatenate([pixels, faded]))[:, None] * 2 - 1
     with torch.inference_mode():
-        sure = judge()(seen.float()).softmax(1).amax(1)
-    return tuple(Way(z.numpy(), pixels, faded, sure.reshape(2, -1).numpy()))
+        sure, seen = judge()(both_ways.float()).softmax(1).max(1)
+    told = (part.reshape(2, -1).numpy() for part in (sure, seen))
+    return tuple(Way(z.numpy(), pixels, faded, *told))

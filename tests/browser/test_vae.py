@@ -33,7 +33,8 @@ def told(page: Page, term: str) -> float:
 
 
 @pytest.mark.parametrize(
-    "address", ["vae", "vae?vafit=The+best+normal", "vae?vaview=Many+draws", "vae?vaview=The+plane"]
+    "address",
+    ["vae", "vae?vafit=The+best+normal+nearby", "vae?vaview=Many+draws", "vae?vaview=The+plane"],
 )
 def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: Check) -> None:
     opened(page, f"{base}/{address}")

@@ -191,7 +191,11 @@ def test_both_gradients_are_right_on_average(name: str) -> None:
             for s in (1, -1)
         )
         slope.append(-(up - down) / (2 * step * float(q.var.sqrt() @ one)))
-    for drawn in gradient_draws(vae, x, q, 60_000, torch.Generator().manual_seed(0)):
+    through, by_value = gradient_draws(vae, x, q, 60_000, torch.Generator().manual_seed(0))
+    level = -bound_terms(vae, x, q).cost
+    _, less = gradient_draws(vae, x, q, 60_000, torch.Generator().manual_seed(0), baseline=level)
+    assert (less.std(0) < 0.5 * by_value.std(0)).all()
+    for drawn in (through, by_value, less):
         error = drawn.std(0) / len(drawn) ** 0.5
         assert ((drawn.mean(0) - torch.tensor(slope)).abs() < 4.5 * error + 0.02).all()
         assert float(torch.tensor(slope).abs().min()) > 0.1
