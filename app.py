@@ -31,6 +31,7 @@ if st.runtime.exists():
                 st.Page("pages/discrete/discrete_sampling.py", title="Discrete sampling"),
             ],
             "Connections": [
+                st.Page("pages/connections/hierarchical_vae.py", title="From VAE to diffusion"),
                 st.Page("pages/connections/score.py", title="Score"),
                 st.Page("pages/connections/guidance.py", title="Guidance"),
             ],

@@ -7,7 +7,6 @@ the encoder walks up. All steps are diagonal Gaussians, all terms costs in nats.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -51,7 +50,7 @@ class Variant(NamedTuple):
 VARIANTS: dict[str, Variant] = {
     "free": Variant("Free", False, False, False),
     "same": Variant("Same dimension", True, False, False),
-    "short": Variant("Fixed encoder, ends short", True, True, False),
+    "short": Variant("Fixed, ends short", True, True, False),
     "ddpm": Variant("All three: DDPM", True, True, True),
 }
 """Each obeys one restriction more than the one before it."""
@@ -59,7 +58,9 @@ VARIANTS: dict[str, Variant] = {
 FIRST_LOG_SNR, LAST_LOG_SNR, SHORT_LOG_SNR = 4.0, -7.0, 1.0
 
 
-def level_schedule(T: int, last: float = LAST_LOG_SNR, first: float = FIRST_LOG_SNR) -> NoiseSchedule:
+def level_schedule(
+    T: int, last: float = LAST_LOG_SNR, first: float = FIRST_LOG_SNR
+) -> NoiseSchedule:
     r"""Few levels, evenly spaced in log-SNR.
 
     $$\bar\alpha_t = \operatorname{sigmoid}(\lambda_t), \qquad
@@ -151,8 +152,7 @@ class Hierarchy(nn.Module):
     def descend(self, top: Tensor, noise: Tensor) -> list[Tensor]:
         """Walk down from z_T [B, latent] with noise [T, B, WIDEST]: z_T, ..., z_1, x.
 
-        The last step takes no noise: what is shown is the mean of p(x|z_1) and noise of its own
-        variance, like all steps, where `noise[0]` is not 0.
+        The step to x takes noise as the others do: p(x|z_1) has a variance, too.
         """
         levels = [top]
         for t in range(self.T, 0, -1):
@@ -173,6 +173,22 @@ class Hierarchy(nn.Module):
         return Gaussian(kept + change, (START_LOG_VAR + log_var).exp())
 
 
+def hierarchy(variant: str, T: int, *, latent: int = 2, generator: torch.Generator) -> Hierarchy:
+    """An untrained hierarchy for points in a plane.
+
+    Args:
+        variant: a key of `VARIANTS`.
+        T: levels.
+        latent: numbers of a latent, where the variant leaves that free.
+        generator: draws the first weights.
+    """
+    told = VARIANTS[variant]
+    if not told.fixed:
+        return Hierarchy(T, 2 if told.same else latent, generator=generator)
+    last = LAST_LOG_SNR if told.ends else SHORT_LOG_SNR
+    return Hierarchy(T, 2, GaussianDiffusion(level_schedule(T, last)), generator=generator)
+
+
 def standard_kl(q: Gaussian) -> Tensor:
     """KL(q || N(0, I)) of diagonal Gaussians, [B] nats."""
     return per_example(q.kl(Gaussian(torch.zeros_like(q.mean), torch.ones_like(q.mean))))
@@ -185,7 +201,7 @@ def consistency_terms(model: Hierarchy, x: Tensor, noise: Tensor) -> ElboTerms:
     + \sum_{t=1}^{T-1}\log\frac{q(z_t|z_{t-1})}{p_\theta(z_t|z_{t+1})}
     + D_{KL}(q(z_T|z_{T-1})\Vert p(z_T))\Big]$$
 
-    Source: Luo 2022, eq. 37 to 45, before the middle sum is printed as a KL divergence, which it
+    Source: Luo 2022, eq. 43, before the middle sum is printed as a KL divergence (eq. 45), which it
     is not. One draw of the walk stands for the average.
 
     Args:
@@ -274,7 +290,7 @@ def one_level(model: Hierarchy, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
 
     $$\hat L = T\,L_{t-1} + D_{KL}(q(z_T|x)\Vert p(z_T)), \qquad t \sim \{1, \dots, T\}$$
 
-    Source: Ho et al. 2020, section 3.4; Luo 2022, eq. 100.
+    Source: Ho et al. 2020, section 3.4, where the factors of the terms are then left out.
 
     Args:
         model: a hierarchy with a fixed encoder.
@@ -318,189 +334,6 @@ def level_information(model: Hierarchy, x: Tensor, noise: Tensor) -> Tensor:
         each = normal_log_density(z[:, None], Gaussian(q.mean[None], var[None])).sum(-1)
         told.append((each.diagonal() - each.logsumexp(1) + math.log(len(x))).mean())
     return torch.stack(told)
-
-
-# --- training -------------------------------------------------------------------------------------
-
-
-def hierarchy(variant: str, T: int, *, latent: int = 2, generator: torch.Generator) -> Hierarchy:
-    """An untrained hierarchy for points in a plane.
-
-    Args:
-        variant: a key of `VARIANTS`.
-        T: levels.
-        latent: numbers of a latent, where the variant leaves that free.
-        generator: draws the first weights.
-    """
-    told = VARIANTS[variant]
-    if not told.fixed:
-        return Hierarchy(T, 2 if told.same else latent, generator=generator)
-    last = LAST_LOG_SNR if told.ends else SHORT_LOG_SNR
-    return Hierarchy(T, 2, GaussianDiffusion(level_schedule(T, last)), generator=generator)
-
-
-def training_loss(model: Hierarchy, x: Tensor, generator: torch.Generator) -> Tensor:
-    r"""One draw of the bound per example: a walk where the encoder is learnt, else one level.
-
-    With a learnt encoder z_t is reached through z_1 ... z_{t-1} only: T calls of the encoder, and
-    T of the decoder. With a fixed one a jump leads to any level, and one call tells enough.
-
-    Returns:
-        [B] nats.
-    """
-    B, T = len(x), model.T
-    if model.process is None:
-        noise = torch.randn(T, B, model.latent, generator=generator)
-        return consistency_terms(model, x, noise).total
-    t = torch.randint(1, T + 1, (B,), generator=generator)
-    return one_level(model, x, t, torch.randn(x.shape, generator=generator))
-
-
-def count_calls(model: Hierarchy, work: Callable[[], object], examples: int) -> float:
-    """How often `work` asks a network about a point, for each of its examples."""
-    rows = 0
-
-    def count(_: nn.Module, given: tuple[Tensor, ...], __: Tensor) -> None:
-        nonlocal rows
-        rows += len(given[0])
-
-    nets = [net for net in (model.encoder, model.decoder) if net is not None]
-    hooks = [net.register_forward_hook(count) for net in nets]
-    try:
-        work()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return rows / examples
-
-
-class Look(NamedTuple):
-    """A hierarchy on its way.
-
-    Attributes:
-        steps: gradient steps so far.
-        model: as it is now; it learns on when the next look is asked for.
-        terms: means of the bound's terms on draws that it is not trained with, [T + 1] nats:
-            reconstruction, levels from below, prior matching.
-    """
-
-    steps: int
-    model: Hierarchy
-    terms: Tensor
-
-    @property
-    def bound(self) -> float:
-        """Their sum."""
-        return float(self.terms.sum())
-
-
-def bound_terms(model: Hierarchy, x: Tensor, noise: Tensor) -> ElboTerms:
-    """`kl_terms` where the encoder is fixed, else `consistency_terms`."""
-    return (consistency_terms if model.process is None else kl_terms)(model, x, noise)
-
-
-def mean_terms(terms: ElboTerms) -> Tensor:
-    """Averages over examples in the order of the levels, [T + 1] nats."""
-    parts = [terms.reconstruction[:, None], terms.denoising, terms.prior[:, None]]
-    return torch.cat(parts, dim=1).mean(0)
-
-
-def learn_hierarchy(
-    mixture: GaussianMixture,
-    variant: str,
-    T: int,
-    *,
-    latent: int = 2,
-    looks: int = 1,
-    between: int = 400,
-    batch: int = 256,
-    rate: float = 5e-3,
-    judged: int = 4096,
-    seed: int = 0,
-) -> Iterator[Look]:
-    r"""Train a hierarchy on its bound, and show it as it learns.
-
-    $$\min_{\theta, \phi}\ E\left[-\log p_\theta(x|z_1) + \dots\right]$$
-
-    Source: Kingma & Welling 2014, section 2.3 and 2.4, for T = 1; Adam, its rate falling to 0
-    along a cosine.
-
-    Args:
-        mixture: the data, in a plane; every batch is drawn anew.
-        variant: a key of `VARIANTS`.
-        T: levels.
-        latent: as in `hierarchy`.
-        looks: after the first one, which shows the untrained networks.
-        between: gradient steps from one look to the next.
-        batch: points per step.
-        rate: Adam's first learning rate.
-        judged: draws that the terms are measured on, the same at every look.
-        seed: of weights, batches and those draws.
-
-    Yields:
-        looks + 1 times.
-    """
-    held = torch.Generator().manual_seed(seed + 1)  # the same for all variants
-    x_held = mixture.sample(judged, held).float()
-    generator = torch.Generator().manual_seed(seed)
-    model = hierarchy(variant, T, latent=latent, generator=generator)
-    noise = torch.randn(T, judged, model.latent, generator=held)
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, looks * between))
-    for look in range(looks + 1):
-        for _ in range(between if look else 0):
-            x = mixture.sample(batch, generator).float()
-            with torch.enable_grad():
-                loss = training_loss(model, x, generator).mean()
-                optimizer.zero_grad()
-                loss.backward()
-            optimizer.step()
-            schedule.step()
-        with torch.no_grad():
-            yield Look(look * between, model, mean_terms(bound_terms(model, x_held, noise)))
-
-
-class Scatter(NamedTuple):
-    """How far one draw of the bound of one x is typically from its average (nats, rms over x).
-
-    Attributes:
-        walk: consistency form, one walk.
-        jumps: KL form, all levels, each reached in one jump.
-        one: KL form, one level drawn at random.
-    """
-
-    walk: float
-    jumps: float
-    one: float
-
-
-def estimator_scatter(
-    model: Hierarchy, x: Tensor, draws: int, *, generator: torch.Generator
-) -> Scatter:
-    r"""Standard deviations of three estimators of one number, over their noise.
-
-    $$E\left[\log\frac{q(z_{t-1}|z_t,x)}{p_\theta(z_{t-1}|z_t)}\,\Big|\,z_t, x\right]
-    = D_{KL}(q(z_{t-1}|z_t,x)\Vert p_\theta(z_{t-1}|z_t))$$
-
-    Source: Ho et al. 2020, section 2: the KL is the log-ratio's average over z_{t-1}, a
-    Rao-Blackwellised estimate that scatters less.
-
-    Args:
-        model: a hierarchy with a fixed encoder.
-        x: [B, D].
-        draws: per x.
-        generator: source of noise.
-    """
-    many, shape = repeat(x, draws), (model.T, draws * len(x), model.D)
-    t = torch.randint(1, model.T + 1, (len(many),), generator=generator)
-    with torch.no_grad():
-        drawn = (
-            consistency_terms(model, many, torch.randn(shape, generator=generator)).total,
-            kl_terms(model, many, torch.randn(shape, generator=generator)).total,
-            one_level(model, many, t, torch.randn(many.shape, generator=generator)),
-        )
-    spread = (d.double().reshape(draws, -1).var(0).mean().sqrt() for d in drawn)
-    return Scatter(*(float(s) for s in spread))
 
 
 # --- what the data allow --------------------------------------------------------------------------

@@ -32,6 +32,9 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "connections": {
+        "hierarchical_vae": (
+            "From VAE to diffusion", "What makes a hierarchical VAE a diffusion model?"
+        ),
         "score": ("Score", "Which way do the data lie, and where does following it lead?"),
         "guidance": ("Guidance", "What does guidance do to the distribution that is sampled?"),
     },
