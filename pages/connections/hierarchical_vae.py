@@ -185,7 +185,7 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
 
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
-    free, same, short, ddpm = LEARNT.bounds
+    free, same, _, ddpm = LEARNT.bounds
     deep = dict(zip(DEPTHS, zip(LEARNT.same, LEARNT.ddpm, strict=True), strict=True))
     level_walk, level_kl, walk, jumps = LEARNT.scatter
     return [
@@ -296,12 +296,10 @@ def confusions(told: Facts) -> list[Confusion]:
             "not happen: of eight levels each tells at least "
             f"{LEARNT.told:.1f} nats about the one below. It does not help much either "
             f"({same:.2f} nats with four levels, {LEARNT.eight[1]:.2f} with eight). In a DDPM the "
-            f"top tells next to nothing on purpose: {LEARNT.top:.2f} nats at z₄ of four. That is "
-            "the third restriction, and no fault, since the other levels "
-            "cannot collapse: their noise is fixed.",
+            f"top latent tells nothing about x on purpose, {told.top:.3f} nats at most. That is "
+            "the third restriction, and no fault: how much the levels below it tell is fixed, too.",
             {"hvview": "one", "hvkind": "same", "hvT": 8},
-            "The table under the charts, second row: no level is near 0. Then choose “All three: "
-            "DDPM”.",
+            "The table under the charts, second row: no level is near 0.",
         ),
     ]
 

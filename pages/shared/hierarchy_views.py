@@ -120,11 +120,11 @@ def lesson_frames(lessons: Sequence[Lesson], data: str, T: int, latent: int) -> 
     curves = [
         Curve("bound", terms.sum(1), "p", BOUND, 0, 4),
         Curve(BEST, np.full(len(lessons), best_possible(data)), "q", BOUND, 0, 4, dash="6 5"),
-        Curve("reconstruction", terms[:, 0], "x0", PARTS, -2, 4),
-        Curve("prior matching", terms[:, -1], "eps", PARTS, -2, 4),
+        Curve("reconstruction", terms[:, 0], "x0", PARTS, -2, 5),
+        Curve("prior matching", terms[:, -1], "eps", PARTS, -2, 5),
     ]
     if T > 1:
-        curves.append(Curve("levels between", terms[:, 1:-1].sum(1), "bits", PARTS, -2, 4))
+        curves.append(Curve("levels between", terms[:, 1:-1].sum(1), "bits", PARTS, -2, 5))
     captions = [
         f"{one.steps} gradient steps · {one.walk.near:.0%} of the drawn points lie near a group"
         for one in lessons
