@@ -1,4 +1,4 @@
-"""Training a hierarchy of levels on its bound: a walk through all of them, or one level at a time."""
+"""Training a hierarchy of levels on its bound: a walk through all, or one level at a time."""
 
 from __future__ import annotations
 
