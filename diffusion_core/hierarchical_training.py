@@ -127,10 +127,16 @@ def learn_hierarchy(
     generator = torch.Generator().manual_seed(seed)
     model = hierarchy(variant, T, latent=latent, generator=generator)
     noise = torch.randn(T, judged, model.latent, generator=held)
+
+    def judged_now(steps: int) -> Look:
+        with torch.no_grad():
+            return Look(steps, model, mean_terms(bound_terms(model, x_held, noise)))
+
+    yield judged_now(0)  # before the optimizer: a process' first one takes a second to import
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, looks * between))
-    for look in range(looks + 1):
-        for _ in range(between if look else 0):
+    for look in range(1, looks + 1):
+        for _ in range(between):
             x = mixture.sample(batch, generator).float()
             with torch.enable_grad():
                 loss = training_loss(model, x, generator).mean()
@@ -138,8 +144,7 @@ def learn_hierarchy(
                 torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
-        with torch.no_grad():
-            yield Look(look * between, model, mean_terms(bound_terms(model, x_held, noise)))
+        yield judged_now(look * between)
 
 
 class Scatter(NamedTuple):

@@ -366,8 +366,9 @@ def page() -> None:
             ),
             Experiment(
                 "Watch the learnt encoder at work",
-                "the two groups are drawn apart and laid over N(0, I), so that the green shades "
-                "and the points cover each other at every level.",
+                "left to itself it comes upon something like diffusion: from level to level the "
+                "groups get wider and nearer to each other, until together they fill N(0, I). "
+                "Green shades and points cover each other at every level.",
                 {"hvview": "one", "hvkind": "same", "hvT": 4},
             ),
         ]

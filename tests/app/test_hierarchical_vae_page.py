@@ -134,15 +134,36 @@ def test_what_is_said_of_the_four() -> None:
     assert abs(left[0] - 0.2) < 0.06
 
 
+def alike(points: np.ndarray, shade: np.ndarray) -> float:
+    """Cosine of how densely points lie and a shade, cell by cell."""
+    drawn, there = hierarchy_world.shade(torch.from_numpy(points)).astype(float), shade * 1.0
+    return float((drawn * there).sum() / (np.linalg.norm(drawn) * np.linalg.norm(there)))
+
+
+def test_a_learnt_encoder_comes_upon_something_like_diffusion() -> None:
+    """The third experiment: wider and nearer from level to level, and covered by what is drawn."""
+    *_, look = hierarchy_world.taught("two", "same", 4, 2, 1, 0)
+    walk = hierarchy_world.walk(look.model, "two", 0)
+    assert all(alike(p, s) > 0.75 for p, s in zip(walk.points, walk.shades, strict=True))
+    x = PLANE_DATA["two"]().sample(4000, torch.Generator().manual_seed(8)).float()
+    small = x.sum(1) < 0
+    with torch.no_grad():
+        noise = torch.randn(4, 4000, 2, generator=torch.Generator().manual_seed(9))
+        levels, _ = look.model.climb(x, noise)
+    width = [float(z[~small].std(0).mean()) for z in levels]
+    apart = [
+        float((z[small].mean(0) - z[~small].mean(0)).norm()) / w
+        for z, w in zip(levels, width, strict=True)
+    ]
+    assert width == sorted(width)
+    assert apart == sorted(apart, reverse=True)
+
+
 def test_who_begins_where_the_data_end() -> None:
     """In the third picture the points lie where the green is not, in the fourth they cover it."""
-    first, alike = race("two", 4)[RACE + 1], []
-    for i in (2, 3):
-        drawn = hierarchy_world.shade(torch.from_numpy(first.points[i])).astype(float)
-        there = first.shades[i].astype(float)
-        alike.append((drawn * there).sum() / (np.linalg.norm(drawn) * np.linalg.norm(there)))
-    assert alike[0] < 0.5
-    assert alike[1] > 0.85
+    first = race("two", 4)[RACE + 1]
+    assert alike(first.points[2], first.shades[2]) < 0.5
+    assert alike(first.points[3], first.shades[3]) > 0.85
 
 
 def test_what_is_said_of_the_top() -> None:
