@@ -92,8 +92,8 @@ def learn_hierarchy(
     T: int,
     *,
     latent: int = 2,
+    steps: int = 400,
     looks: int = 1,
-    between: int = 400,
     batch: int = 256,
     rate: float = 5e-3,
     judged: int = 4096,
@@ -112,8 +112,9 @@ def learn_hierarchy(
         variant: a key of `VARIANTS`.
         T: levels.
         latent: as in `hierarchy`.
-        looks: after the first one, which shows the untrained networks.
-        between: gradient steps from one look to the next.
+        steps: gradient steps in all.
+        looks: on the way, as evenly as may be, the last at the end; the first one, which shows the
+            untrained networks, is not counted.
         batch: points per step.
         rate: Adam's first learning rate.
         judged: draws that the terms are measured on, the same at every look.
@@ -134,9 +135,9 @@ def learn_hierarchy(
 
     yield judged_now(0)  # before the optimizer: a process' first one takes a second to import
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, looks * between))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     for look in range(1, looks + 1):
-        for _ in range(between):
+        for _ in range(steps * (look - 1) // looks, steps * look // looks):
             x = mixture.sample(batch, generator).float()
             with torch.enable_grad():
                 loss = training_loss(model, x, generator).mean()
@@ -144,7 +145,7 @@ def learn_hierarchy(
                 torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
-        yield judged_now(look * between)
+        yield judged_now(steps * look // looks)
 
 
 class Scatter(NamedTuple):

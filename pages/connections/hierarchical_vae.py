@@ -33,6 +33,7 @@ from pages.shared.hierarchy_world import (
     DRAWN,
     LEVELS,
     LOOKS,
+    PARTS,
     RACE,
     STEPS,
 )
@@ -101,7 +102,7 @@ def four_models(data: str, T: int, latent: int, seed: int, stage: DeltaGenerator
         follow(
             live,
             lambda rungs, start: hierarchy_views.race_frames(rungs, data, T),
-            key="hv_race", scale=19, autoplay=True, hold=True, report_frame=False, fps=2,
+            key="hv_race", scale=19, autoplay=True, hold=True, report_frame=False, fps=3,
             charts_last=True, rest=RACE, ends=("not trained", "x"),
             ticks=[(0, "not trained"), (RACE, f"{STEPS} steps"), (RACE + 1, "walk down")],
             label="Four hierarchies learn, then walk down",
@@ -164,21 +165,21 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
     live = session_runs().open(
         repr(("depths", data, seed)),
         lambda: hierarchy_world.depths(data, seed),
-        len(DEPTHS) + 1,
+        len(DEPTHS) * PARTS + 1,
     )
     with stage:
         follow(
             live,
             lambda depths, start: hierarchy_views.depth_frames(depths, data),
-            key="hv_depth", scale=21, autoplay=True, hold=True, report_frame=False, fps=1,
-            charts_last=True, rest=len(DEPTHS), ends=("nothing", f"T = {DEPTHS[-1]}"),
+            key="hv_depth", scale=21, autoplay=True, hold=True, report_frame=False, fps=3,
+            charts_last=True, rest=len(DEPTHS) * PARTS, ends=("nothing", f"T = {DEPTHS[-1]}"),
             ticks=hierarchy_views.depth_ticks(), label="Deeper and deeper",
         )  # fmt: skip
         st.caption(
             f"At each depth both are trained with {CALLS} network calls for each of 256 points, "
             "in batches: a learnt encoder needs 2T calls for a step (it walks up, the decoder "
-            "answers at every level), the DDPM one call at one level drawn at random. Last chart: "
-            "how far one draw of a cost of one x is from its average, for the DDPM; “one level for "
+            "answers at every level), the DDPM one call at one level drawn at random. While a depth "
+            "is being trained, the charts show the one before. Last chart: how far one draw of a cost of one x is from its average, for the DDPM; “one level for "
             "all” is T times one level."
         )
 

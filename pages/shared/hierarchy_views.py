@@ -11,6 +11,7 @@ from pages.shared.cloud import Cloud
 from pages.shared.hierarchy_world import (
     DEPTHS,
     EXTENT,
+    PARTS,
     Depth,
     Lesson,
     Rung,
@@ -22,7 +23,7 @@ from pages.shared.player import Curve, Frames
 COLORS = {"free": "eps", "same": "bits", "short": "x0", "ddpm": "p"}
 BOUND = "bound, nats (lower is better)"
 STEP = "cost of this level, nats"
-PARTS = "its parts, nats"
+OF_IT = "its parts, nats"
 SCATTER = "standard deviation of one draw, nats (log)"
 COST = "network calls for one point of one training step (log)"
 BEST = "best possible"
@@ -120,11 +121,11 @@ def lesson_frames(lessons: Sequence[Lesson], data: str, T: int, latent: int) -> 
     curves = [
         Curve("bound", terms.sum(1), "p", BOUND, 0, 4),
         Curve(BEST, np.full(len(lessons), best_possible(data)), "q", BOUND, 0, 4, dash="6 5"),
-        Curve("reconstruction", terms[:, 0], "x0", PARTS, -2, 5),
-        Curve("prior matching", terms[:, -1], "eps", PARTS, -2, 5),
+        Curve("reconstruction", terms[:, 0], "x0", OF_IT, -2, 5),
+        Curve("prior matching", terms[:, -1], "eps", OF_IT, -2, 5),
     ]
     if T > 1:
-        curves.append(Curve("levels between", terms[:, 1:-1].sum(1), "bits", PARTS, -2, 5))
+        curves.append(Curve("levels between", terms[:, 1:-1].sum(1), "bits", OF_IT, -2, 5))
     captions = [
         f"{one.steps} gradient steps · {one.walk.near:.0%} of the drawn points lie near a group"
         for one in lessons
@@ -164,7 +165,7 @@ def depth_frames(depths: Sequence[Depth], data: str) -> Frames:
         for i, (name, color) in enumerate(zip(names, ("bits", "p"), strict=True))
     ]
     table = {
-        name: np.stack([getattr(one, name) for one in depths])
+        name: np.stack([getattr(one.done, name) for one in depths])
         for name in ("bounds", "scatter", "calls")
     }
     best = np.full(len(depths), best_possible(data))
@@ -193,5 +194,5 @@ def depth_frames(depths: Sequence[Depth], data: str) -> Frames:
 
 
 def depth_ticks() -> list[tuple[int, str]]:
-    """Where each depth stands on the time axis."""
-    return [(i + 1, f"T = {T}") for i, T in enumerate(DEPTHS)]
+    """Where on the time axis each depth is done."""
+    return [((i + 1) * PARTS, f"T = {T}") for i, T in enumerate(DEPTHS)]

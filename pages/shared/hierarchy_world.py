@@ -39,11 +39,12 @@ EXTENT = 2.8
 SHADES = 40  # cells of a shade along each side
 STEPS = 400  # gradient steps of one model
 LOOKS = 20  # of one model that is trained alone
-RACE = 8  # looks of each of the four models
+RACE = 16  # looks of each of the four models
 DRAWN = 400  # points that are shown
 SHADED = 4096  # encoded points that a shade is made of
 INFORMED = 512  # of which the information of a level is measured
 DEPTHS = (1, 2, 4, 8, 16, 32)
+PARTS = 4  # looks of the models of one depth
 CALLS = 800  # of networks per example of a batch, that a model of `DEPTHS` is trained with
 SCATTERED = (64, 64)  # points, and draws of the bound for each
 
@@ -180,8 +181,7 @@ def lessons(data: str, variant: str, T: int, latent: int, seed: int) -> Iterator
 def taught(data: str, variant: str, T: int, latent: int, looks: int, seed: int) -> Iterator[Look]:
     """A model's way of STEPS gradient steps, looks + 1 times."""
     return learn_hierarchy(
-        PLANE_DATA[data](), variant, T, latent=latent, looks=looks, between=STEPS // looks,
-        seed=seed,
+        PLANE_DATA[data](), variant, T, latent=latent, steps=STEPS, looks=looks, seed=seed,
     )  # fmt: skip
 
 
@@ -243,58 +243,77 @@ def calls_per_step(variant: str, T: int) -> float:
 
 
 class Depth(NamedTuple):
-    """Two models of one depth that were given the same number of network calls.
+    """Two models that are given the same number of network calls, at one moment.
 
     Attributes:
-        T: levels; 0 before anything was trained.
-        steps: [2] gradient steps that the calls were enough for: learnt encoder, DDPM.
-        bounds: [2] nats.
+        T: levels that they have; 0 before anything was trained.
+        steps: [2] gradient steps so far: learnt encoder, DDPM.
         points: float32 [2, DRAWN, 2] what they draw.
-        near: [2] share of that within three widths of a group.
-        scatter: of the bound of the second, as in `Scatter`.
-        calls: [2] network calls for one example of one step.
+        done: of the last depth whose models were trained to the end.
     """
 
     T: int
     steps: tuple[int, int]
-    bounds: np.ndarray
     points: np.ndarray
+    done: Done
+
+
+class Done(NamedTuple):
+    """What came of two models of one depth.
+
+    Attributes:
+        bounds: [2] nats.
+        near: [2] share of what they draw within three widths of a group.
+        scatter: of the bound of the second, as in `Scatter`.
+        calls: [2] network calls for one example of one step.
+    """
+
+    bounds: np.ndarray
     near: np.ndarray
     scatter: np.ndarray
     calls: np.ndarray
 
 
+NOTHING = Done(np.full(2, np.nan), np.full(2, np.nan), np.full(5, np.nan), np.full(2, np.nan))
+
+
 def depths(data: str, seed: int) -> Iterator[Depth]:
-    """Nothing yet, then each of `DEPTHS`."""
-    nothing = np.full(2, np.nan)
-    yield Depth(
-        0, (0, 0), nothing, np.zeros((2, DRAWN, 2), np.float32) + 99, nothing,
-        np.full(5, np.nan), nothing,
-    )  # fmt: skip
+    """Nothing yet, then each of `DEPTHS` in `PARTS` looks."""
+    done = NOTHING
+    yield Depth(0, (0, 0), np.zeros((2, DRAWN, 2), np.float32) + 99, done)
     for T in DEPTHS:
-        yield Depth(*depth(data, T, seed))
+        for one in depth(data, T, seed, done):
+            yield one
+            done = one.done
 
 
-@st.cache_data(max_entries=48, show_spinner=False)
-def depth(data: str, T: int, seed: int) -> tuple:
-    """The fields of `Depth`; two to four seconds of training."""
+def depth(data: str, T: int, seed: int, done: Done = NOTHING) -> Iterator[Depth]:
+    """Two models of one depth learn side by side; `done` is what came of the ones before."""
     mixture = PLANE_DATA[data]()
-    bounds, ends, close, steps, calls = [], [], [], [], []
-    for variant in ("same", "ddpm"):
-        calls.append(calls_per_step(variant, T))
-        steps.append(round(CALLS / calls[-1]))
-        *_, look = learn_hierarchy(mixture, variant, T, between=steps[-1], seed=seed)
-        told = walk(look.model, data, seed)
-        bounds.append(look.bound)
-        ends.append(told.points[-1])
-        close.append(told.near)
+    kinds = ("same", "ddpm")
+    calls = np.array([calls_per_step(kind, T) for kind in kinds])
+    runs = [
+        learn_hierarchy(mixture, kind, T, steps=int(CALLS / each), looks=PARTS, seed=seed)
+        for kind, each in zip(kinds, calls, strict=True)
+    ]
+    for part, looks in enumerate(zip(*runs, strict=True)):
+        if part == 0:  # untrained
+            continue
+        walks = [walk(look.model, data, seed) for look in looks]
+        if part == PARTS:
+            done = Done(
+                np.array([look.bound for look in looks]),
+                np.array([told.near for told in walks]),
+                np.array(scatter(looks[1].model, data, seed)),
+                calls,
+            )
+        ends = np.stack([told.points[-1] for told in walks])
+        yield Depth(T, (looks[0].steps, looks[1].steps), ends, done)
+
+
+def scatter(model: Hierarchy, data: str, seed: int) -> Scatter:
+    """`estimator_scatter` for some points of the data."""
     generator = torch.Generator().manual_seed(seed + 4)
     n, draws = SCATTERED
-    x = mixture.sample(n, generator).float()
-    scatter: Scatter = estimator_scatter(look.model, x, draws, generator=generator)
-    return tuple(
-        Depth(
-            T, (steps[0], steps[1]), np.array(bounds), np.stack(ends), np.array(close),
-            np.array(scatter), np.array(calls),
-        )
-    )  # fmt: skip
+    x = PLANE_DATA[data]().sample(n, generator).float()
+    return estimator_scatter(model, x, draws, generator=generator)

@@ -21,16 +21,17 @@ from diffusion_core.mixtures import PLANE_DATA, mixture_log_density
 from pages.shared import hierarchy_views, hierarchy_world
 from pages.shared.hierarchy_facts import LEARNT, Facts, facts
 from pages.shared.hierarchy_world import (
+    CALLS,
     DEPTHS,
     DIMS,
     DRAWN,
     EXTENT,
     LEVELS,
     LOOKS,
+    PARTS,
     RACE,
     SHADES,
     STEPS,
-    Depth,
     Rung,
 )
 from pages.shared.score_world import DATA
@@ -206,15 +207,21 @@ def test_the_best_possible_is_the_entropy_of_the_data() -> None:
 
 def test_what_is_said_of_depth() -> None:
     said = text(open_page("hierarchical_vae"))
-    found = [Depth(*hierarchy_world.depth("two", T, 0)) for T in DEPTHS]
+    frames = list(hierarchy_world.depths("two", 0))
+    assert len(frames) == len(DEPTHS) * PARTS + 1
+    ends = frames[PARTS::PARTS]
+    assert [one.T for one in ends] == list(DEPTHS)
+    found = [one.done for one in ends]
+    # While a depth is being trained, what is shown is that of the one before.
+    assert all(one.done is frames[PARTS].done for one in frames[PARTS : 2 * PARTS])
     same, ddpm = (np.array([one.bounds[i] for one in found]) for i in (0, 1))
     # A learnt encoder that is trained for a dozen steps is anywhere.
     np.testing.assert_allclose(same, LEARNT.same, atol=0.15, rtol=0.1)
     np.testing.assert_allclose(ddpm, LEARNT.ddpm, atol=MUCH)
-    for T, one in zip(DEPTHS, found, strict=True):
-        assert one.steps == (800 // (2 * T), 800)
-        assert tuple(one.calls) == (2 * T, 1)
-    assert found[-1].steps[0] == 12  # "a dozen steps"
+    for T, one in zip(DEPTHS, ends, strict=True):
+        assert one.steps == (CALLS // (2 * T), CALLS)
+        assert tuple(one.done.calls) == (2 * T, 1)
+    assert ends[-1].steps[0] == 12  # "a dozen steps"
     better = same < ddpm
     assert list(better) == [True, True, True, False, False, False]  # "up to four levels"
     assert same.argmin() == 0  # "its own best, with one level"
@@ -230,7 +237,7 @@ def test_what_is_said_of_depth() -> None:
         assert one.scatter[1] < one.scatter[0]  # of one level the KL scatters less
     for one in found[1:5]:
         assert one.scatter[3] > one.scatter[2]  # not so for the sum
-    hierarchy_views.depth_frames(found, "two")
+    hierarchy_views.depth_frames(frames, "two")
 
 
 def test_depth_begins_at_once_and_names_its_levels() -> None:
@@ -239,7 +246,7 @@ def test_depth_begins_at_once_and_names_its_levels() -> None:
     assert frames.captions == ["nothing trained yet"]
     assert (np.abs(first.points) > EXTENT).all()  # nothing is seen
     ticks = hierarchy_views.depth_ticks()
-    assert ticks[-1] == (len(DEPTHS), f"T = {DEPTHS[-1]}")
+    assert ticks[-1] == (len(DEPTHS) * PARTS, f"T = {DEPTHS[-1]}")
 
 
 def test_no_level_collapses_and_a_fixed_encoder_stays_as_it_is() -> None:

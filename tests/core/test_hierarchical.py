@@ -111,7 +111,7 @@ def test_where_the_data_do_not_end_in_the_prior_the_gap_is_the_mismatch(
 
 
 def trained(variant: str, T: int = 4, data: str = "two", steps: int = 100) -> Hierarchy:
-    *_, look = learn_hierarchy(PLANE_DATA[data](), variant, T, between=steps, judged=64)
+    *_, look = learn_hierarchy(PLANE_DATA[data](), variant, T, steps=steps, judged=64)
     return look.model
 
 
@@ -203,7 +203,7 @@ def test_both_forms_pull_the_weights_the_same_way(T: int) -> None:
 @pytest.mark.parametrize("steps", [0, 150])
 def test_no_bound_is_below_the_entropy(variant: str, T: int, steps: int) -> None:
     mixture, n = PLANE_DATA["ring"](), 8192
-    *_, look = learn_hierarchy(mixture, variant, T, latent=4, between=steps, judged=64)
+    *_, look = learn_hierarchy(mixture, variant, T, latent=4, steps=steps, judged=64)
     x = mixture.sample(n, seeded(3))
     noise = torch.randn(T, n, look.model.latent, generator=seeded(4))
     with torch.no_grad():
@@ -221,7 +221,7 @@ def test_training_is_the_same_for_the_same_seed_and_lowers_the_bound(variant: st
         return [
             (look.steps, look.terms)
             for look in learn_hierarchy(
-                PLANE_DATA["two"](), variant, 2, looks=2, between=40, judged=512, seed=seed
+                PLANE_DATA["two"](), variant, 2, steps=80, looks=2, judged=512, seed=seed
             )
         ]
 
@@ -235,7 +235,7 @@ def test_training_is_the_same_for_the_same_seed_and_lowers_the_bound(variant: st
 
 def test_looking_does_not_change_what_is_learnt() -> None:
     ends = [
-        list(learn_hierarchy(PLANE_DATA["two"](), "ddpm", 2, looks=looks, between=60 // looks))[-1]
+        list(learn_hierarchy(PLANE_DATA["two"](), "ddpm", 2, steps=61, looks=looks))[-1]
         for looks in (1, 3)
     ]
     torch.testing.assert_close(ends[0].terms, ends[1].terms, atol=0, rtol=0)
