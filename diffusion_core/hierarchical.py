@@ -121,17 +121,35 @@ class Hierarchy(nn.Module):
         )
 
     def up(self, below: Tensor, t: Tensor) -> Gaussian:
-        r"""One level up, from z_{t-1} [B, *]: $q(z_t|z_{t-1})$, learnt or fixed."""
+        r"""One step of the encoder: a network's Gaussian, or noise.
+
+        $$q_\phi(z_t|z_{t-1}) = \mathcal N(\mu_\phi(z_{t-1}, t),\ \sigma^2_\phi(z_{t-1}, t))$$
+
+        Source: Luo 2022, eq. 24. A fixed encoder takes no word of a network: the mean is z_{t-1},
+        shrunk, and the variance a number.
+
+        Args:
+            below: z_{t-1}, [B, *].
+            t: [B] int64 in 1..T.
+        """
         if self.process is not None:
             return self.process.q_step(below, t, t - 1)
         assert self.encoder is not None
         return self._learnt(self.encoder, below, t, self.latent)
 
     def down(self, above: Tensor, t: Tensor, size: int) -> Gaussian:
-        r"""One level down, from z_t [B, *]: $p_\theta(z_{t-1}|z_t)$, of `size` numbers.
+        r"""One step of the decoder.
 
-        With a fixed encoder the network names v, and so x_0; the mean is that of the true
-        posterior at this x_0, since the posterior is known. The variance is free.
+        $$p_\theta(z_{t-1}|z_t) = \mathcal N(\mu_\theta(z_t, t),\ \sigma^2_\theta(z_t, t))$$
+
+        Source: Luo 2022, eq. 23. With a fixed encoder the network names v, and so x_0, and the mean
+        is the true posterior's for this x_0 (Ho et al. 2020, eq. 7), since that is known; the
+        variance stays free.
+
+        Args:
+            above: z_t, [B, *].
+            t: [B] int64 in 1..T.
+            size: numbers of z_{t-1}.
         """
         if self.process is None:
             return self._learnt(self.decoder, above, t, size)

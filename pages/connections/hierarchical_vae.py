@@ -121,6 +121,7 @@ def four_models(data: str, T: int, latent: int, seed: int, stage: DeltaGenerator
             f"see {STEPS} batches of 256 points. “Free” has {numbers} in each latent. "
             f"{DRAWN} drawn points; near a group is within three of its widths. Green while they "
             "learn: the density of the data. Green on the walk: where the encoder puts the data. "
+            "Levels between: log-ratios where the encoder is learnt, KLs where it is fixed. "
             "Network calls: for one point of one training step, counted."
         )
 
@@ -178,9 +179,10 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
         st.caption(
             f"At each depth both are trained with {CALLS} network calls for each of 256 points, "
             "in batches: a learnt encoder needs 2T calls for a step (it walks up, the decoder "
-            "answers at every level), the DDPM one call at one level drawn at random. While a depth "
-            "is being trained, the charts show the one before. Last chart: how far one draw of a cost of one x is from its average, for the DDPM; “one level for "
-            "all” is T times one level."
+            "answers at every level), the DDPM one call at one level drawn at random. While a "
+            "depth is being trained, the charts show the one before. Last chart: how far one draw "
+            "of a cost of one x is from its average, for the DDPM; “one level for all” is T times "
+            "one level."
         )
 
 
@@ -197,8 +199,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"is the VAE of the textbook ({LEARNT.single[0]:.2f} nats). With two levels or more "
             "it is a "
             + term("hierarchical VAE")
-            + "; three restrictions later it is a DDPM. Most of what one knows of VAEs changes on "
-            "the way: the encoder learns nothing, and the top latent knows nothing of x.",
+            + "; three restrictions later it is a DDPM. Two things are unlike the textbook then: "
+            "the encoder learns nothing, and the top latent knows nothing of x.",
             {"hvview": "one", "hvT": 1, "hvkind": "free"},
             "Two planes, z₁ and x: one encoder, one decoder, and the bound has two parts.",
         ),
@@ -226,7 +228,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "Why can it be so much deeper than any other hierarchy?",
             "Because a training step need not walk. Noise on noise is noise, so q(zₜ|x) has a "
             "formula, and any level is one jump from x: draw one level, ask the network once. With "
-            "a learnt encoder nobody knows q(zₜ|x); zₜ is reached through all levels below it, and "
+            "a learnt encoder q(zₜ|x) has none; zₜ is reached through all levels below it, and "
             "a step takes 2T network calls. For the same calls the learnt encoder does "
             f"better up to four levels ({deep[4][0]:.2f} against {deep[4][1]:.2f}); at 32 it has "
             f"made a dozen steps and is at {deep[32][0]:.2f}, the DDPM at {deep[32][1]:.2f}. (Its "
@@ -248,14 +250,15 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "What if ᾱ at the top is not 0?",
-            "Then the model begins where the data do not end. The second model from the right "
+            "Then the model begins where the data do not end. The third model "
             f"keeps ᾱ = {told.kept:.2f}. Its prior term is {told.prior:.2f} nats; of those, "
             f"{told.mismatch:.2f} are the divergence of all data at the top level from N(0, I), "
             "and no decoder can win them back. The rest is what z at the top tells about x, which "
             f"the decoder can use. And {LEARNT.left[2]:.0%} of its points end at the lower left, "
             "where 20% belong. The DDPM pays "
             f"{told.ends:.4f} for that. In a learnt hierarchy a large prior term is no fault: "
-            "there z tells about x, and the data as a whole may still fill N(0, I).",
+            "there z_T tells about the level below, and the data as a whole may still fill "
+            "N(0, I).",
             {"hvT": 4},
             "Go to the first frame of the walk down: in the third picture the points of N(0, I) "
             "lie where the green shade is not, in the fourth they cover it.",
@@ -267,8 +270,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "posterior p(z|x), at all levels together. If both agree, there is no gap: for data "
             "that are one Gaussian, noise, and the exact way back, a test of this code finds "
             "none. Here a long step is the trouble: the true q(zₜ₋₁|zₜ) leads back to two groups, "
-            "and a Gaussian p(zₜ₋₁|zₜ) can’t. Shorter steps need less: the DDPM is "
-            f"{deep[4][1] - told.best:.2f} nats above at four levels, "
+            "and a Gaussian p(zₜ₋₁|zₜ) can’t. Shorter steps need less: after 800 gradient "
+            f"steps the DDPM is {deep[4][1] - told.best:.2f} nats above at four levels, "
             f"{deep[8][1] - told.best:.2f} at eight and {deep[32][1] - told.best:.2f} at 32.",
             {"hvview": "depth"},
             "First chart: purple comes down towards the dashed line as T grows.",
@@ -276,10 +279,11 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Log-ratios or KLs: where do the two forms of the bound come from?",
             "From the direction in which q is read. The hierarchy compares q(zₜ|zₜ₋₁), upwards, "
-            "with p(zₜ|zₜ₊₁), downwards: a log-ratio on a walk. If the encoder is fixed, Bayes’ "
-            "rule turns q around, q(zₜ₋₁|zₜ, x), and two Gaussians for the same zₜ₋₁ can be "
-            "compared without drawing it: a KL. Of one level, a draw of the log-ratio scatters by "
-            f"{level_walk:.2f} nats and the KL by {level_kl:.2f} (eight levels). Not so for the "
+            "with p(zₜ|zₜ₊₁), downwards: a log-ratio on a walk. Bayes’ rule turns q "
+            "around, q(zₜ₋₁|zₜ, x). With a fixed encoder that has a formula, and two Gaussians for "
+            "the same zₜ₋₁ can be compared without drawing it: a KL. Of one level, a draw of "
+            f"the log-ratio scatters by {level_walk:.2f} nats and the KL by "
+            f"{level_kl:.2f} (eight levels). Not so for the "
             f"sum of all levels: a walk scatters by {walk:.2f}, the KLs by {jumps:.2f}, because "
             "the log-ratios of one walk share their noise, and most of it cancels. But who trains "
             "on one level at a time sees no sum. Often the log-ratio is printed as a KL, which it "
@@ -338,7 +342,8 @@ def page() -> None:
     exhibit()
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
-    formula_and_code(Hierarchy, consistency_terms, kl_terms)
+    formula_and_code(Hierarchy.up, Hierarchy.down, consistency_terms, kl_terms)
+    formula_and_code(Hierarchy, under="The whole chain")
     formula_and_code(
         level_term, one_level, training_loss, learn_hierarchy, under="One level at a time"
     )

@@ -165,6 +165,9 @@ def test_who_begins_where_the_data_end() -> None:
     first = race("two", 4)[RACE + 1]
     assert alike(first.points[2], first.shades[2]) < 0.5
     assert alike(first.points[3], first.shades[3]) > 0.85
+    for i in (0, 1):  # "may still fill N(0, I)", with a large prior term
+        assert alike(first.points[i], first.shades[i]) > 0.75
+        assert first.terms[i, -1] > 0.5
 
 
 def test_what_is_said_of_the_top() -> None:
@@ -233,6 +236,8 @@ def test_what_is_said_of_depth() -> None:
     np.testing.assert_allclose(scatter[:4], LEARNT.scatter, rtol=0.25)
     for number in LEARNT.scatter:
         assert f"{number:.2f}" in said
+    # "Most of it cancels": of seven levels that were independent the variances would add up.
+    assert scatter[2] ** 2 < 0.3 * 7 * scatter[0] ** 2
     for one in found[1:]:
         assert one.scatter[1] < one.scatter[0]  # of one level the KL scatters less
     for one in found[1:5]:
