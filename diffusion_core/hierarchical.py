@@ -125,8 +125,8 @@ class Hierarchy(nn.Module):
 
         $$q_\phi(z_t|z_{t-1}) = \mathcal N(\mu_\phi(z_{t-1}, t),\ \sigma^2_\phi(z_{t-1}, t))$$
 
-        Source: Luo 2022, eq. 24. A fixed encoder takes no word of a network: the mean is z_{t-1},
-        shrunk, and the variance a number.
+        Source: Luo 2022, eq. 24. A fixed encoder takes no word of a network: the mean is
+        what lies below, shrunk, and the variance a number.
 
         Args:
             below: z_{t-1}, [B, *].
@@ -215,9 +215,10 @@ def standard_kl(q: Gaussian) -> Tensor:
 def consistency_terms(model: Hierarchy, x: Tensor, noise: Tensor) -> ElboTerms:
     r"""The bound as a hierarchical VAE has it: one walk up, and at each level two steps compared.
 
-    $$-\log p(x) \le E_q\Big[-\log p_\theta(x|z_1)
-    + \sum_{t=1}^{T-1}\log\frac{q(z_t|z_{t-1})}{p_\theta(z_t|z_{t+1})}
-    + D_{KL}(q(z_T|z_{T-1})\Vert p(z_T))\Big]$$
+    $$-\log p(x) \le E_q\left[R + \sum\nolimits_{t=1}^{T-1} C_t + P\right], \qquad
+    R = -\log p_\theta(x|z_1), \qquad
+    C_t = \log\frac{q(z_t|z_{t-1})}{p_\theta(z_t|z_{t+1})}, \qquad
+    P = D_{KL}(q(z_T|z_{T-1})\Vert p(z_T))$$
 
     Source: Luo 2022, eq. 43, before the middle sum is printed as a KL divergence (eq. 45), which it
     is not. One draw of the walk stands for the average.
@@ -252,9 +253,10 @@ def consistency_terms(model: Hierarchy, x: Tensor, noise: Tensor) -> ElboTerms:
 def kl_terms(model: Hierarchy, x: Tensor, noise: Tensor) -> ElboTerms:
     r"""The bound as a diffusion model has it: every level by itself, and KL divergences in it.
 
-    $$-\log p(x) \le E_q\Big[-\log p_\theta(x|z_1)
-    + \sum_{t=2}^{T} D_{KL}(q(z_{t-1}|z_t,x)\Vert p_\theta(z_{t-1}|z_t))\Big]
-    + D_{KL}(q(z_T|x)\Vert p(z_T))$$
+    $$-\log p(x) \le E_q\left[R + \sum\nolimits_{t=2}^{T} L_{t-1}\right] + P, \qquad
+    R = -\log p_\theta(x|z_1), \qquad
+    L_{t-1} = D_{KL}(q(z_{t-1}|z_t,x)\Vert p_\theta(z_{t-1}|z_t)), \qquad
+    P = D_{KL}(q(z_T|x)\Vert p(z_T))$$
 
     Source: Luo 2022, eq. 58; Ho et al. 2020, eq. 5.
 
@@ -384,7 +386,8 @@ def noisy_entropy(process: GaussianDiffusion, mixture: GaussianMixture, t: int) 
 def prior_mismatch(process: GaussianDiffusion, mixture: GaussianMixture) -> float:
     r"""What it costs that the model draws z_T from N(0, I), and the data do not end there.
 
-    $$D_{KL}(q(z_T)\Vert p(z_T)) = E_x D_{KL}(q(z_T|x)\Vert p(z_T)) - I(x; z_T)$$
+    $$D_{KL}(q(z_T)\Vert p(z_T)) = P - I(x; z_T), \qquad
+    P = E_x D_{KL}(q(z_T|x)\Vert p(z_T))$$
 
     Source: Hoffman & Johnson 2016. The rest of the prior term is no loss: z_T tells it about x,
     and the decoder has the use of it.

@@ -172,8 +172,8 @@ def estimator_scatter(
 ) -> Scatter:
     r"""Standard deviations of three estimators of one bound, over their noise.
 
-    $$E\left[\log\frac{q(z_{t-1}|z_t,x)}{p_\theta(z_{t-1}|z_t)}\,\Big|\,z_t, x\right]
-    = D_{KL}(q(z_{t-1}|z_t,x)\Vert p_\theta(z_{t-1}|z_t))$$
+    $$L_{t-1} = D_{KL}(q(z_{t-1}|z_t,x)\Vert p_\theta(z_{t-1}|z_t)), \qquad
+    L_{t-1} = E\left[\log\frac{q(z_{t-1}|z_t,x)}{p_\theta(z_{t-1}|z_t)}\,\Big|\,z_t, x\right]$$
 
     Source: Ho et al. 2020, section 2: the KL is the log-ratio's average over z_{t-1}, a
     Rao-Blackwellised estimate, which scatters less. That holds for one level; the levels of a

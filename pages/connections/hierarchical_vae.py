@@ -364,7 +364,7 @@ def page() -> None:
             ),
             Experiment(
                 "A ring instead of two groups",
-                f"now the one that ends short ({LEARNT.ring[2]:.2f}) beats the DDPM "
+                f"now the third model ({LEARNT.ring[2]:.2f}) beats the DDPM "
                 f"({LEARNT.ring[3]:.2f}). A ring with some noise is not far from N(0, I), "
                 f"{told.ring:.2f} nats instead of {told.mismatch:.2f}, and its four "
                 "steps are shorter.",
