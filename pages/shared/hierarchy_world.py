@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -217,17 +218,35 @@ def frames_of_a_race(T: int) -> int:
 
 def race(data: str, T: int, latent: int, seed: int) -> Iterator[Rung]:
     """All four learn for STEPS steps, then walk down level by level."""
-    behind = np.repeat(data_shade(data), len(VARIANTS), axis=0)
+    yield Rung(*untrained(data, T, latent, seed))
     runs = [taught(data, variant, T, latent, RACE, seed) for variant in VARIANTS]
-    for looks in zip(*runs, strict=True):
+    for looks in itertools.islice(zip(*runs, strict=True), 1, None):
         walks = [walk(look.model, data, seed) for look in looks]
-        steps, terms = looks[0].steps, np.stack([look.terms.numpy() for look in looks])
-        close, left = (np.array([getattr(w, name) for w in walks]) for name in ("near", "left"))
-        ends = np.stack([w.points[-1] for w in walks])
-        yield Rung(steps, None, ends, behind, terms, close, left)
+        rung = learning(looks, walks, data)
+        yield rung
     for at in range(T + 1):
         points, shades = (np.stack([w[field][at] for w in walks]) for field in (0, 1))
-        yield Rung(steps, T - at, points, shades, terms, close, left)
+        yield rung._replace(level=T - at, points=points, shades=shades)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def untrained(data: str, T: int, latent: int, seed: int) -> tuple:
+    """The fields of the first `Rung`, kept: it is what a moved control is answered with."""
+    looks = [next(taught(data, variant, T, latent, RACE, seed)) for variant in VARIANTS]
+    return tuple(learning(looks, [walk(look.model, data, seed) for look in looks], data))
+
+
+def learning(looks: Sequence[Look], walks: Sequence[Walk], data: str) -> Rung:
+    """Four models on their way."""
+    return Rung(
+        looks[0].steps,
+        None,
+        np.stack([told.points[-1] for told in walks]),
+        np.repeat(data_shade(data), len(walks), axis=0),
+        np.stack([look.terms.numpy() for look in looks]),
+        np.array([told.near for told in walks]),
+        np.array([told.left for told in walks]),
+    )
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
