@@ -33,6 +33,7 @@ if st.runtime.exists():
             "Connections": [
                 st.Page("pages/connections/entropy.py", title="Entropy and KL"),
                 st.Page("pages/connections/vae.py", title="VAE"),
+                st.Page("pages/connections/hierarchical_vae.py", title="From VAE to diffusion"),
                 st.Page("pages/connections/score.py", title="Score"),
                 st.Page("pages/connections/guidance.py", title="Guidance"),
                 st.Page("pages/connections/cold_diffusion.py", title="Cold diffusion"),

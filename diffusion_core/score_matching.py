@@ -26,6 +26,7 @@ class PointNetwork(nn.Module):
         frequencies: how many, of the waves that the step is told by.
         waves: frequencies of the waves that a point is told by, besides itself. Without them fine
             structure comes late: of the spiral's walks 63 % end off it instead of 11 %.
+        out: numbers of an answer; 0 for as many as a point has.
         generator: draws the first weights; the layers' own would come from the global state.
     """
 
@@ -35,12 +36,13 @@ class PointNetwork(nn.Module):
         width: int = 96,
         frequencies: int = 8,
         waves: Sequence[float] = (2.0, 4.0),
+        out: int = 0,
         *,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.frequencies, self.waves = frequencies, tuple(waves)
-        sizes = [D + 2 * D * len(self.waves) + 2 * frequencies, width, width, width, D]
+        sizes = [D + 2 * D * len(self.waves) + 2 * frequencies, width, width, width, out or D]
         linear = [nn.Linear(before, after) for before, after in itertools.pairwise(sizes)]
         with torch.no_grad():
             for layer in linear:
@@ -52,7 +54,7 @@ class PointNetwork(nn.Module):
         )
 
     def forward(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
-        """[B, D] and [B] -> [B, D]; a label is not looked at."""
+        """[B, D] and [B] -> [B, D], or [B, out]; a label is not looked at."""
         angles = torch.cat([x_t[:, :0], *(wave * x_t for wave in self.waves)], dim=1)
         told = [x_t, angles.sin(), angles.cos(), step_waves(t, self.frequencies)]
         answer: Tensor = self.layers(torch.cat(told, dim=1))

@@ -34,6 +34,9 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
     "connections": {
         "entropy": ("Entropy and KL", "What does a divergence cost, and whom?"),
         "vae": ("VAE", "What does the ELBO leave out of $\\log p(x)$?"),
+        "hierarchical_vae": (
+            "From VAE to diffusion", "What makes a hierarchical VAE a diffusion model?"
+        ),
         "score": ("Score", "Which way do the data lie, and where does following it lead?"),
         "guidance": ("Guidance", "What does guidance do to the distribution that is sampled?"),
         "cold_diffusion": ("Cold diffusion", "Does diffusion need noise?"),

@@ -196,6 +196,8 @@ TERMS: tuple[Term, ...] = (
          ("normal distribution",), ("forward_process",)),
     Term("guidance scale", "the factor in ε(no class) + scale · (ε(class) − ε(no class)); 1 is no "
          "guidance", (), ("conventions",)),
+    Term("hierarchical VAE", "a VAE with latents above latents: x, z₁, z₂, … z_T",
+         ("HVAE", "hierarchical variational autoencoder"), ("hierarchical_vae",)),
     Term("ideal denoiser", "the exact average E[x₀ | xₜ] over a finite data set; nothing is "
          "better on it", ("optimal denoiser",), ("why_a_model",)),
     Term("Jensen's inequality", "the log of an average is at least the average of the logs",
@@ -232,6 +234,8 @@ TERMS: tuple[Term, ...] = (
          ("prediction target",), ("x0_vs_eps",)),
     Term("posterior", "the distribution of something unknown once the evidence is in",
          ("posterior distribution",), ("posterior",)),
+    Term("posterior collapse", "a latent that has come to tell nothing about x",
+         (), ("hierarchical_vae",)),
     Term("posterior variance", "β̃: how uncertain xₛ is when both xₜ and x₀ are known",
          (), ("posterior",)),
     Term("preconditioning", "EDM's scaling of a network's input and output to variance 1",

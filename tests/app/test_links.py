@@ -12,7 +12,9 @@ from tests.app.test_pages import PAGES, open_page
 LINK = re.compile(r"\]\((\w+)\?([^)\s]+)\)")
 
 
-@pytest.mark.parametrize("name", ["guidance", "learned_schedule", "transition_matrices"])
+@pytest.mark.parametrize(
+    "name", ["guidance", "hierarchical_vae", "learned_schedule", "transition_matrices"]
+)
 def test_what_a_link_asks_for_is_followed(name: str) -> None:
     found = [link for m in open_page(name).markdown for link in LINK.findall(m.value)]
     assert found

@@ -1,0 +1,403 @@
+"""What must be done to a hierarchical VAE so that it becomes a diffusion model?"""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from diffusion_core.hierarchical import (
+    VARIANTS,
+    Hierarchy,
+    consistency_terms,
+    kl_terms,
+    level_information,
+    level_schedule,
+    level_term,
+    noisy_entropy,
+    one_level,
+    prior_mismatch,
+)
+from diffusion_core.hierarchical_training import (
+    estimator_scatter,
+    learn_hierarchy,
+    training_loss,
+)
+from pages.shared import chapter, hierarchy_views, hierarchy_world, load
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.explain import formula_and_code
+from pages.shared.hierarchy_facts import LEARNT, Facts, facts
+from pages.shared.hierarchy_world import (
+    CALLS,
+    DEPTHS,
+    DIMS,
+    DRAWN,
+    LEVELS,
+    LOOKS,
+    PARTS,
+    RACE,
+    STEPS,
+)
+from pages.shared.player import follow, session_runs
+from pages.shared.score_world import DATA
+
+VIEWS = {"ladder": "Four models", "one": "One model", "depth": "How deep"}
+KINDS = {name: told.name for name, told in VARIANTS.items()}
+DEFAULTS = {
+    "hvview": "ladder",
+    "hvdata": "two",
+    "hvT": 4,
+    "hvkind": "free",
+    "hvdim": 1,
+    "hvseed": 0,
+}
+
+
+@st.fragment
+def exhibit() -> None:
+    """Three views of the way from one to the other."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        view = st.segmented_control(
+            "Hierarchies", list(VIEWS), key="hvview", default="ladder", required=True,
+            bind="query-params", format_func=VIEWS.get, width="content",
+        )  # fmt: skip
+        data = st.segmented_control(
+            "Data", list(DATA), key="hvdata", default="two", required=True,
+            bind="query-params", format_func=DATA.get, width="content",
+        )  # fmt: skip
+        third = st.container(horizontal=True, width="content")
+    stage = st.container()
+    kind, T, latent = "free", 4, 1
+    if view != "depth":
+        T = third.select_slider(
+            "Levels T", LEVELS, 4, key="hvT", bind="query-params", width=110,
+        )  # fmt: skip
+    if view == "one":
+        kind = third.selectbox(
+            "Model", list(KINDS), key="hvkind", bind="query-params", format_func=KINDS.get,
+            width=200,
+        )  # fmt: skip
+    with st.expander("More: other noise" if view == "depth" else "More: latents, other noise"):
+        left, right = st.columns(2, gap="large")
+        seed = left.number_input("Seed", 0, 9999, 0, key="hvseed", bind="query-params")
+        if view != "depth":
+            latent = right.select_slider(
+                "Numbers of a latent, where it is free", DIMS, 1, key="hvdim", bind="query-params"
+            )
+    if view == "ladder":
+        four_models(data, T, latent, seed, stage)
+    elif view == "one":
+        one_model(data, kind, T, latent, seed, stage)
+    else:
+        how_deep(data, seed, stage)
+
+
+def four_models(data: str, T: int, latent: int, seed: int, stage: DeltaGenerator) -> None:
+    """The four side by side: they learn, then walk down."""
+    live = session_runs().open(
+        repr(("race", data, T, latent, seed)),
+        lambda: hierarchy_world.race(data, T, latent, seed),
+        hierarchy_world.frames_of_a_race(T),
+    )
+    with stage:
+        follow(
+            live,
+            lambda rungs, start: hierarchy_views.race_frames(rungs, data, T),
+            key="hv_race", scale=19, autoplay=True, hold=True, report_frame=False, fps=3,
+            charts_last=True, rest=RACE, ends=("not trained", "x"),
+            ticks=[(0, "not trained"), (RACE, f"{STEPS} steps"), (RACE + 1, "walk down")],
+            label="Four hierarchies learn, then walk down",
+        )  # fmt: skip
+        learnt = [rung for rung in live.frames() if rung.level is None]
+        calls = [hierarchy_world.calls_per_step(kind, T) for kind in VARIANTS]
+        done = learnt[-1].steps
+        st.markdown(
+            f"**After {done} of {STEPS} gradient steps**, in nats per point (the best possible: "
+            f"{hierarchy_world.best_possible(data):.2f})\n\n"
+            + hierarchy_views.race_table(learnt[-1], data, calls)
+        )
+        numbers = "one number" if latent == 1 else f"{latent} numbers"
+        st.caption(
+            "Trained as you look, each from nothing; all four have a decoder of the same size and "
+            f"see {STEPS} batches of 256 points. “Free” has {numbers} in each latent. "
+            f"{DRAWN} drawn points; near a group is within three of its widths. Green while they "
+            "learn: the density of the data. Green on the walk: where the encoder puts the data. "
+            "Levels between: log-ratios where the encoder is learnt, KLs where it is fixed. "
+            "Network calls: for one point of one training step, counted."
+        )
+
+
+def one_model(data: str, kind: str, T: int, latent: int, seed: int, stage: DeltaGenerator) -> None:
+    """One model with all its levels, while it learns."""
+    told = VARIANTS[kind]
+    numbers = 2 if told.same else latent
+    live = session_runs().open(
+        repr(("hierarchy", data, kind, T, numbers, seed)),
+        lambda: hierarchy_world.lessons(data, kind, T, numbers, seed),
+        LOOKS + 1,
+    )
+    with stage:
+        follow(
+            live,
+            lambda lessons, start: hierarchy_views.lesson_frames(lessons, data, T, numbers),
+            key="hv_one", scale=17 if T > 2 else 21, autoplay=True, hold=True, report_frame=False,
+            charts_last=True, rest=LOOKS, ends=("not trained", f"{STEPS} steps"),
+            label="A hierarchy learns",
+        )  # fmt: skip
+        last = live.frames()[-1]
+        st.markdown(
+            f"**After {last.steps} of {STEPS} gradient steps**\n\n"
+            + hierarchy_views.lesson_table(last, told.fixed)
+        )
+        st.caption(
+            "Green: where the encoder puts the data at each level; at x, the data. Points: what "
+            "the model draws on its way down from N(0, I). "
+            + (
+                "The encoder has nothing to learn; its shades stay as they are. "
+                if told.fixed
+                else "Encoder and decoder learn together. "
+            )
+            + "A log-ratio, log q(zₜ|zₜ₋₁)/p(zₜ|zₜ₊₁), may be negative; a KL may not. “Tells” is "
+            "mutual information, measured on 512 points."
+        )
+
+
+def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
+    """Models of growing depth for the same number of network calls."""
+    live = session_runs().open(
+        repr(("depths", data, seed)),
+        lambda: hierarchy_world.depths(data, seed),
+        len(DEPTHS) * PARTS + 1,
+    )
+    with stage:
+        follow(
+            live,
+            lambda depths, start: hierarchy_views.depth_frames(depths, data),
+            key="hv_depth", scale=21, autoplay=True, hold=True, report_frame=False, fps=3,
+            charts_last=True, rest=len(DEPTHS) * PARTS, ends=("nothing", f"T = {DEPTHS[-1]}"),
+            ticks=hierarchy_views.depth_ticks(), label="Deeper and deeper",
+        )  # fmt: skip
+        st.caption(
+            f"At each depth both are trained with {CALLS} network calls for each of 256 points, "
+            "in batches: a learnt encoder needs 2T calls for a step (it walks up, the decoder "
+            "answers at every level), the DDPM one call at one level drawn at random. While a "
+            "depth is being trained, the charts show the one before. Last chart: how far one draw "
+            "of a cost of one x is from its average, for the DDPM; “one level for all” is T times "
+            "one level."
+        )
+
+
+def confusions(told: Facts) -> list[Confusion]:
+    """What people ask here, each with a setting that shows the answer."""
+    free, same, _, ddpm = LEARNT.bounds
+    deep = dict(zip(DEPTHS, zip(LEARNT.same, LEARNT.ddpm, strict=True), strict=True))
+    level_walk, level_kl, walk, jumps = LEARNT.scatter
+    return [
+        Confusion(
+            "Is a diffusion model a VAE?",
+            "Yes, a hierarchical one: noisy pictures are its latents, adding noise is its encoder, "
+            "the network its decoder, and it is trained on the same bound. With one level “Free” "
+            f"is the VAE of the textbook ({LEARNT.single[0]:.2f} nats). With two levels or more "
+            "it is a "
+            + term("hierarchical VAE")
+            + "; three restrictions later it is a DDPM. Two things are unlike the textbook then: "
+            "the encoder learns nothing, and the top latent knows nothing of x.",
+            {"hvview": "one", "hvT": 1, "hvkind": "free"},
+            "Two planes, z₁ and x: one encoder, one decoder, and the bound has two parts.",
+        ),
+        Confusion(
+            "What is learnt in the encoder of a diffusion model?",
+            "Nothing. q(zₜ|zₜ₋₁) has no weights: it shrinks z and adds noise, by numbers that were "
+            "chosen beforehand. All training goes into the decoder. (VDM learns one thing there, "
+            "the schedule: see [Learned schedule](learned_schedule).)",
+            {"hvview": "one", "hvkind": "ddpm"},
+            "Go back to the start: the green shades are the same before and after training, only "
+            "the points move. With the model “Free” both do.",
+        ),
+        Confusion(
+            "Then the restrictions make the model worse?",
+            "At equal depth, yes. A learnt encoder may do what a fixed one does, and "
+            "more. It bends the data so that few Gaussian steps down are enough: with four levels "
+            f"of the data’s dimension it comes to {same:.2f} nats, the DDPM to {ddpm:.2f}, and "
+            f"{told.best:.2f} is the best there can be. With eight: {LEARNT.eight[1]:.2f} and "
+            f"{LEARNT.eight[3]:.2f}. What the restrictions buy is depth at no cost.",
+            {"hvT": 8},
+            "The first chart: with eight levels the purple line ends lower than with four; the "
+            "learnt encoders had little left to gain.",
+        ),
+        Confusion(
+            "Why can it be so much deeper than any other hierarchy?",
+            "Because a training step need not walk. Noise on noise is noise, so q(zₜ|x) has a "
+            "formula, and any level is one jump from x: draw one level, ask the network once. With "
+            "a learnt encoder q(zₜ|x) has none; zₜ is reached through all levels below it, and "
+            "a step takes 2T network calls. For the same calls the learnt encoder does "
+            f"better up to four levels ({deep[4][0]:.2f} against {deep[4][1]:.2f}); at 32 it has "
+            f"made a dozen steps and is at {deep[32][0]:.2f}, the DDPM at {deep[32][1]:.2f}. (Its "
+            "own best for these calls, with one level, was "
+            f"{min(LEARNT.same):.2f}.)",
+            {"hvview": "depth"},
+            "First chart: the red line rises with depth, the purple one falls. Second: what a step "
+            "costs.",
+        ),
+        Confusion(
+            "Why must z have the data’s dimension?",
+            "Because it is the data, with noise: the mean of zₜ is a multiple of x. Not because "
+            "more numbers are better. For two groups one number is enough "
+            f"({free:.2f} nats, two: {same:.2f}); for a ring it is not ({LEARNT.ring[0]:.2f} "
+            f"against {LEARNT.ring[1]:.2f}). Latent diffusion gives the freedom back: first an "
+            "encoder that makes x smaller, then a diffusion of what it makes.",
+            {"hvview": "one", "hvdata": "ring", "hvkind": "free", "hvdim": 1},
+            "A circle must be laid along a line, and is torn: points are drawn between the groups.",
+        ),
+        Confusion(
+            "What if ᾱ at the top is not 0?",
+            "Then the model begins where the data do not end. The third model "
+            f"keeps ᾱ = {told.kept:.2f}. Its prior term is {told.prior:.2f} nats; of those, "
+            f"{told.mismatch:.2f} are the divergence of all data at the top level from N(0, I), "
+            "and no decoder can win them back. The rest is what z at the top tells about x, which "
+            f"the decoder can use. And {LEARNT.left[2]:.0%} of its points end at the lower left, "
+            "where 20% belong. The DDPM pays "
+            f"{told.ends:.4f} for that. In a learnt hierarchy a large prior term is no fault: "
+            "there z_T tells about the level below, and the data as a whole may still fill "
+            "N(0, I).",
+            {"hvT": 4},
+            "Go to the first frame of the walk down: in the third picture the points of N(0, I) "
+            "lie where the green shade is not, in the fourth they cover it.",
+        ),
+        Confusion(
+            "Is the bound tight?",
+            "What is above the best possible is two things: how far the model’s density is from "
+            "the data’s, and the divergence of the encoder’s q(z|x) from the model’s own "
+            "posterior p(z|x), at all levels together. If both agree, there is no gap: for data "
+            "that are one Gaussian, noise, and the exact way back, a test of this code finds "
+            "none. Here a long step is the trouble: the true q(zₜ₋₁|zₜ) leads back to two groups, "
+            "and a Gaussian p(zₜ₋₁|zₜ) can’t. Shorter steps need less: after 800 gradient "
+            f"steps the DDPM is {deep[4][1] - told.best:.2f} nats above at four levels, "
+            f"{deep[8][1] - told.best:.2f} at eight and {deep[32][1] - told.best:.2f} at 32.",
+            {"hvview": "depth"},
+            "First chart: purple comes down towards the dashed line as T grows.",
+        ),
+        Confusion(
+            "Log-ratios or KLs: where do the two forms of the bound come from?",
+            "From the direction in which q is read. The hierarchy compares q(zₜ|zₜ₋₁), upwards, "
+            "with p(zₜ|zₜ₊₁), downwards: a log-ratio on a walk. Bayes’ rule turns q "
+            "around, q(zₜ₋₁|zₜ, x). With a fixed encoder that has a formula, and two Gaussians for "
+            "the same zₜ₋₁ can be compared without drawing it: a KL. Of one level, a draw of "
+            f"the log-ratio scatters by {level_walk:.2f} nats and the KL by "
+            f"{level_kl:.2f} (eight levels). Not so for the "
+            f"sum of all levels: a walk scatters by {walk:.2f}, the KLs by {jumps:.2f}, because "
+            "the log-ratios of one walk share their noise, and most of it cancels. But who trains "
+            "on one level at a time sees no sum. Often the log-ratio is printed as a KL, which it "
+            "is not: see the page [ELBO](elbo?eb_view=Two+decompositions), and the "
+            "[Formula detective](formula_detective?case=Consistency+form).",
+            {"hvview": "depth"},
+            "Last chart, two dashed lines: one level by itself. The unbroken ones: all levels "
+            "together.",
+        ),
+        Confusion(
+            "Don’t the upper levels of a hierarchy go unused?",
+            "They often do, it is called "
+            + term("posterior collapse")
+            + ": Sønderby and others found it in VAEs of five levels. In this small one it does "
+            "not happen: of eight levels each tells at least "
+            f"{LEARNT.told:.1f} nats about the one below. It does not help much either "
+            f"({same:.2f} nats with four levels, {LEARNT.eight[1]:.2f} with eight). In a DDPM the "
+            f"top latent tells nothing about x on purpose, {told.top:.3f} nats at most. That is "
+            "the third restriction, and no fault: how much the levels below it tell is fixed, too.",
+            {"hvview": "one", "hvkind": "same", "hvT": 8},
+            "The table under the charts, second row: no level is near 0.",
+        ),
+    ]
+
+
+def page() -> None:
+    """Lay out the page."""
+    told = Facts(*facts())
+    free, same, short, ddpm = LEARNT.bounds
+    chapter.header("From VAE to diffusion", defaults=DEFAULTS)
+    chapter.prose(
+        "A "
+        + term("hierarchical VAE")
+        + " is a chain: an encoder leads from x up to z₁, z₂, … z_T, a decoder back down. Three "
+        "restrictions make it a diffusion model: (1) every z is as large as x, (2) the encoder "
+        "learns nothing and adds Gaussian noise, (3) so much of it that z_T is N(0, I). Here four "
+        "models are trained, each with one restriction more than the one on its left."
+    )
+    chapter.question(
+        "Four levels each, decoders of one size, the same training. Which ends with the best, "
+        "that is the lowest, bound?",
+        {
+            "The one with all three restrictions": f"It comes to {ddpm:.2f} nats, where the models "
+            f"with learnt encoders have {free:.2f} and {same:.2f}. At equal depth a fixed encoder "
+            "only takes away. It pays when T grows.",
+            "One with a learnt encoder": f"{free:.2f} and {same:.2f} nats, against {ddpm:.2f} for "
+            "the DDPM. A learnt encoder arranges the latents so that few steps down "
+            "are enough. The restrictions pay elsewhere: see “How deep”.",
+            "The one that is fixed but ends short": f"It is the worst: {short:.2f} nats, of which "
+            f"{told.mismatch:.2f} are lost at the top, because the data do not end where the model "
+            "begins.",
+        },
+        answer="One with a learnt encoder",
+    )
+    chapter.look()
+    exhibit()
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    formula_and_code(Hierarchy.up, Hierarchy.down, consistency_terms, kl_terms)
+    formula_and_code(Hierarchy, under="The whole chain")
+    formula_and_code(
+        level_term, one_level, training_loss, learn_hierarchy, under="One level at a time"
+    )
+    formula_and_code(
+        level_information, estimator_scatter, noisy_entropy, prior_mismatch, level_schedule,
+        under="What is measured",
+    )  # fmt: skip
+
+    chapter.why(confusions(told))
+    chapter.try_this(
+        [
+            Experiment(
+                "One level each",
+                "the two on the left are ordinary VAEs. The DDPM’s only latent is noise that "
+                f"knows nothing of x, so it can but draw one wide Gaussian: {LEARNT.single[1]:.2f} "
+                "nats. Its quality is all in its depth.",
+                {"hvT": 1},
+            ),
+            Experiment(
+                "A ring instead of two groups",
+                f"now the third model ({LEARNT.ring[2]:.2f}) beats the DDPM "
+                f"({LEARNT.ring[3]:.2f}). A ring with some noise is not far from N(0, I), "
+                f"{told.ring:.2f} nats instead of {told.mismatch:.2f}, and its four "
+                "steps are shorter.",
+                {"hvdata": "ring"},
+            ),
+            Experiment(
+                "Watch the learnt encoder at work",
+                "left to itself it comes upon something like diffusion: from level to level the "
+                "groups get wider and nearer to each other, until together they fill N(0, I). "
+                "Green shades and points cover each other at every level.",
+                {"hvview": "one", "hvkind": "same", "hvT": 4},
+            ),
+        ]
+    )
+    chapter.sources(
+        [
+            Source("Luo 2022, Understanding Diffusion Models: A Unified Perspective",
+                   "section “Variational Diffusion Models”: the three restrictions",
+                   "https://arxiv.org/abs/2208.11970"),
+            Source("Kingma & Welling 2014, Auto-Encoding Variational Bayes",
+                   "section 2: one level", "https://arxiv.org/abs/1312.6114"),
+            Source("Sønderby et al. 2016, Ladder Variational Autoencoders",
+                   "that upper levels go unused", "https://arxiv.org/abs/1602.02282"),
+            Source("Ho et al. 2020, Denoising Diffusion Probabilistic Models",
+                   "eq. 3 to 7: the bound; section 3.4: one level at a time",
+                   "https://arxiv.org/abs/2006.11239"),
+            Source("Kingma et al. 2021, Variational Diffusion Models", "section 3",
+                   "https://arxiv.org/abs/2107.00630"),
+            Source("Hoffman & Johnson 2016, ELBO surgery", "what a prior term is made of",
+                   "http://approximateinference.org/accepted/HoffmanJohnson2016.pdf"),
+        ]
+    )  # fmt: skip
+    load.settle()
+
+
+page()

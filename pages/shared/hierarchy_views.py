@@ -1,0 +1,198 @@
+"""What the page from a VAE to diffusion shows: four models, one model, and how deep they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from diffusion_core.hierarchical import VARIANTS
+from pages.shared.cloud import Cloud
+from pages.shared.hierarchy_world import (
+    DEPTHS,
+    EXTENT,
+    PARTS,
+    Depth,
+    Lesson,
+    Rung,
+    best_possible,
+    data_shade,
+)
+from pages.shared.player import Curve, Frames
+
+COLORS = {"free": "eps", "same": "bits", "short": "x0", "ddpm": "p"}
+BOUND = "bound, nats (lower is better)"
+STEP = "cost of this level, nats"
+OF_IT = "its parts, nats"
+SCATTER = "standard deviation of one draw, nats (log)"
+COST = "network calls for one point of one training step (log)"
+BEST = "best possible"
+SUB = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def z(t: int) -> str:
+    """What a level is called."""
+    return "x" if t == 0 else "z" + str(t).translate(SUB)
+
+
+def race_frames(rungs: Sequence[Rung], data: str, T: int) -> Frames:
+    """Four models side by side: they learn, then walk down level by level."""
+    clouds = [
+        Cloud(
+            told.name,
+            f"points that the model “{told.name}” draws, over the density of the data at that "
+            "level",
+            np.stack([rung.points[i] for rung in rungs]),
+            color=COLORS[variant],
+            extent=EXTENT,
+            density=np.stack([rung.shades[i] for rung in rungs]),
+        )
+        for i, (variant, told) in enumerate(VARIANTS.items())
+    ]
+    learns = np.array([rung.level is None for rung in rungs])
+    bounds = np.array([rung.terms.sum(1) for rung in rungs])
+    curves = [
+        Curve(told.name, bounds[:, i], COLORS[variant], BOUND, 0, 4)
+        for i, (variant, told) in enumerate(VARIANTS.items())
+    ]
+    curves.append(Curve(BEST, np.full(len(rungs), best_possible(data)), "q", BOUND, 0, 4,
+                        dash="6 5"))  # fmt: skip
+    costs = np.array([
+        rung.terms[:, 0 if rung.level is None else rung.level] for rung in rungs
+    ])  # fmt: skip
+    costs[learns] = np.nan
+    curves += [
+        Curve(told.name, costs[:, i], COLORS[variant], STEP, -2, 4)
+        for i, (variant, told) in enumerate(VARIANTS.items())
+    ]
+    return Frames([], [race_caption(rung, T) for rung in rungs], curves, clouds=clouds)
+
+
+def race_caption(rung: Rung, T: int) -> str:
+    """What a moment of the four is called."""
+    if rung.level is None:
+        return f"training: {rung.steps} gradient steps · what each draws, over the data"
+    if rung.level == T:
+        return f"walking down: {z(T)} drawn from N(0, I), over where the encoder puts the data"
+    return f"walking down: {z(rung.level)} drawn from p({z(rung.level)}|{z(rung.level + 1)})"
+
+
+def race_table(rung: Rung, data: str, calls: Sequence[float]) -> str:
+    """The four bounds term by term, as a Markdown table."""
+    head = (
+        "| | reconstruction | levels between | prior matching | bound | above the best "
+        "| drawn near a group | network calls |\n|---|---|---|---|---|---|---|---|\n"
+    )
+    rows = []
+    for i, told in enumerate(VARIANTS.values()):
+        terms = rung.terms[i]
+        between = f"{terms[1:-1].sum():.2f}" if len(terms) > 2 else "none"
+        rows.append(
+            f"| {told.name} | {terms[0]:.2f} | {between} | {terms[-1]:.2f} | **{terms.sum():.2f}** "
+            f"| {terms.sum() - best_possible(data):.2f} | {rung.near[i]:.0%} | {calls[i]:g} |"
+        )
+    return head + "\n".join(rows).replace("-", "−")
+
+
+def shown_levels(T: int) -> tuple[int, ...]:
+    """The levels that have room side by side, from the top to x."""
+    return tuple(range(T, -1, -1)) if T <= 4 else tuple(T * i // 4 for i in range(4, -1, -1))
+
+
+def lesson_frames(lessons: Sequence[Lesson], data: str, T: int, latent: int) -> Frames:
+    """One model's levels side by side while it learns, and its bound."""
+    clouds = []
+    for t in shown_levels(T):
+        shades = np.stack([one.walk.shades[T - t] for one in lessons])
+        what = "the data" if t == 0 else "the data, sent up by the encoder"
+        place = "" if t == 0 or latent > 1 else ": one number"
+        place = ": two of four numbers" if t and latent == 4 else place
+        clouds.append(
+            Cloud(
+                f"{z(t)}{place}",
+                f"points that the model draws at level {t}, over {what}",
+                np.stack([one.walk.points[T - t] for one in lessons]),
+                color="x0" if t == 0 else "p",
+                extent=EXTENT,
+                density=data_shade(data) if t == 0 else shades,
+            )
+        )
+    terms = np.stack([one.terms for one in lessons])
+    curves = [
+        Curve("bound", terms.sum(1), "p", BOUND, 0, 4),
+        Curve(BEST, np.full(len(lessons), best_possible(data)), "q", BOUND, 0, 4, dash="6 5"),
+        Curve("reconstruction", terms[:, 0], "x0", OF_IT, -2, 5),
+        Curve("prior matching", terms[:, -1], "eps", OF_IT, -2, 5),
+    ]
+    if T > 1:
+        curves.append(Curve("levels between", terms[:, 1:-1].sum(1), "bits", OF_IT, -2, 5))
+    captions = [
+        f"{one.steps} gradient steps · {one.walk.near:.0%} of the drawn points lie near a group"
+        for one in lessons
+    ]
+    return Frames([], captions, curves, clouds=clouds)
+
+
+def lesson_table(lesson: Lesson, fixed: bool) -> str:
+    """What each level costs, and what it tells about the one below, as a Markdown table."""
+    T = len(lesson.told)
+    levels = [f"{z(t)}" for t in range(T, -1, -1)]
+    kind = "KL" if fixed else "log-ratio"
+    names = [f"{z(T)}: prior matching", *(f"{z(t)}: {kind}" for t in range(T - 1, 0, -1)),
+             "x: reconstruction"]  # fmt: skip
+    costs = [f"{value:.2f}" for value in lesson.terms[::-1]]
+    told = [f"{max(value, 0):.2f}" for value in lesson.told[::-1]] + [""]
+    head = "| " + " | ".join(["level", *names]) + " |\n" + "|---" * (1 + len(levels)) + "|\n"
+    rows = [
+        "| " + " | ".join(["costs, nats", *costs]) + " |",
+        "| " + " | ".join(["tells about the one below, nats", *told]) + " |",
+    ]
+    return head + "\n".join(rows).replace("| -", "| −")
+
+
+def depth_frames(depths: Sequence[Depth], data: str) -> Frames:
+    """A learnt encoder and a DDPM of growing depth, given equally many network calls."""
+    names = ("learnt encoder", "DDPM")
+    clouds = [
+        Cloud(
+            name,
+            f"points drawn by the model: {name}, over the density of the data",
+            np.stack([one.points[i] for one in depths]),
+            color=color,
+            extent=EXTENT,
+            density=data_shade(data),
+        )
+        for i, (name, color) in enumerate(zip(names, ("bits", "p"), strict=True))
+    ]
+    table = {
+        name: np.stack([getattr(one.done, name) for one in depths])
+        for name in ("bounds", "scatter", "calls")
+    }
+    best = np.full(len(depths), best_possible(data))
+    curves = [
+        Curve(names[0], table["bounds"][:, 0], "bits", BOUND, 0, 5),
+        Curve(names[1], table["bounds"][:, 1], "p", BOUND, 0, 5),
+        Curve(BEST, best, "q", BOUND, 0, 5, dash="6 5"),
+        Curve(names[0], table["calls"][:, 0], "bits", COST, 1, 100, digits=0, log=True),
+        Curve(names[1], table["calls"][:, 1], "p", COST, 1, 100, digits=0, log=True),
+    ]
+    scatter = ("one level, log-ratio", "one level, KL", "all levels: a walk", "all levels: KLs",
+               "one level for all")  # fmt: skip
+    colors, dashes = ("bits", "p", "bits", "p", "x0"), ("6 5", "6 5", "", "", "")
+    curves += [
+        Curve(name, table["scatter"][:, i], color, SCATTER, 0.05, 20, dash=dash, log=True)
+        for i, (name, color, dash) in enumerate(zip(scatter, colors, dashes, strict=True))
+    ]
+    captions = [
+        f"{one.T} level{'s' * (one.T > 1)} · {one.steps[0]} steps of the learnt encoder, "
+        f"{one.steps[1]} of the DDPM"
+        if one.T
+        else "nothing trained yet"
+        for one in depths
+    ]
+    return Frames([], captions, curves, clouds=clouds)
+
+
+def depth_ticks() -> list[tuple[int, str]]:
+    """Where on the time axis each depth is done."""
+    return [((i + 1) * PARTS, f"T = {T}") for i, T in enumerate(DEPTHS)]

@@ -1,0 +1,293 @@
+"""The page from a VAE to diffusion: every view, and every number and claim of its text."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.hierarchical import (
+    LAST_LOG_SNR,
+    SHORT_LOG_SNR,
+    VARIANTS,
+    Hierarchy,
+    level_schedule,
+    prior_term,
+)
+from diffusion_core.mixtures import PLANE_DATA, mixture_log_density
+from pages.shared import hierarchy_views, hierarchy_world
+from pages.shared.hierarchy_facts import LEARNT, Facts, facts
+from pages.shared.hierarchy_world import (
+    CALLS,
+    DEPTHS,
+    DIMS,
+    DRAWN,
+    EXTENT,
+    LEVELS,
+    LOOKS,
+    PARTS,
+    RACE,
+    SHADES,
+    STEPS,
+    Rung,
+)
+from pages.shared.score_world import DATA
+from tests.app.test_pages import open_page
+
+MUCH = 0.06  # nats by which another machine's rounding may move what training ends in
+
+
+@cache
+def race(data: str, T: int) -> list[Rung]:
+    return list(hierarchy_world.race(data, T, 1, 0))
+
+
+def ended(data: str, T: int) -> Rung:
+    return race(data, T)[RACE]
+
+
+def bounds(data: str, T: int) -> np.ndarray:
+    return np.array(ended(data, T).terms.sum(1))
+
+
+def text(at: object) -> str:
+    return " ".join(m.value for m in at.markdown)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("view", ["Four models", "One model", "How deep"])
+@pytest.mark.parametrize("data", list(DATA.values()))
+def test_every_view_of_every_data(view: str, data: str) -> None:
+    at = open_page("hierarchical_vae", hvview=view, hvdata=data)
+    assert not at.exception
+    assert not at.error
+    assert any("diffusion_player" in i.proto.component_name for i in at.get("bidi_component"))
+
+
+@pytest.mark.parametrize("T", LEVELS)
+@pytest.mark.parametrize("latent", DIMS)
+def test_first_frames_in_all_settings(T: int, latent: int) -> None:
+    for kind, told in VARIANTS.items():
+        size = 2 if told.same else latent
+        lesson = next(hierarchy_world.lessons("spiral", kind, T, size, 1))
+        assert lesson.steps == 0
+        assert lesson.terms.shape == (T + 1,)
+        assert lesson.walk.points.shape == (T + 1, DRAWN, 2)
+        drawn = hierarchy_views.lesson_frames([lesson], "spiral", T, size)
+        assert len(drawn.clouds) == min(T, 4) + 1
+        table = hierarchy_views.lesson_table(lesson, told.fixed)
+        assert table.count("\n|") == 3
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    rung = next(hierarchy_world.race("spiral", T, latent, 1))
+    hierarchy_views.race_frames([rung], "spiral", T)
+    table = hierarchy_views.race_table(rung, "spiral", [1, 2, 3, 4])
+    assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_four_models_learn_and_walk_down() -> None:
+    rungs = race("two", 4)
+    assert len(rungs) == hierarchy_world.frames_of_a_race(4)
+    assert [rung.steps for rung in rungs[: RACE + 1]] == [
+        STEPS // RACE * look for look in range(RACE + 1)
+    ]
+    assert [rung.level for rung in rungs[RACE + 1 :]] == [4, 3, 2, 1, 0]
+    assert np.array_equal(rungs[-1].points, rungs[RACE].points)  # the walk ends in what is drawn
+    frames = hierarchy_views.race_frames(rungs, "two", 4)
+    assert frames.captions[RACE + 1].startswith("walking down: z₄ drawn from N(0, I)")
+    assert frames.captions[-2] == "walking down: z₁ drawn from p(z₁|z₂)"
+    # The costs of the walk add up to the bound.
+    for i, kind in enumerate(VARIANTS.values()):
+        cost = next(c for c in frames.curves if c.chart == hierarchy_views.STEP
+                    and c.label == kind.name)  # fmt: skip
+        assert np.isnan(cost.values[: RACE + 1]).all()
+        assert cost.values[RACE + 1 :].sum() == pytest.approx(bounds("two", 4)[i], abs=1e-5)
+
+
+def test_what_is_said_of_the_four() -> None:
+    """Question, confusions 3, 5 and 6, and the first two experiments."""
+    at = open_page("hierarchical_vae")
+    at.pills[0].select("One with a learnt encoder")
+    said = text(at.run())
+    four, eight, ring = bounds("two", 4), bounds("two", 8), bounds("ring", 4)
+    for found, told in (
+        (four, LEARNT.bounds), (eight, LEARNT.eight), (ring, LEARNT.ring),
+        (bounds("two", 1)[[0, 3]], LEARNT.single),
+    ):  # fmt: skip
+        np.testing.assert_allclose(found, told, atol=MUCH)
+    for told in (*LEARNT.bounds[:2], LEARNT.bounds[3], LEARNT.eight[1], LEARNT.eight[3],
+                 LEARNT.ring[0], LEARNT.ring[1], *LEARNT.single):  # fmt: skip
+        assert f"{told:.2f}" in said
+    # Learnt encoders are best at equal depth, the one that ends short is worst.
+    for found in (four, eight):
+        assert max(found[:2]) < found[3] - 0.2
+        assert found[2] > found[3] + 0.2
+    assert ring[2] < ring[3] - 0.3  # "beats the DDPM"
+    gained = four - eight
+    assert gained[3] > 0.2  # "ends lower than with four"
+    assert max(gained[:2]) < 0.1  # "little left to gain"
+    assert four[0] < four[1] + 0.05  # one number is enough
+    assert ring[0] > ring[1] + 0.5  # and is not
+    left = ended("two", 4).left
+    np.testing.assert_allclose(left[2], LEARNT.left[2], atol=0.05)
+    assert left[2] > 0.2 + 4 * (0.2 * 0.8 / DRAWN) ** 0.5
+    assert abs(left[0] - 0.2) < 0.06
+
+
+def alike(points: np.ndarray, shade: np.ndarray) -> float:
+    """Cosine of how densely points lie and a shade, cell by cell."""
+    drawn, there = hierarchy_world.shade(torch.from_numpy(points)).astype(float), shade * 1.0
+    return float((drawn * there).sum() / (np.linalg.norm(drawn) * np.linalg.norm(there)))
+
+
+def test_a_learnt_encoder_comes_upon_something_like_diffusion() -> None:
+    """The third experiment: wider and nearer from level to level, and covered by what is drawn."""
+    *_, look = hierarchy_world.taught("two", "same", 4, 2, 1, 0)
+    walk = hierarchy_world.walk(look.model, "two", 0)
+    assert all(alike(p, s) > 0.75 for p, s in zip(walk.points, walk.shades, strict=True))
+    x = PLANE_DATA["two"]().sample(4000, torch.Generator().manual_seed(8)).float()
+    small = x.sum(1) < 0
+    with torch.no_grad():
+        noise = torch.randn(4, 4000, 2, generator=torch.Generator().manual_seed(9))
+        levels, _ = look.model.climb(x, noise)
+    width = [float(z[~small].std(0).mean()) for z in levels]
+    apart = [
+        float((z[small].mean(0) - z[~small].mean(0)).norm()) / w
+        for z, w in zip(levels, width, strict=True)
+    ]
+    assert width == sorted(width)
+    assert apart == sorted(apart, reverse=True)
+
+
+def test_who_begins_where_the_data_end() -> None:
+    """In the third picture the points lie where the green is not, in the fourth they cover it."""
+    first = race("two", 4)[RACE + 1]
+    assert alike(first.points[2], first.shades[2]) < 0.5
+    assert alike(first.points[3], first.shades[3]) > 0.85
+    for i in (0, 1):  # "may still fill N(0, I)", with a large prior term
+        assert alike(first.points[i], first.shades[i]) > 0.75
+        assert first.terms[i, -1] > 0.5
+
+
+def test_what_is_said_of_the_top() -> None:
+    told, said = Facts(*facts()), text(open_page("hierarchical_vae"))
+    x = PLANE_DATA["two"]().sample(200_000, torch.Generator().manual_seed(3))
+    for last, found in ((SHORT_LOG_SNR, told.prior), (LAST_LOG_SNR, told.top)):
+        process = GaussianDiffusion(level_schedule(4, last))
+        model = Hierarchy(4, 2, process, generator=torch.Generator().manual_seed(0))
+        assert found == pytest.approx(float(prior_term(model, x).mean()), rel=0.01)
+    shown = ended("two", 4).terms[:, -1]
+    assert shown[2] == pytest.approx(told.prior, abs=0.03)
+    assert shown[3] == pytest.approx(told.top, abs=1e-4)
+    assert f"ᾱ = {1 / (1 + np.exp(-SHORT_LOG_SNR)):.2f}" in said
+    assert f"{told.prior:.2f} nats; of those, {told.mismatch:.2f} are" in said
+    assert 0 < told.mismatch < told.prior
+    assert bounds("two", 4)[2] > told.best + told.mismatch  # "can't win them back"
+    assert f"pays {told.ends:.4f}" in said
+    assert 0 < told.ends <= told.top
+    assert f"{told.top:.3f} nats at most" in said
+    # By a sum over squares of a grid, another way than the core's.
+    axis = np.linspace(-4, 4, 801)
+    places = torch.tensor(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
+    process = GaussianDiffusion(level_schedule(4, SHORT_LOG_SNR))
+    for data, number in (("two", told.mismatch), ("ring", told.ring)):
+        log_q = mixture_log_density(
+            process, PLANE_DATA[data](), places, torch.full((len(places),), 4)
+        )
+        log_p = -0.5 * places.square().sum(1) - np.log(2 * np.pi)
+        by_hand = float((log_q.exp() * (log_q - log_p)).sum()) * (axis[1] - axis[0]) ** 2
+        assert number == pytest.approx(by_hand, abs=1e-3)
+    assert told.ring < told.mismatch / 3  # "not far from N(0, I)"
+
+
+def test_the_best_possible_is_the_entropy_of_the_data() -> None:
+    """Two groups far apart: the entropy of the choice, and of one group."""
+    told = Facts(*facts())
+    choice = -(0.2 * np.log(0.2) + 0.8 * np.log(0.8))
+    assert told.best == pytest.approx(choice + np.log(2 * np.pi * np.e * 0.24**2), abs=1e-4)
+
+
+def test_what_is_said_of_depth() -> None:
+    said = text(open_page("hierarchical_vae"))
+    frames = list(hierarchy_world.depths("two", 0))
+    assert len(frames) == len(DEPTHS) * PARTS + 1
+    ends = frames[PARTS::PARTS]
+    assert [one.T for one in ends] == list(DEPTHS)
+    found = [one.done for one in ends]
+    # While a depth is being trained, what is shown is that of the one before.
+    assert all(one.done is frames[PARTS].done for one in frames[PARTS : 2 * PARTS])
+    same, ddpm = (np.array([one.bounds[i] for one in found]) for i in (0, 1))
+    # A learnt encoder that is trained for a dozen steps is anywhere.
+    np.testing.assert_allclose(same, LEARNT.same, atol=0.15, rtol=0.1)
+    np.testing.assert_allclose(ddpm, LEARNT.ddpm, atol=MUCH)
+    for T, one in zip(DEPTHS, ends, strict=True):
+        assert one.steps == (CALLS // (2 * T), CALLS)
+        assert tuple(one.done.calls) == (2 * T, 1)
+    assert ends[-1].steps[0] == 12  # "a dozen steps"
+    better = same < ddpm
+    assert list(better) == [True, True, True, False, False, False]  # "up to four levels"
+    assert same.argmin() == 0  # "its own best, with one level"
+    assert (np.diff(ddpm) < 0).all()
+    best = hierarchy_world.best_possible("two")
+    for at in (2, 3, 5):
+        assert f"{LEARNT.ddpm[at] - best:.2f}" in said
+    scatter = found[DEPTHS.index(8)].scatter
+    np.testing.assert_allclose(scatter[:4], LEARNT.scatter, rtol=0.25)
+    for number in LEARNT.scatter:
+        assert f"{number:.2f}" in said
+    # "Most of it cancels": of seven levels that were independent the variances would add up.
+    assert scatter[2] ** 2 < 0.3 * 7 * scatter[0] ** 2
+    for one in found[1:]:
+        assert one.scatter[1] < one.scatter[0]  # of one level the KL scatters less
+    for one in found[1:5]:
+        assert one.scatter[3] > one.scatter[2]  # not so for the sum
+    hierarchy_views.depth_frames(frames, "two")
+
+
+def test_depth_begins_at_once_and_names_its_levels() -> None:
+    first = next(hierarchy_world.depths("ring", 0))
+    frames = hierarchy_views.depth_frames([first], "ring")
+    assert frames.captions == ["nothing trained yet"]
+    assert (np.abs(first.points) > EXTENT).all()  # nothing is seen
+    ticks = hierarchy_views.depth_ticks()
+    assert ticks[-1] == (len(DEPTHS) * PARTS, f"T = {DEPTHS[-1]}")
+
+
+def test_no_level_collapses_and_a_fixed_encoder_stays_as_it_is() -> None:
+    said = text(open_page("hierarchical_vae"))
+    lessons = list(hierarchy_world.lessons("two", "same", 8, 2, 0))
+    assert len(lessons) == LOOKS + 1
+    assert lessons[-1].steps == STEPS
+    assert lessons[-1].told.min() == pytest.approx(LEARNT.told, abs=0.15)
+    assert f"at least {LEARNT.told:.1f} nats" in said
+    moved = np.abs(lessons[0].walk.shades[0].astype(int) - lessons[-1].walk.shades[0]).max()
+    assert moved > 50  # a learnt encoder's shades do change
+    fixed = list(hierarchy_world.lessons("two", "ddpm", 4, 2, 0))
+    assert np.array_equal(fixed[0].walk.shades, fixed[-1].walk.shades)
+    assert not np.array_equal(fixed[0].walk.points, fixed[-1].walk.points)
+    np.testing.assert_allclose(fixed[-1].terms.sum(), bounds("two", 4)[3], atol=1e-5)
+
+
+def test_the_ring_does_not_fit_on_a_line() -> None:
+    """ "Torn: points are drawn between the groups." """
+    one = ended("ring", 4).near
+    assert one[0] < one[1] - 0.2
+
+
+def test_a_shade_is_where_the_points_are() -> None:
+    points = torch.tensor([[0.5, 1.5]]).expand(50, 2)
+    found = hierarchy_world.shade(points)
+    row, column = np.unravel_index(found.argmax(), found.shape)
+    cell = 2 * EXTENT / SHADES
+    assert EXTENT - (row + 0.5) * cell == pytest.approx(1.5, abs=cell)
+    assert (column + 0.5) * cell - EXTENT == pytest.approx(0.5, abs=cell)
+    assert hierarchy_world.shade(points + 9).max() == 0
+
+
+def test_one_number_is_drawn_along_a_line_and_of_four_two() -> None:
+    z = torch.linspace(-2, 2, 9)[:, None]
+    assert torch.equal(hierarchy_world.in_plane(z)[:, 0], z[:, 0])
+    assert float(hierarchy_world.in_plane(z)[:, 1].abs().max()) <= 0.3
+    four = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(hierarchy_world.in_plane(four), four[:, :2])
