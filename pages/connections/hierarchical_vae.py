@@ -254,8 +254,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"keeps ᾱ = {told.kept:.2f}. Its prior term is {told.prior:.2f} nats; of those, "
             f"{told.mismatch:.2f} are the divergence of all data at the top level from N(0, I), "
             "and no decoder can win them back. The rest is what z at the top tells about x, which "
-            f"the decoder can use. And {LEARNT.left[2]:.0%} of its points end at the lower left, "
-            "where 20% belong. The DDPM pays "
+            f"the decoder can use. And {LEARNT.left[2]:.0%} of the points shown end at the lower "
+            "left, where 20% belong. The DDPM pays "
             f"{told.ends:.4f} for that. In a learnt hierarchy a large prior term is no fault: "
             "there z_T tells about the level below, and the data as a whole may still fill "
             "N(0, I).",
