@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -14,7 +12,6 @@ from diffusion_core.aggregate import (
     aggregated_posterior,
     kl_parts,
 )
-from diffusion_core.checkpoints import CheckpointError
 from diffusion_core.cost import multiply_adds
 from diffusion_core.latent_networks import Autoencoder
 from diffusion_core.latents import noisy_latent, scaled_snr
@@ -48,19 +45,6 @@ DEFAULTS = {
     "ldform": 1,
     "ldfactor": 1.0,
 }
-
-
-@contextmanager
-def or_stop() -> Iterator[None]:
-    """Where a network is missing the page says so and ends."""
-    try:
-        yield
-    except CheckpointError as error:
-        st.error(str(error), icon=":material/cloud_off:")
-        st.page_link(
-            "pages/gaussian/forward_process.py", label="The forward process needs no network"
-        )
-        st.stop()
 
 
 @st.fragment
@@ -109,8 +93,7 @@ def exhibit() -> None:
 
 def in_the_plane(data: str, seed: int) -> None:
     """The prior's draws and the walk, over the density of the latents, and both decoded."""
-    with or_stop():
-        told = Plane(*latent_world.plane(data, seed))
+    told = Plane(*load.or_stop(latent_world.plane, data, seed))
     frames = latent_views.plane_frames(told, data)
     player(
         frames.panels, key="ld_plane", total=STEPS + 1, captions=frames.captions,
@@ -136,8 +119,7 @@ def in_both(digit: str, seed: int, clip: bool) -> None:
     """The same classes drawn in a latent and in pixels."""
     latents, card = load.network_or_stop("digits-latent")
     pixels, other = load.network_or_stop("digits-v")
-    with or_stop():
-        latent_world.autoencoder()
+    load.or_stop(latent_world.autoencoder)
     stops = bench.stops(latents, DIGIT_STEPS)
     live = session_runs().open(
         repr(("latent", card.fields["sha256"], other.fields["sha256"], digit, seed, clip)),
@@ -186,8 +168,7 @@ def said_by(fields: dict[str, Any]) -> str:
 
 def what_is_lost(label: int, row: int, factor: float, seed: int) -> None:
     """One digit through the autoencoder, with noise on it or on its latent."""
-    with or_stop():
-        told = Lost(*latent_world.lost(label, row, factor, seed))
+    told = Lost(*load.or_stop(latent_world.lost, label, row, factor, seed))
     frames = latent_views.lost_frames(told, load.gallery_digit(label, row), factor)
     player(
         frames.panels, key="ld_lost", total=len(frames.captions), captions=frames.captions,
@@ -335,8 +316,7 @@ def confusions(told: Facts) -> list[Confusion]:
 def page() -> None:
     """Lay out the page."""
     chapter.header("Latent diffusion", defaults=DEFAULTS)
-    with or_stop():
-        told = Facts(*facts())
+    told = Facts(*load.or_stop(facts))
     chapter.prose(
         "An "
         + term("autoencoder")

@@ -22,18 +22,16 @@ from diffusion_core.aggregate import (
     density_on_grid,
     kl_parts,
 )
-from diffusion_core.checkpoints import Card, CheckpointError, load_module
+from diffusion_core.checkpoints import Card, CheckpointError
 from diffusion_core.datasets import to_uint8, to_unit
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.latent_networks import Autoencoder, load_autoencoder
 from diffusion_core.latents import neighbour_correlation, noisy_latent, scaled_snr
-from diffusion_core.networks import Classifier
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import SCHEDULES, evenly_spaced
-from diffusion_core.vae import VAE
-from pages.shared import bench, load
+from pages.shared import bench, load, vae_world
 from pages.shared.first_look import remembering
 from pages.shared.score_world import diffusion, flow_walk
 
@@ -51,27 +49,9 @@ DATA = {"forms": "2,000 digits", "plain": "200 digits"}
 
 
 @st.cache_resource(max_entries=1, show_spinner="Loading the network …")
-def plane_vae() -> VAE:
-    """The VAE with two latent numbers."""
-    module, _ = load_module("vae", "cpu")
-    if not isinstance(module, VAE):
-        raise CheckpointError("The network 'vae' is no VAE.")
-    return module
-
-
-@st.cache_resource(max_entries=1, show_spinner="Loading the network …")
 def autoencoder() -> tuple[Autoencoder, Card]:
     """Latent diffusion's autoencoder."""
     return load_autoencoder(device="cpu")
-
-
-@st.cache_resource(max_entries=1, show_spinner="Loading the judge …")
-def judge() -> Classifier:
-    """The classifier of digits."""
-    module, _ = load_module("classifier", "cpu")
-    if not isinstance(module, Classifier):
-        raise CheckpointError("The network 'classifier' is no classifier.")
-    return module
 
 
 # --- in the plane ---------------------------------------------------------------------------------
@@ -107,7 +87,7 @@ def reshaped(images: Tensor, forms: int, seed: int = 0) -> Tensor:
 @cache
 def aggregate(data: str) -> Aggregate:
     """Where the encoder puts the digits; exact for them, as they are all the data there are."""
-    images, vae = load.gallery().images, plane_vae()
+    images, vae = load.gallery().images, vae_world.network()[0]
     if not len(images):
         raise CheckpointError("The gallery of digits is not here; restore pretrained/digits-eps.")
     return aggregated_posterior(vae, reshaped(images, FORMS if data == "forms" else 1).flatten(1))
@@ -118,16 +98,15 @@ def times() -> list[int]:
     return [round(1000 * (1 - i / STEPS) ** 2) for i in range(STEPS + 1)]
 
 
-@torch.inference_mode()
 def decoded(z: Tensor) -> Tensor:
     """Chances of the pixels of z [N, 2]: [N, 28, 28] in 0..1."""
-    return torch.sigmoid(plane_vae().logits(z.float())).reshape(-1, 28, 28)
+    return torch.from_numpy(vae_world.decoded(z))
 
 
 @torch.inference_mode()
 def sureness(pictures: Tensor) -> Tensor:
     """What the classifier gives its favourite, of pictures [N, 28, 28] in 0..1: [N]."""
-    module = judge()
+    module = load.classifier()
     return module.head(module.features(2 * pictures[:, None] - 1)).softmax(1).amax(1)
 
 

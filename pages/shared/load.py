@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -21,6 +21,7 @@ from diffusion_core import datasets
 from diffusion_core.checkpoints import Card, CheckpointError, load, load_module, load_restorer
 from diffusion_core.cold import Restorer
 from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.networks import Classifier
 
 Loaded = TypeVar("Loaded")
 
@@ -83,6 +84,19 @@ def restorer(name: str) -> tuple[Restorer, Card]:
     return found
 
 
+@st.cache_resource(max_entries=1, show_spinner="Loading the judge …")
+def classifier() -> Classifier:
+    """The network that recognises digits; on the CPU, for the few that a page asks it about.
+
+    Raises:
+        CheckpointError: as `network`.
+    """
+    module, _ = load_module("classifier", "cpu")
+    if not isinstance(module, Classifier):
+        raise CheckpointError("The network 'classifier' is no classifier.")
+    return module
+
+
 def network_or_stop(name: str) -> tuple[NetworkDenoiser, Card]:
     """A shipped network; where there is none the page says so and ends."""
     return or_stop(network, name)
@@ -98,7 +112,7 @@ def restorer_or_stop(name: str) -> tuple[Restorer, Card]:
     return or_stop(restorer, name)
 
 
-def or_stop(get: Callable[..., Loaded], *asked: str) -> Loaded:
+def or_stop(get: Callable[..., Loaded], *asked: Any) -> Loaded:
     """What `get` loads; where it can't, the page says so and ends."""
     try:
         return get(*asked)

@@ -27,7 +27,6 @@ from diffusion_core.vae_bound import (
     summed_plane,
 )
 from pages.shared import load
-from pages.shared.quality_exhibit import judge
 
 WIDTHS = tuple(2.0 ** (k / 2) for k in range(-6, 5))
 SHIFTS = 4.0  # in widths of the encoder's q
@@ -251,6 +250,8 @@ BETWEEN = 4.2  # the plane is shown this far
 def codes() -> tuple[np.ndarray, np.ndarray]:
     """Where the encoder puts the gallery's digits: [N, 2], and their classes [N]."""
     sheet = load.gallery()
+    if not len(sheet.images):  # the sheet is missing: no points, and black digits
+        return np.zeros((0, 2), np.float32), sheet.labels.numpy()
     x = torch.stack([binary(k % 10, k // 10) for k in range(len(sheet.images))])
     with torch.inference_mode():
         mean = network()[0].posterior(x).mean
@@ -288,6 +289,6 @@ def way(first: int, second: int, row: int) -> tuple:
     faded = ((1 - part) * both[0] + part * both[1]).astype(np.float32)
     both_ways = torch.from_numpy(np.concatenate([pixels, faded]))[:, None] * 2 - 1
     with torch.inference_mode():
-        sure, seen = judge()(both_ways.float()).softmax(1).max(1)
+        sure, seen = load.classifier()(both_ways.float()).softmax(1).max(1)
     told = (part.reshape(2, -1).numpy() for part in (sure, seen))
     return tuple(Way(z.numpy(), pixels, faded, *told))

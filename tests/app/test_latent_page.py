@@ -14,7 +14,7 @@ from diffusion_core.cost import multiply_adds
 from diffusion_core.datasets import DataError, load_mnist, to_unit
 from diffusion_core.recipes import RECIPES
 from diffusion_core.vae import prior
-from pages.shared import bench, latent_views, latent_world, load
+from pages.shared import bench, latent_views, latent_world, load, vae_world
 from pages.shared.latent_facts import MEASURED as TOLD
 from pages.shared.latent_world import FACTORS, FORMS, STEPS, WALKERS, Lost, Plane
 from tests.app.test_pages import open_page
@@ -144,7 +144,7 @@ def test_what_was_measured_on_real_digits() -> None:
         images = load_mnist("test", download=False).images
     except DataError:
         pytest.skip("MNIST is not on this machine")
-    data = aggregated_posterior(latent_world.plane_vae(), images.flatten(1).float() / 255)
+    data = aggregated_posterior(vae_world.network()[0], images.flatten(1).float() / 255)
     parts = kl_parts(data, 401)
     assert (parts.whole, parts.prior) == pytest.approx(TOLD.mnist, abs=0.005)
     said = text(open_page("latent_diffusion"))
@@ -277,7 +277,7 @@ def test_a_plain_draw_decoded_is_no_digit_and_the_end_is() -> None:
     np.testing.assert_array_equal(shots[-1].plain, shots[-1].aimed)
     assert sure(shots[0].plain) < sure(shots[-1].aimed) - 0.05
     with torch.inference_mode():
-        judge = latent_world.judge()
+        judge = load.classifier()
         found = judge.head(judge.features(to_unit(cells(shots[-1].aimed)))).argmax(1)
     assert float((found == torch.arange(12) % 10).double().mean()) >= 10 / 12
 
