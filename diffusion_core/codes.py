@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diffusion_core.descent import minimise
+
 
 def entropy(p: Tensor) -> Tensor:
     r"""How many nats a draw of p surprises by, on average.
@@ -152,21 +154,14 @@ def covering_normal(x: Tensor, log_p: Tensor) -> tuple[float, float]:
 def seeking_normal(x: Tensor, log_p: Tensor, start: tuple[float, float]) -> tuple[float, float]:
     """The normal with the smallest KL(q||p) near one to start with: mean, standard deviation.
 
-    It has no formula; found by L-BFGS on the sum over the grid. Source: Bishop 2006, section
+    It has no formula; found by walking down the sum over the grid. Source: Bishop 2006, section
     10.1.2: where p has peaks far apart, it sits on one of them.
     """
-    mean = torch.tensor(start[0], dtype=torch.float64, requires_grad=True)
-    log_std = torch.tensor(math.log(start[1]), dtype=torch.float64, requires_grad=True)
-    climb = torch.optim.LBFGS([mean, log_std], max_iter=100, line_search_fn="strong_wolfe")
     step = x[1] - x[0]
 
-    def loss() -> Tensor:
-        climb.zero_grad()
-        log_q = normal_log_density(x, mean, log_std.exp())
-        total = (log_q.exp() * (log_q - log_p)).sum() * step
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
+    def loss(numbers: Tensor) -> Tensor:
+        log_q = normal_log_density(x, numbers[0], numbers[1].exp())
+        return (log_q.exp() * (log_q - log_p)).sum() * step
 
-    with torch.enable_grad():
-        climb.step(loss)  # type: ignore[no-untyped-call]
-    return float(mean.detach()), float(log_std.detach().exp())
+    mean, log_std = minimise(loss, torch.tensor([start[0], math.log(start[1])]).double())
+    return float(mean), float(log_std.exp())

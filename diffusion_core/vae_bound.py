@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diffusion_core.descent import minimise
 from diffusion_core.gaussian import Gaussian
 from diffusion_core.vae import PIXELS, VAE, prior
 
@@ -199,27 +200,20 @@ def best_normal(vae: VAE, x: Tensor, start: Gaussian, n: int = 10, rounds: int =
         x: [784], 0 and 1.
         start: where to begin, mean and variance each [latent].
         n: places of the sum per latent number.
-        rounds: of L-BFGS.
+        rounds: of steps down the negative bound.
     """
-    # In units of the start's width: both numbers of a place are then of one size.
+    # In units of the start's width: all numbers are then of one size.
     width = start.var.detach().double().sqrt()
-    shift, stretch = (torch.zeros_like(width, requires_grad=True) for _ in range(2))
 
-    def asked() -> Gaussian:
+    def asked(numbers: Tensor) -> Gaussian:
+        shift, stretch = numbers.chunk(2)
         return Gaussian(start.mean.double() + width * shift, (width * stretch.exp()).square())
 
-    climb = torch.optim.LBFGS([shift, stretch], max_iter=rounds, line_search_fn="strong_wolfe")
+    def loss(numbers: Tensor) -> Tensor:
+        cost, nats = _terms(vae, x, asked(numbers), n)
+        return cost + nats
 
-    def loss() -> Tensor:
-        climb.zero_grad()
-        cost, nats = _terms(vae, x, asked(), n)
-        total = cost + nats
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    with torch.enable_grad():
-        climb.step(loss)  # type: ignore[no-untyped-call]
-    return Gaussian(*(part.detach() for part in asked()))
+    return asked(minimise(loss, torch.zeros(2 * len(width), dtype=torch.float64), rounds, 1e-3))
 
 
 @torch.inference_mode()
