@@ -50,7 +50,8 @@ def heat_factors(t: Tensor, n: int) -> Tensor:
 
     $$f_{kl} = e^{-\sigma_t^2 (\lambda_k + \lambda_l)/2}, \qquad \lambda_k = (\pi k / n)^2$$
 
-    Source: Rissanen et al. 2023, eq. 6: the heat equation's, with \(\sigma_t^2/2\) for time.
+    Source: Rissanen et al. 2023, eq. 6: the heat equation's, with half of the squared width
+    for time.
 
     Args:
         t: [B] int64.
@@ -156,7 +157,7 @@ DEGRADATIONS: dict[str, Degradation] = {"blur": blur}
 
 
 def naive_step(degrade: Degradation, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    r"""Degrade the restored picture again, but less: x_s from x_t, which is not looked at.
+    r"""Degrade the restored picture again, but less; x_t is looked at by the restorer alone.
 
     $$x_s = D(\hat x_0, s)$$
 
@@ -166,7 +167,7 @@ def naive_step(degrade: Degradation, x_t: Tensor, x0: Tensor, t: Tensor, s: Tens
 
 
 def improved_step(degrade: Degradation, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    r"""Change x_t as the restored picture would change: its own errors stay out of x_t.
+    r"""Change x_t as the restored picture would change: where D goes straight, errors cancel.
 
     $$x_s = x_t - D(\hat x_0, t) + D(\hat x_0, s)$$
 

@@ -94,8 +94,10 @@ def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
     )  # fmt: skip
     width = cold_world.blur_width_at(level)
     st.caption(
-        f"Blur at t = {level}: {width:.1f} pixels wide (standard deviation), of 28. All ways back "
-        "start from digits degraded to that t and ask the same restorer at every step. "
+        f"Nine digits of the gallery. Blur at t = {level}: {width:.1f} pixels wide (standard "
+        "deviation), of 28. Algorithm 1 blurs the restored picture again, but less; algorithm 2 "
+        "changes xₜ as the restored picture would change. Both ask the same restorer at every "
+        "step. "
         + {
             "told": "It is told which digits they are. “Off the true way”: how far from the true "
             "digits, blurred to the same t.",
@@ -169,9 +171,10 @@ def from_nothing(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
             charts_last=True, ends=("gray", "digits"), label="Digits from flat gray",
         )  # fmt: skip
         st.caption(
-            "Each picture starts as one gray, the mean of a digit of the gallery, with that much "
-            "noise put on once; then algorithm 2, and the restorer is told the class. After the "
-            "start nothing is random. The gallery was made by a network that takes noise away."
+            "Each picture starts as one gray, "
+            + ("the class’ mean" if gray == "one" else "the mean of a digit of the gallery")
+            + ", with that much noise put on once; then algorithm 2, and the restorer is told the "
+            "class. After the start nothing is random. The gallery was made by a network that takes noise away."
         )
 
 
@@ -190,7 +193,7 @@ class OnCard(NamedTuple):
 def confusions(told: Facts, card: OnCard) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     once, naive, improved = (card.ways[30, rule] for rule in ("once", "naive", "improved"))
-    gray_once, gray = (card.ways[STEPS, rule] for rule in ("once", "improved"))
+    gray_once, gray_naive, gray = (card.ways[STEPS, rule] for rule in ("once", "naive", "improved"))
     plain, little, much = (card.made[noise] for noise in (0.0, 0.002, 0.01))
     seven, fresh = cold_world.SEVENS
     return [
@@ -203,34 +206,35 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "Here the first has to be made up (grays like the data’s), the second put in (a little "
             "noise on the gray), and the third is missing.",
             {"coview": "nothing"},
-            "All that is random is in the first frame, and it can’t be seen there. Sixteen digits "
-            "come out.",
+            "All that is random is in the first frame, and it can’t be seen there. Digits come "
+            "out, most of them whole.",
         ),
         Confusion(
             "Why does algorithm 1 go wrong?",
             "It looks at xₜ through the network’s eyes only. Each new picture is the answer, "
             "blurred; whatever the answer has left out is gone, and the next answer has to do "
-            "without. The answer to a heavy blur is too dark, since most pixels of a digit are "
-            "most often black, so the gray leaks away from step to step. Of test digits blurred "
+            "without. This network’s answers to a heavy blur are too dark, too: it was trained "
+            "with |x̂₀ − x₀|, and most pixels of most digits are black. So the gray leaks away "
+            "from step to step. Of test digits blurred "
             f"to t = 30, with the class not told, {naive.recognised:.0%} are recognised after "
             f"algorithm 1 and {improved.recognised:.0%} after algorithm 2. "
             "Algorithm 2 adds and takes away pictures of the same gray: it never changes a "
             "digit’s mean gray, whatever the network says.",
             {"cot": STEPS},
-            "Third picture: all but black in the end. Fourth: digits, or most of one, of the right "
-            "gray. That blur has left little more than the gray to go by, and the class.",
+            "Third picture: nearly all black in the end. Fourth: of the right gray, most of them "
+            "digits. That blur has left little more than the gray to go by, and the class.",
         ),
         Confusion(
             "Why does algorithm 2 forgive a wrong restorer?",
             "Because the answer enters twice, with opposite signs. If the degradation goes "
-            "straight on, D(x, t) = x + t e, then D(x̂₀, t) − D(x̂₀, s) = (t − s) e: the answer has "
-            "dropped out, and the true digits come back whatever was answered "
+            "straight on, D(x, t) = x + t e for one e, then D(x̂₀, t) − D(x̂₀, s) = (t − s) e: the "
+            "answer has dropped out, and the true digits come back whatever was answered "
             f"(off by {told.straight:.0e} at most, which is rounding). Blur does not go straight. "
             "With one answer throughout, all steps together come to x̂₀ + D(x₀ − x̂₀, t): the "
             "broad shades are the true digit’s, the fine ones are the answer’s. Of the squared "
-            f"error of the average digit, {told.forgiven[0]:.0%} remain from t = 10 on, "
-            f"{told.forgiven[1]:.0%} from t = 20, {told.forgiven[2]:.0%} from t = 30. And noise: "
-            f"with one known noise, {told.fixed:.0%} would remain from t = 500 of 1000 on. With "
+            f"error of the average digit, {told.forgiven[0]:.0%} remain if one starts at t = 10, "
+            f"{told.forgiven[1]:.0%} at t = 20, {told.forgiven[2]:.0%} at t = 30. And noise: "
+            f"with one known noise, {told.fixed:.0%} would remain from t = 500 of 1000. With "
             "the noise that xₜ holds, D(x̂₀, t) is xₜ itself, and nothing is forgiven.",
             {"corestorer": "mean", "cot": 10},
             "Second picture: ends as the average digit, for all. Last picture: squares come off "
@@ -247,35 +251,37 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             f"{told.waves} of 784 waves are above float32’s rounding. What is lost is lost to "
             "precision, and a network has to make it up from what digits look like.",
             {"corestorer": "division", "cot": 14},
-            "Second picture: stripes and chequers, black and white. At t = 10 it is the true "
-            "digits. The trained network restores both, from the same numbers.",
+            "Second picture: stripes and chequers, black and white. Fourth: algorithm 2 finds the "
+            "digits all the same, with this restorer; the stripes enter twice, and nearly cancel. "
+            "At t = 10 all pictures are the true digits.",
         ),
         Confusion(
             "Why is the first answer a blur of several digits?",
             "Many digits, blurred, look like this one. Training with |x̂₀ − x₀| makes the best "
             "answer each pixel’s median over all of them (with squares it would be the mean), and "
-            "that is no digit. It is right by its own measure: at t = "
-            f"{STEPS} asking once has the smallest squared error, {gray_once.error:.2f}, against "
-            f"{gray.error:.2f} after algorithm 2. An average is near to everything. Walking back "
-            "settles for one digit, step by step, and it may be the wrong one.",
+            "that is no digit. It is near to all of them: of test digits at t = "
+            f"{STEPS}, the class not told, asking once has the smallest squared error, "
+            f"{gray_once.error:.2f}, against {gray.error:.2f} after algorithm 2. Even algorithm "
+            f"1’s black pictures, {gray_naive.error:.2f}, are nearer than sharp strokes in the "
+            "wrong place. Walking back settles for some strokes, step by step; told the class, "
+            "they make a digit, perhaps another one than it was.",
             {"corestorer": "untold", "cot": STEPS},
             "Second picture: averages. Lower chart: algorithm 2 ends above the dashed line, with "
             "sharp strokes that are no digit at all.",
         ),
         Confusion(
             "Is walking back always better than asking once?",
-            "No. Of digits blurred to t = 20 nearly all comes back at once, and steps can only add "
-            f"errors (squared error {card.ways[20, 'once'].error:.3f} at once, "
+            "No. Of test digits blurred to t = 20 nearly all comes back at once, and steps can "
+            f"only add errors (squared error {card.ways[20, 'once'].error:.3f} at once, "
             f"{card.ways[20, 'improved'].error:.3f} by algorithm 2). At t = 30, with the class not "
             f"told, as many are recognised either way ({once.recognised:.0%} and "
-            f"{improved.recognised:.0%}), and at "
-            f"t = {STEPS} hardly more than by guessing ({gray_once.recognised:.0%} and "
-            f"{gray.recognised:.0%}). What the steps give is sharp strokes instead of an average, "
-            "whether or not they are those that were blurred. To make new digits, that is what one "
-            "wants.",
-            {"cot": 20},
-            f"Lower chart: the dashed line ends lowest. At t = {STEPS} see what the price is: the "
-            "second picture is no longer sharp, the fourth is.",
+            f"{improved.recognised:.0%}); at t = {STEPS}, {gray_once.recognised:.0%} and "
+            f"{gray.recognised:.0%}, where guessing has 10%. What the steps give is sharp strokes "
+            "instead of an average, whether or not they are those that were blurred. To make new "
+            "digits, that is what one wants.",
+            {"cot": 30},
+            "Lower chart: the dashed line ends lowest. But in the second picture strokes are "
+            "faint where the network was unsure; in the fourth they are not.",
         ),
         Confusion(
             "Where does variety come from, if nothing is drawn on the way?",
@@ -292,6 +298,8 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "The network has never seen noise. At t = "
             f"{STEPS} the broadest wave of a digit is multiplied by {told.first:.3f}, so the "
             "network has learnt to read faint shades as strong strokes, and it reads the noise so. "
+            "(Nor is flat gray what it was trained on: there the faint shades of a digit are "
+            "missing.) "
             f"With 0.002, {little.recognised:.0%} of {little.samples:,} digits are recognised as "
             f"the class asked for, with 0.01 {much.recognised:.0%}, and the variety of those is "
             f"{much.variety:.2f}: more than digits have. Rissanen et al. train with a little noise "
@@ -301,23 +309,24 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
         ),
         Confusion(
             "What has this to do with DDIM?",
-            "Take noise for the degradation: D(x̂₀, t) = √ᾱₜ x̂₀ + √(1−ᾱₜ) ẑ, with the noise ẑ that "
-            "xₜ holds if x̂₀ is right. Then D(x̂₀, t) = xₜ, and what remains of algorithm 2 is xₛ = "
-            "√ᾱₛ x̂₀ + √(1−ᾱₛ) ẑ: DDIM without fresh noise, step for step. (With this ẑ algorithm 1 "
-            "is the same.) The chart shows the difference; it is rounding, and what a network "
-            "makes of it.",
+            "Take noise for the degradation: D(x̂₀, t) = √ᾱₜ x̂₀ + √(1−ᾱₜ) ẑ, with the noise ẑ "
+            "that xₜ holds if x̂₀ is right. Then D(x̂₀, t) = xₜ, and what remains of algorithm 2 "
+            "is xₛ = √ᾱₛ x̂₀ + √(1−ᾱₛ) ẑ: DDIM without fresh noise, step for step. With this ẑ "
+            "algorithm 1 is the same, and no worse: ẑ carries what x̂₀ has left out of xₜ, so "
+            "nothing is forgotten. The chart shows the difference of the first two; it is "
+            "rounding, and what a network makes of it.",
             {"coview": "noise"},
             "First and second picture: the same at every step.",
         ),
         Confusion(
             "And algorithm 1 with fresh noise, is that ancestral sampling?",
-            "No. It draws xₛ from q(xₛ | x̂₀), as if x̂₀ were the clean picture; ancestral sampling "
-            "draws from the posterior q(xₛ | xₜ, x̂₀), which keeps part of xₜ. What is forgotten is "
-            "variety: on data N(0, 1) with the right answer, 25 such steps leave a variance of "
-            f"{told.spread:.2f}. Of a hundred sevens the variety is {fresh[0]:.2f} instead of "
-            f"DDIM’s {seven[0]:.2f}, and {fresh[1]:.0%} instead of {seven[1]:.0%} are recognised: "
-            "cleaner, and more alike. (Consistency models take these very steps, with a network "
-            "whose answers are no averages.)",
+            "No. It draws xₛ from q(xₛ | x̂₀), as if x̂₀ were the clean picture; ancestral "
+            "sampling draws from the posterior q(xₛ | xₜ, x̂₀), which keeps part of xₜ. What is "
+            "forgotten is variety: on data N(0, 1) with the right answer, 25 such steps leave a "
+            f"variance of {told.spread:.2f}. Of a hundred sevens the variety is {fresh[0]:.2f} "
+            f"instead of DDIM’s {seven[0]:.2f}, and {fresh[1]:.0%} instead of {seven[1]:.0%} are "
+            "recognised: cleaner, and more alike. (Consistency models take these very steps, with "
+            "a network whose answers are no averages.)",
             {"coview": "noise"},
             "Third picture: plain, tidy digits. Fourth: algorithm 2 may not change the noise from "
             "step to step; it takes away another one than is there, and grain piles up.",
@@ -327,7 +336,7 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "No. Given x₀, xₜ is one picture: q(xₜ|x₀) is a point and has no density, so there are "
             "no terms to put into an "
             + term("ELBO")
-            + ". The loss is that of a regression. Rissanen et al. add noise of one small, fixed "
+            + ". Rissanen et al. add noise of one small, fixed "
             "width to every blurred picture; then each step is a Gaussian, and there is a bound.",
         ),
     ]
@@ -345,24 +354,24 @@ def page() -> None:
     )
     restore, fields = load.restorer_or_stop(NETWORK)
     card = OnCard(cold_world.on_card(fields.fields), cold_world.made_on_card(fields.fields))
-    little, plain = card.made[0.002], card.made[0.0]
+    once, naive, improved = (card.ways[30, rule] for rule in ("once", "naive", "improved"))
     chapter.question(
-        "The network is asked to restore flat gray pictures, in which no digit ever was. What "
-        "comes out?",
+        "The network restores a blurred digit at once, or is asked again at every small step of "
+        "the way back. Does walking come closer to the true digit?",
         {
-            "Gray: there is nothing to restore": "The network has learnt what digits look like, "
-            "and the class is told. It answers with an average digit, which makes the next "
-            "picture a little less flat, and so on: digits come out, "
-            f"{plain.recognised:.0%} of {plain.samples:,} recognised as the class asked for.",
-            "Digits, and another one each time": "Digits, but nothing is drawn at random on the "
-            "way: from the same gray and the same class it is the same digit each time. With a "
-            "little noise on the gray, far too faint to be seen, they differ.",
-            "Digits, the same one from the same gray": "Nothing is drawn at random on the way. "
-            "With noise of standard deviation 0.002 on the gray, far too faint to be seen, they "
-            f"differ, and {little.recognised:.0%} of {little.samples:,} are recognised as the "
-            "class asked for. The view “From nothing” shows both.",
+            "Yes: each look corrects the last": "Not by squared error: of "
+            f"{once.samples:,} test digits blurred to t = 30, asking once has {once.error:.2f}, "
+            f"algorithm 2 {improved.error:.2f}, algorithm 1 {naive.error:.2f}. What walking gives "
+            "is sharp strokes.",
+            "No, but it makes sharper pictures": "The first answer is an average of all digits "
+            f"that it may be, and near to each: {once.error:.2f} by squared error, where walking "
+            f"ends at {improved.error:.2f} (algorithm 2) or {naive.error:.2f} (algorithm 1). To "
+            "make digits rather than averages, one walks.",
+            "No, errors pile up and blur it": "They pile up, but blurred it is not: a step "
+            "settles for some strokes, and the next one takes them for given. By algorithm 1 some "
+            "get lost, and black is left.",
         },
-        answer="Digits, the same one from the same gray",
+        answer="No, but it makes sharper pictures",
     )
     chapter.look()
     exhibit(restore, fields)
