@@ -52,7 +52,7 @@ CONTROLS = (
     ("formula_detective", "d1_x0"),
     ("forward_process?T=100", "T"),
     ("guidance", "guscale"),
-    ("guidance?guview=By+a+picture", "gublock"),
+    ("guidance?guview=Picture", "gublock"),
     ("learned_schedule", "ls_path"),
     ("noise_schedules", "T"),
     ("noise_schedules?match=fewer+steps", "kept"),

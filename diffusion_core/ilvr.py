@@ -230,4 +230,5 @@ def as_matrix(shape: tuple[int, int], N: int) -> Tensor:
 def _gain(cov: Tensor, a: float, sigma: float) -> Tensor:
     """How the best answer follows x_t: a S (a² S + σ² I)^-1, [D, D]."""
     noisy = a**2 * cov + sigma**2 * torch.eye(len(cov), dtype=cov.dtype)
-    return torch.linalg.solve(noisy, a * cov).T
+    gain: Tensor = torch.linalg.solve(noisy, a * cov).T
+    return gain

@@ -35,7 +35,7 @@ VIEWS = {
     "plane": "In the plane",
     "gradients": "Two kinds",
     "digits": "Digits",
-    "picture": "By a picture",
+    "picture": "Picture",
 }
 DIGITS = ("each", *"0123456789")
 DIGIT_STEPS = 25

@@ -48,7 +48,7 @@ def by_a_picture(second: DeltaGenerator) -> None:
         help="The means of N × N pixels are held. 1 holds every pixel, 28 the mean gray alone.",
     )  # fmt: skip
     if kind == "drawn":
-        beside, stage = st.columns([1, 4], gap="medium")
+        beside, stage = st.columns([1, 5], gap="small")
         with beside:
             reference = canvas(key="gu_drawn", initial=load.gallery_digit(3, 1))
     else:
@@ -160,9 +160,8 @@ def pixel_frames(told: Pixels) -> Frames:
     )
     clouds = [
         Cloud(title, f"{alt}, over the density of all noisy data", points, color=color,
-              extent=REACH, density=ilvr_world.shades(), shade="xt",
-              trails=0 if k else 6, trail=color)
-        for k, ((title, alt, color), points) in enumerate(zip(titles, told.points, strict=True))
+              extent=REACH, density=ilvr_world.shades(), shade="xt", radius=2)
+        for (title, alt, color), points in zip(titles, told.points, strict=True)
     ]  # fmt: skip
     curves = []
     for k, (name, color) in enumerate((("ILVR", "p"), ("true", "q"))):
@@ -180,7 +179,7 @@ def pixel_frames(told: Pixels) -> Frames:
 def confusions() -> list[Confusion]:
     """What people ask of ILVR, each with a setting that shows the answer."""
     (left, right, spread), true = ilvr_world.law(0, True)[:, -1], ilvr_world.true_law()[:, -1]
-    bare = ilvr_world.law(0, False)[2, -1]
+    bare, fine = ilvr_world.law(0, False)[2, -1], ilvr_world.IN_ALL_STEPS
     two, four, seven, gray, free, short, clean = (
         MEASURED[key]
         for key in ("N = 2", "N = 4", "N = 7", "N = 28", "free", "N = 7 to 250",
@@ -209,8 +208,7 @@ def confusions() -> list[Confusion]:
             "coarse part right, but the detail is proposed from a coarse part with noise on it, "
             "which tells less than the clean one, so the proposal leans towards the average "
             "picture. When the coarse part has become clear, there is little noise left to move "
-            f"the detail with. More steps do not help: all 1,000 end at {ilvr_world.IN_ALL_STEPS[0]}"
-            f" and {ilvr_world.IN_ALL_STEPS[1]}.",
+            f"the detail with. More steps do not help: all 1,000 end at {fine[0]} and {fine[1]}.",
             {"guview": "picture", "gupic": "pixels"},
             "Both clouds end on the line where the mean gray is right. The purple one lies higher "
             "up on it, and is longer.",
