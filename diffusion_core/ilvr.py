@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -20,9 +19,9 @@ def low_pass(x: Tensor, N: int) -> Tensor:
     $$\phi_N(x)_{ij} = \frac{1}{N^2}\sum_{(k,l)\,\in\,\text{block of }(i,j)} x_{kl}, \qquad
     \phi_N(\phi_N(x)) = \phi_N(x)$$
 
-    Source: Choi et al. 2021, section 3, whose φ shrinks a picture N times and enlarges it again
-    by bicubic interpolation. Block means do the same job, and are a projection exactly: what they
-    keep, they keep the second time, too.
+    Source: Choi et al. 2021, section 3, whose φ shrinks a picture N times and enlarges it again.
+    Any linear φ will do. Block means are a projection exactly: what they keep, they keep the
+    second time, too.
 
     Args:
         x: [*, H, W].
@@ -139,7 +138,7 @@ def gaussian_denoiser(diffusion: GaussianDiffusion, mean: Tensor, cov: Tensor) -
     """
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
-        a, sigma = (float(rate.flatten()[0]) for rate in diffusion.rates(t[:1], x_t[:1]))
+        a, sigma = (rate.reshape(1, 1) for rate in diffusion.rates(t[:1], x_t[:1]))
         gain = _gain(cov, a, sigma)
         x0 = mean + (x_t.flatten(1) - a * mean) @ gain.T
         eps = (x_t.flatten(1) - a * x0) / sigma
@@ -201,21 +200,22 @@ def ilvr_law(
     Returns:
         Mean [D] and covariance [D, D] at each stop; the first is standard noise.
     """
+    stops = torch.tensor([*map(int, timesteps), 0])
+    t, s, each = stops[:-1], stops[1:], mean.expand(len(stops) - 1, -1)
+    c_x0, c_xt, var = (c[..., None] for c in diffusion.posterior_coefficients(t, s, each))
+    a, sigma = (rate[..., None] for rate in diffusion.rates(t, each))
     one = torch.eye(len(mean), dtype=mean.dtype)
-    rest = one - phi
+    gain, rest = _gain(cov, a, sigma), one - phi
+    A = c_x0 * gain + c_xt * one
+    b = (c_x0 * (one - a * gain)) @ mean
+    a_s, sigma_s = (rate.flatten().tolist() for rate in diffusion.rates(s, each))
     m, V = torch.zeros_like(mean), one
     law = [(m, V)]
-    for now, then in pairwise([*map(int, timesteps), 0]):
-        t, s = torch.tensor([now]), torch.tensor([then])
-        c_x0, c_xt, var = (float(c) for c in diffusion.posterior_coefficients(t, s, mean[None]))
-        a, sigma = (float(rate) for rate in diffusion.rates(t, mean[None]))
-        gain = _gain(cov, a, sigma)
-        A, b = c_x0 * gain + c_xt * one, c_x0 * (mean - a * gain @ mean)
-        m, V = A @ m + b, A @ V @ A.T + var * one
+    for k, then in enumerate(s.tolist()):
+        m, V = A[k] @ m + b[k], A[k] @ V @ A[k].T + var[k] * one
         if last <= then < diffusion.T:
-            a_s, sigma_s = (float(rate) for rate in diffusion.rates(s, mean[None]))
-            m, V = rest @ m + a_s * phi @ y, rest @ V @ rest.T
-            V = V + sigma_s**2 * phi @ phi.T if noised else V
+            m, V = rest @ m + a_s[k] * phi @ y, rest @ V @ rest.T
+            V = V + sigma_s[k] ** 2 * phi @ phi.T if noised else V
         law.append((m, V))
     return law
 
@@ -227,8 +227,8 @@ def as_matrix(shape: tuple[int, int], N: int) -> Tensor:
     return low_pass(each, N).reshape(pixels, pixels).T
 
 
-def _gain(cov: Tensor, a: float, sigma: float) -> Tensor:
-    """How the best answer follows x_t: a S (a² S + σ² I)^-1, [D, D]."""
+def _gain(cov: Tensor, a: Tensor, sigma: Tensor) -> Tensor:
+    """How the best answer follows x_t: a S (a² S + σ² I)^-1, [n, D, D] for rates [n, 1, 1]."""
     noisy = a**2 * cov + sigma**2 * torch.eye(len(cov), dtype=cov.dtype)
-    gain: Tensor = torch.linalg.solve(noisy, a * cov).T
+    gain: Tensor = torch.linalg.solve(noisy, a * cov).mT
     return gain

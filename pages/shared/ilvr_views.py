@@ -148,7 +148,8 @@ def on_two_pixels() -> None:
             f"{ilvr_world.WIDTHS[0]:g}), up, the right one ({ilvr_world.WIDTHS[1]:g}). Their mean "
             f"gray is held at {ilvr_world.GRAY:g}: on a slanting line. The denoiser is exact, "
             f"{ilvr_world.PIXEL_STEPS} steps. Gray: the density of all noisy data. Right: draws "
-            "from p(x | φ(x) = φ(y)), with noise put on to match. The curves are exact."
+            "from p(x | φ(x) = φ(y)), with noise put on to match. Arrows lead to the averages; "
+            "these and the curves are exact."
         )
 
 
@@ -158,10 +159,13 @@ def pixel_frames(told: Pixels) -> Frames:
         ("ILVR", "walks that are held to the mean gray of two pixels", "p"),
         ("True: drawn from p(x | φ(x) = φ(y))", "draws of the true law, with noise", "q"),
     )
+    to = np.stack([told.left, told.right], 2)[:, :, None]
+    averages = np.concatenate([np.zeros_like(to), to], 3)
     clouds = [
         Cloud(title, f"{alt}, over the density of all noisy data", points, color=color,
-              extent=REACH, density=ilvr_world.shades(), shade="xt", radius=2)
-        for (title, alt, color), points in zip(titles, told.points, strict=True)
+              extent=REACH, density=ilvr_world.shades(), shade="xt", radius=2,
+              strong=averages[k], pull=color)
+        for k, ((title, alt, color), points) in enumerate(zip(titles, told.points, strict=True))
     ]  # fmt: skip
     curves = []
     for k, (name, color) in enumerate((("ILVR", "p"), ("true", "q"))):
@@ -208,10 +212,10 @@ def confusions() -> list[Confusion]:
             "coarse part right, but the detail is proposed from a coarse part with noise on it, "
             "which tells less than the clean one, so the proposal leans towards the average "
             "picture. When the coarse part has become clear, there is little noise left to move "
-            f"the detail with. More steps do not help: all 1,000 end at {fine[0]} and {fine[1]}.",
+            f"the detail with. More steps hardly help: all 1,000 end at {fine[0]} and {fine[1]}.",
             {"guview": "picture", "gupic": "pixels"},
             "Both clouds end on the line where the mean gray is right. The purple one lies higher "
-            "up on it, and is longer.",
+            "up on it, as the arrows show; the second chart: it is spread wider along it.",
         ),
         Confusion(
             "What does N decide?",

@@ -126,7 +126,8 @@ def test_what_is_said_of_two_pixels() -> None:
     assert f"deviation of {told.spread[0, -1]:.2f} instead of {spread:.2f}" in text
     assert told.left[0, -1] + told.right[0, -1] == pytest.approx(2 * ilvr_world.GRAY)
     assert told.left[0, -1] < left - 0.2
-    assert told.spread[0, -1] > spread + 0.08
+    assert told.spread[0, -1] > spread + 0.05
+    assert abs(told.left[0, -1] - ilvr_world.IN_ALL_STEPS[0]) < 0.02  # "hardly help"
     mean, cov, phi, y = ilvr_world.pixels()
     diffusion = ilvr_world.diffusion()
     assert diffusion.T == 1000
@@ -152,15 +153,18 @@ def test_the_clouds_are_what_the_curves_say(last: int, noised: bool) -> None:
             assert x[:, 1].mean() == pytest.approx(told.right[k, at], abs=4 * error)
             spread = told.spread[k, at]
             assert (x[:, 0] - x[:, 1]).std() == pytest.approx(spread, rel=4 * error)
-    ilvr_views.pixel_frames(told)
+    clouds = ilvr_views.pixel_frames(told).clouds
+    for k, cloud in enumerate(clouds):  # the arrows lead from 0 to the averages
+        assert cloud.strong is not None
+        expected = [0, 0, told.left[k, -1], told.right[k, -1]]
+        np.testing.assert_allclose(cloud.strong[-1], [expected])
 
 
-def test_both_clouds_end_on_the_line_and_the_purple_one_higher_up_and_longer() -> None:
+def test_both_clouds_end_on_the_line_and_the_purple_one_higher_up() -> None:
     ours, true = Pixels(*ilvr_world.two_pixels(0, True, 0)).points[:, -1]
     for x in (ours, true):
         np.testing.assert_allclose(x.mean(1), ilvr_world.GRAY, atol=1e-5)
     assert ours[:, 1].mean() > true[:, 1].mean() + 0.15
-    assert ours[:, 1].std() > 1.1 * true[:, 1].std()
 
 
 @pytest.mark.parametrize("last", [0, 250])
