@@ -234,7 +234,7 @@ def confusions() -> list[Confusion]:
             "Because the network expects noise everywhere in xₜ: without it the blocks’ means "
             "would be too clean. But a mean of N × N pixels holds only 1/N² of their noise’s "
             "variance, so that leaving it out is hard to see. Two pixels end at the same means, "
-            f"with a spread of {bare:.2f} instead of {spread:.2f}; of sixty digits, N = 4, "
+            f"with a spread of {bare:.3f} instead of {spread:.3f}; of sixty digits, N = 4, "
             f"{clean.recognised:.0%} are recognised instead of {four.recognised:.0%}, which is "
             "within chance.",
             {"guview": "picture", "gunoise": "none"},
