@@ -52,6 +52,7 @@ CONTROLS = (
     ("formula_detective", "d1_x0"),
     ("forward_process?T=100", "T"),
     ("guidance", "guscale"),
+    ("guidance?guview=Picture", "gublock"),
     ("hierarchical_vae", "hvT"),
     ("latent_diffusion?ldview=What+is+lost", "ldfactor"),
     ("learned_schedule", "ls_path"),

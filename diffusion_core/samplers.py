@@ -320,6 +320,7 @@ def sample(
     noise_scale: float = 1.0,
     noise_at_end: bool = False,
     label: Tensor | None = None,
+    amend: Callable[[Tensor, int], Tensor] | None = None,
     generator: torch.Generator,
 ) -> Iterator[Step]:
     """Walk from x_T to a picture, one `Step` at a time; nothing is computed before it is asked for.
@@ -339,6 +340,8 @@ def sample(
         noise_at_end: draw noise at the last step too, with the forward step's variance: a mistake
             that leaves grain on the finished picture, here to be looked at.
         label: [B] int64 classes, or None.
+        amend: makes of the picture drawn for step s, and of s, the one that the walk goes on
+            with; None leaves it.
         generator: the source of fresh noise; untouched by a deterministic run.
 
     Yields:
@@ -382,6 +385,7 @@ def sample(
             noise = standard_normal(x_t, generator) if bool(posterior.var.any()) else None
             yield Step(now, x_t, used, raw, posterior, noise)
             x_t = posterior.mean if noise is None else posterior.sample(noise)
+            x_t = x_t if amend is None else amend(x_t, then)
         yield Step(0, x_t, None, None, None, None)
 
     return walk()

@@ -174,7 +174,8 @@ def from_nothing(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
             "Each picture starts as one gray, "
             + ("the class’ mean" if gray == "one" else "the mean of a digit of the gallery")
             + ", with that much noise put on once; then algorithm 2, and the restorer is told the "
-            "class. After the start nothing is random. The gallery was made by a network that takes noise away."
+            "class. After the start nothing is random. The gallery was made by a network that "
+            "takes noise away."
         )
 
 

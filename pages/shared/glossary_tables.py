@@ -200,6 +200,8 @@ TERMS: tuple[Term, ...] = (
          ("HVAE", "hierarchical variational autoencoder"), ("hierarchical_vae",)),
     Term("ideal denoiser", "the exact average E[x₀ | xₜ] over a finite data set; nothing is "
          "better on it", ("optimal denoiser",), ("why_a_model",)),
+    Term("ILVR", "sampling with a reference: after each step the means of blocks of pixels are "
+         "those of a noisy reference", (), ("guidance",)),
     Term("Jensen's inequality", "the log of an average is at least the average of the logs",
          ("Jensen",), ("vae", "elbo")),
     Term("KL divergence", "nats wasted by coding draws of q with a code made for p; 0 where equal",
