@@ -33,7 +33,9 @@ def entropy(p: Tensor) -> Tensor:
 def cross_entropy(p: Tensor, q: Tensor) -> Tensor:
     r"""How many nats a draw of p surprises by, on average, whoever believes in q.
 
-    $$H(p, q) = -\sum_k p_k \log q_k = H(p) + D_{KL}(p\|q)$$
+    $$H(p, q) = -\sum_k p_k \log q_k$$
+
+    $$D_{KL}(p\|q) = H(p, q) - H(p)$$
 
     Source: Cover & Thomas 2006, theorem 5.4.3, for code lengths.
 

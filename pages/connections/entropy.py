@@ -29,7 +29,8 @@ from pages.shared.plot import plot
 VIEWS = {"codes": "Codes", "orders": "Two orders"}
 FITS = {"seek": "Smallest KL(q‖p)", "cover": "Smallest KL(p‖q)", "hand": "By hand"}
 P, Q = "0.5 0.25 0.125 0.125", "0.25 0.25 0.25 0.25"
-RARE, EVEN = "0.9 0.1", "0.5 0.5"
+OTHER = "0.25 0.125 0.125 0.5"  # another order of p's numbers, in which both KLs differ
+RARE = "0.9 0.1"
 APART, PEAK = 4.0, 0.6  # of p's two peaks: how far apart, how wide each
 LEFT = 0.6  # the share of the left one
 DEFAULTS = {
@@ -111,6 +112,8 @@ def letters() -> None:
         place=right,
         alt="Entropy, cross entropy, and the length of a real code, in bits per letter",
     )
+    with left:
+        st.button("Swap p and q", key="en_swap", on_click=swap, type="tertiary")
     code = " · ".join(
         f"{letter} {word or '—'}"
         for letter, word in zip(entropy_views.LETTERS, told.words, strict=False)
@@ -119,8 +122,14 @@ def letters() -> None:
         "Area of green and pale green: H(p), the fewest bits per letter that any code can take. Of "
         "green and red: H(p, q), what the code made for q takes. Red is too long, pale was saved; "
         f"red less pale is KL(p‖q). A real code for q, in words of whole bits: {code}. Drawn: "
-        f"{told.message}… p’s own real code takes {told.own:.2f}."
+        f"{told.message}… A real code for p takes {told.own:.2f} bits per letter on average."
     )
+
+
+def swap() -> None:
+    """Let p and q change places."""
+    p, q = (st.session_state.get(key, start) for key, start in (("enp", P), ("enq", Q)))
+    chapter.apply_state(enp=q, enq=p)
 
 
 def two_peaks(apart: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -188,7 +197,7 @@ def two_orders(third: DeltaGenerator) -> None:
     )
     st.markdown(
         f"KL(p‖q) = **{divergence(curves):.2f}** nats · KL(q‖p) = "
-        f"**{divergence(flipped(curves)):.2f}** nats"
+        f"**{divergence(flipped(curves)):.2f}** nats · H(q) = **{minus(normal_entropy(std))}** nats"
     )
     st.caption(
         f"p: two normals of width {PEAK:g}, {LEFT:.0%} on the left. q: one normal, mean "
@@ -197,16 +206,22 @@ def two_orders(third: DeltaGenerator) -> None:
     )
 
 
+def normal_entropy(std: float) -> float:
+    r"""Differential entropy of a normal, nats: log(std) + 1.42."""
+    return math.log(std) + 0.5 * math.log(2 * math.pi * math.e)
+
+
 class Facts(NamedTuple):
     """The numbers that the text names; peaks as far apart as the page begins with.
 
     Attributes:
         entropy: H(p) of the letters, bits.
         cross: H(p, q).
-        orders: KL of 9 : 1 from 1 : 1, and of 1 : 1 from 9 : 1, bits.
+        orders: KL of p from its other order, and the other way round, bits.
         seek: mean, standard deviation, KL(q||p), KL(p||q) of the normal with the smallest KL(q||p).
         cover: the same of the one with the smallest KL(p||q).
         narrow: differential entropy of N(0, 0.1^2), nats.
+        narrow_q: of N(0, 0.2^2).
         zero_at: standard deviation at which a normal's differential entropy is 0.
     """
 
@@ -216,16 +231,17 @@ class Facts(NamedTuple):
     seek: tuple[float, float, float, float]
     cover: tuple[float, float, float, float]
     narrow: float
+    narrow_q: float
     zero_at: float
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
 def facts() -> tuple:
     """Compute them."""
-    p, q, rare, even = (
-        torch.tensor(read_distribution(t).probs, dtype=torch.float64) for t in (P, Q, RARE, EVEN)
+    p, q, other = (
+        torch.tensor(read_distribution(t).probs, dtype=torch.float64) for t in (P, Q, OTHER)
     )
-    pairs = ((rare, even), (even, rare))
+    pairs = ((p, other), (other, p))
     bits = 1 / math.log(2)
 
     def both(fit: str) -> tuple[float, float, float, float]:
@@ -240,7 +256,8 @@ def facts() -> tuple:
             tuple(float(cross_entropy(a, b) - entropy(a)) * bits for a, b in pairs),
             both("seek"),
             both("cover"),
-            0.5 * math.log(2 * math.pi * math.e * 0.01),
+            normal_entropy(0.1),
+            normal_entropy(0.2),
             1 / math.sqrt(2 * math.pi * math.e),
         )
     )
@@ -256,22 +273,25 @@ def confusions(told: Facts) -> list[Confusion]:
     return [
         Confusion(
             "Is KL a distance?",
-            "No: the order matters. For letters that come 9 : 1 and a code for 1 : 1 KL(p‖q) is "
-            f"{told.orders[0]:.3f} bits, the other way round {told.orders[1]:.3f}. It is 0 only "
-            "where both are equal and never below, but it has no symmetry, and the way over a "
-            "third distribution can be shorter. Read it as a price: the first distribution says "
+            "No: the order matters. For letters that come ½, ¼, ⅛, ⅛ and a code for ¼, ⅛, ⅛, ½ "
+            f"KL(p‖q) is {told.orders[0]:.3f} bits, the other way round {told.orders[1]:.3f}. It "
+            "is 0 only where both are equal and never below, but it has no symmetry, and the way "
+            "over a third distribution can be shorter. Read it as a price: the first distribution says "
             "what comes, the second what one was prepared for.",
-            {"enp": EVEN, "enq": RARE},
-            f"p is even, q 9 : 1: {told.orders[1]:.2f} bits are wasted. Change them around, and it "
-            f"is {told.orders[0]:.2f}.",
+            {"enview": "codes", "enp": P, "enq": OTHER},
+            f"{told.orders[0]:.2f} bits are wasted, in whole words, too. Press “Swap p and q”, and "
+            f"it is more.",
         ),
         Confusion(
             "Which order does a diffusion model train?",
-            "KL(truth‖model), twice. The average of −log p(x) over data is H(data) + "
-            "KL(data‖model), so that the likelihood asks the model to be everywhere where data "
-            "are. And each term of the [ELBO](elbo) is KL(q(xₜ₋₁|xₜ,x₀)‖p(xₜ₋₁|xₜ)), the true "
-            "step first. A [VAE](vae)’s encoder is fitted the other way round, KL(q(z|x)‖p(z|x)), "
-            "and may leave out a peak.",
+            "KL(truth‖model). The average of −log p(x) over data is H(data) + KL(data‖model), so "
+            "that the likelihood asks the model to be everywhere where data are; and each term of "
+            "the [ELBO](elbo) is KL(q(xₜ₋₁|xₜ,x₀)‖p(xₜ₋₁|xₜ)), the true step first. A [VAE](vae)’s "
+            "decoder is trained so, too: both minimise KL(q(x, z)‖p(x, z)), data and encoder "
+            "first. What differs is who moves. A diffusion’s q is fixed, and only p, in the "
+            "second place, is fitted. A VAE’s encoder moves as well, and for one x its part is "
+            "KL(q(z|x)‖p(z|x)): there the one that is fitted stands first, and may leave out a "
+            "peak.",
             {"enview": "orders", "enfit": "cover"},
             f"KL(p‖q) at its smallest: q covers both peaks, and puts most where p has least, in "
             f"the middle. KL(q‖p) is then {told.cover[2]:.2f} nats, not {told.seek[2]:.2f}.",
@@ -291,10 +311,12 @@ def confusions(told: Facts) -> list[Confusion]:
             "When is KL infinite?",
             "Where something comes that q holds to be impossible: no word of its code says it. "
             "What p never has costs nothing, however q wastes its words on it: 0 log 0 counts as "
-            "0. This is why a likelihood must leave nothing out, and why a decoder with too narrow "
-            "a variance is punished without limit.",
-            {"enp": P, "enq": "0.5 0.25 0.25"},
-            "q has three letters, p four: D has no word. The other way round nothing would happen.",
+            "0. This is why a likelihood must leave nothing out. Between densities no 0 is needed: "
+            "a normal q for a p with heavy tails, a Cauchy say, has words for all, but so long "
+            "ones for what is far out that their average has no end.",
+            {"enview": "codes", "enp": P, "enq": "0.5 0.25 0.25"},
+            "q has three letters, p four: D has no word. Swap p and q: the same code wastes little "
+            "then, since D only has a word that is never used.",
         ),
         Confusion(
             "Can entropy be negative?",
@@ -304,7 +326,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "a density be, and it can’t be compared with bits of pixels. That is what discretised "
             "decoders are for, at the end of the [ELBO](elbo): they give each byte a probability.",
             {"enview": "orders", "enfit": "hand", "enstd": 0.2},
-            "q is narrow, and its density higher than 1: −log q is below 0 there.",
+            "q is narrow, and its density higher than 1, so −log q is below 0 there: H(q) = "
+            f"{minus(told.narrow_q)} nats, under the charts.",
         ),
         Confusion(
             "Bits or nats?",
@@ -335,21 +358,22 @@ def page() -> None:
         "A rare event surprises more: −log p is the length of its word in the best code. The "
         "average length is the entropy, and what a code made for something else takes on top, the "
         + term("KL divergence")
-        + ", the unit in which every loss of this app is paid."
+        + ". The losses of this app are sums of such lengths."
     )
     chapter.question(
-        "Letters come with frequencies ½, ¼, ⅛, ⅛. A code gives all four words of 2 bits. How "
-        "many bits per letter does it waste?",
+        "Letters come ½, ¼, ⅛, ⅛; a code for even letters, below, wastes "
+        f"{told.cross - told.entropy:.2f} bits on each. What does a code waste that is made for "
+        "½, ¼, ¼, and has no word for the last one?",
         {
-            "None": "The best code gives the most frequent letter 1 bit, the others 2, 3 and 3: "
-            f"{told.entropy:.2f} on average. {told.cross - told.entropy:.2f} are wasted.",
-            "A quarter": f"H(p) is {told.entropy:.2f} bits, the code takes {told.cross:.0f}: "
-            f"KL(p‖q) = {told.cross - told.entropy:.2f}, q being what words of 2 bits are best "
-            "for, ¼ each.",
-            "One": "Half of the letters are one bit too long, but two kinds are one bit shorter "
-            f"than they should be: {told.cross - told.entropy:.2f} remain.",
+            "Less: it is right for the first two": "It is right for them, and gives the third a "
+            "shorter word. But one letter in eight can’t be said at all: −log 0 has no end, and "
+            "neither has the average.",
+            "A little more": "One letter in eight can’t be said at all, by no word however long. "
+            "−log 0 has no end, and neither has the average.",
+            "Without end": "One letter in eight has no word: −log 0. It does not help that the "
+            "others have good ones. Make q three letters, with Fewer, and look.",
         },
-        answer="A quarter",
+        answer="Without end",
     )
     chapter.look()
     exhibit()

@@ -28,7 +28,7 @@ class Codes(NamedTuple):
         words: the Huffman code for q.
         message: the drawn letters, the first ones of `DRAWN`.
         bits: of the whole message in that code, per letter; infinite where a letter has no word.
-        own: the same in the Huffman code for p.
+        own: bits per letter in the Huffman code for p, on average.
     """
 
     p: np.ndarray
@@ -56,7 +56,7 @@ def codes(p: tuple[float, ...], q: tuple[float, ...], seed: int) -> Codes:
     spoken = all(words[k] for k in set(letters.tolist()))
     told = [k for k in range(K) if drawn[k] > 0]
     best = dict(zip(told, huffman_code([float(drawn[k]) for k in told]), strict=True))
-    own = sum(max(len(best[k]), 1) for k in letters.tolist()) / DRAWN
+    own = sum(float(drawn[k]) * max(len(best[k]), 1) for k in told)
     return Codes(
         drawn.numpy(),
         believed.numpy(),
@@ -93,6 +93,11 @@ def lengths_figure(told: Codes) -> Figure:
                  "fillcolor": COLORS[color], "opacity": opacity,
                  "line": {"color": COLORS[color], "width": 1}}
             )  # fmt: skip
+        if max(best, used) > CEILING:  # the block goes on
+            names.append(
+                name_at((left + right) / 2, f"↑ {bits(max(best, used))}", "bits", y=CEILING,
+                        yanchor="bottom", yshift=1)
+            )  # fmt: skip
         if p > 0.04:
             names.append(
                 name_at((left + right) / 2, LETTERS[k], "xt", y=0, yanchor="bottom", yshift=3)
@@ -124,7 +129,8 @@ def sums_figure(told: Codes) -> Figure:
     end = max(3.0, 1.25 * (told.entropy + 1 if endless else max(told.cross, told.bits)))
     end = min(end, 8.0) if not endless else max(end, 4.0)
     parts = [
-        (2, 0.0, told.entropy, "q", f"H(p) = {told.entropy:.2f}"),
+        (2, 0.0, told.entropy, "q",
+         f"H(p) = {told.entropy:.2f} bits, {told.entropy * math.log(2):.2f} nats"),
         (1, 0.0, told.entropy, "q", ""),
         (1, told.entropy, min(told.cross, end), "bits",
          f"H(p, q) = {told.cross:.2f}: {wasted:.2f} wasted, KL(p‖q)" if not endless
@@ -171,18 +177,13 @@ def parts_figure(curves: Curves) -> Figure:
     log = (curves.log_p - curves.log_q).numpy()
     covering = curves.log_p.exp().numpy() * log
     seeking = -curves.log_q.exp().numpy() * log
-    low = max(float(min(covering.min(), seeking.min())) - 0.1, -2.5)
-    high = min(float(max(covering.max(), seeking.max())) + 0.15, 3.0)
+    low = float(min(covering.min(), seeking.min())) - 0.1
+    high = 1.1 * float(max(covering.max(), seeking.max())) + 0.1
     return line_chart(
         [
-            Line("p log(p/q)", x, covering, "q", _top(covering, high), "left", 10),
-            Line("q log(q/p)", x, seeking, "p", _top(seeking, high), "right", 10, dash="dash"),
+            Line("p log(p/q)", x, covering, "q", int(covering.argmax()), "left", 6),
+            Line("q log(q/p)", x, seeking, "p", int(seeking.argmax()), "right", 10, dash="dash"),
         ],
         x_title="x", y_title="what each x adds, nats per unit of x", y_range=(low, high),
         height=300,
     )  # fmt: skip
-
-
-def _top(values: np.ndarray, most: float) -> int:
-    """Where a line is highest of where it can be seen, for its name."""
-    return int(np.where(values <= 0.93 * most, values, -np.inf).argmax())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from diffusion_core.codes import Curves, normal_log_density
 from pages.shared import entropy_views
 from pages.shared.distribution_bars import read_distribution
 from pages.shared.entropy_views import DRAWN, codes
@@ -27,7 +28,7 @@ def text(at: object) -> str:
 @pytest.fixture(scope="module")
 def said() -> str:
     at = open_page("entropy")
-    at.pills[0].select("A quarter")
+    at.pills[0].select("Without end")
     at = at.run()
     offered = at.session_state["_settings_offered"].values()
     return text(at) + " ".join(look for _, look in offered)
@@ -90,13 +91,18 @@ def test_what_is_said_of_letters(said: str) -> None:
     p, q = np.array(probs(P)), np.array(probs(Q))
     entropy, cross = -(p * np.log2(p)).sum(), -(p * np.log2(q)).sum()
     assert (entropy, cross) == (1.75, 2.0)
-    assert f"H(p) is {entropy:.2f} bits, the code takes {cross:.0f}" in said
-    rare, even = np.array([0.9, 0.1]), np.array([0.5, 0.5])
-    one, other = ((a * np.log2(a / b)).sum() for a, b in ((rare, even), (even, rare)))
+    asks = str(open_page("entropy").pills[0].label)
+    assert f"below, wastes {cross - entropy:.2f} bits" in asks
+    turned = np.array([0.25, 0.125, 0.125, 0.5])
+    one, other = ((a * np.log2(a / b)).sum() for a, b in ((p, turned), (turned, p)))
     assert f"KL(p‖q) is {one:.3f} bits, the other way round {other:.3f}" in said
-    assert f"{other:.2f} bits are wasted. Change them around, and it is {one:.2f}" in said
+    assert f"{one:.2f} bits are wasted, in whole words, too" in said
+    assert other > one  # "and it is more"
+    whole = codes(tuple(p), tuple(turned), 0)
+    assert sum(a * len(word) for a, word in zip(p, whole.words, strict=True)) == whole.cross
     assert f"H(p) = {entropy:.2f} bits, {entropy * math.log(2):.2f} nats" in said
     told = codes(probs(P), probs(P), 0)
+    assert told.own == told.entropy == entropy
     assert [len(word) for word in told.words] == [1, 2, 3, 3]
     rare = codes((0.9, 0.1), (0.9, 0.1), 0)
     assert rare.bits == 1
@@ -139,6 +145,10 @@ def test_what_is_said_of_densities(said: str) -> None:
     assert f"{zero:.3f} is where it is 0" in said
     # "q is narrow, and its density higher than 1."
     assert 1 / (0.2 * math.sqrt(2 * math.pi)) > 1
+    wide = torch.distributions.Normal(0.0, 0.2).entropy()
+    assert f"H(q) = {float(wide):.2f} nats".replace("-", "−") in said
+    at = open_page("entropy", enview="Two orders", enfit="By hand", enstd="0.2")
+    assert f"H(q) = **{float(wide):.2f}** nats".replace("-", "−") in text(at)
 
 
 def test_one_peak_has_one_answer() -> None:
@@ -147,5 +157,40 @@ def test_one_peak_has_one_answer() -> None:
     other = open_page("entropy", enview="Two orders", enapart="0.5", enfit="Smallest KL(p‖q)")
     for page in (at, other):
         line = next(m.value for m in page.markdown if m.value.startswith("KL(p‖q) = "))
-        both = [float(part.split("**")[1]) for part in line.split("·")]
+        both = [float(part.split("**")[1]) for part in line.split("·")[:2]]
         assert max(both) < 0.01
+
+
+def test_p_and_q_change_places() -> None:
+    at = open_page("entropy", enp="0.5 0.5", enq="0.9 0.1")
+    next(b for b in at.button if b.label == "Swap p and q").click().run()
+    assert not at.exception
+    assert at.session_state["enp"] == "0.9 0.1"
+    assert at.session_state["enq"] == "0.5 0.5"
+
+
+def test_a_block_that_goes_on_says_how_far() -> None:
+    told = codes((0.97, 0.01, 0.01, 0.01), (0.01, 0.01, 0.01, 0.97), 0)
+    names = [n["text"] for n in entropy_views.lengths_figure(told)["layout"]["annotations"]]
+    assert f"<b>↑ {-np.log2(0.01):.2f}</b>" in names
+    endless = codes((0.5, 0.5), (1.0,), 0)
+    names = [n["text"] for n in entropy_views.lengths_figure(endless)["layout"]["annotations"]]
+    assert "<b>↑ ∞</b>" in names
+
+
+def test_lines_are_whole_so_that_their_areas_are_the_two_numbers() -> None:
+    x = torch.linspace(-9, 9, 1201, dtype=torch.float64)
+    log_p = torch.stack(
+        [
+            normal_log_density(x, torch.tensor(m), torch.tensor(0.6)) + math.log(w)
+            for m, w in ((-2.0, 0.6), (2.0, 0.4))
+        ]
+    ).logsumexp(0)
+    for mean, std in ((-2.0, 0.6), (0.0, 1.0), (3.0, 0.3)):
+        log_q = normal_log_density(x, torch.tensor(mean), torch.tensor(std))
+        curves = Curves(x, log_p, log_q)
+        figure = entropy_views.parts_figure(curves)
+        low, high = figure["layout"]["yaxis"]["range"]
+        for trace in figure["data"]:
+            assert low <= np.nanmin(trace["y"])
+            assert np.nanmax(trace["y"]) <= high
