@@ -276,8 +276,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "No: the order matters. For letters that come ½, ¼, ⅛, ⅛ and a code for ¼, ⅛, ⅛, ½ "
             f"KL(p‖q) is {told.orders[0]:.3f} bits, the other way round {told.orders[1]:.3f}. It "
             "is 0 only where both are equal and never below, but it has no symmetry, and the way "
-            "over a third distribution can be shorter. Read it as a price: the first distribution says "
-            "what comes, the second what one was prepared for.",
+            "over a third distribution can be shorter. Read it as a price: the first distribution "
+            "says what comes, the second what one was prepared for.",
             {"enview": "codes", "enp": P, "enq": OTHER},
             f"{told.orders[0]:.2f} bits are wasted, in whole words, too. Press “Swap p and q”, and "
             f"it is more.",
