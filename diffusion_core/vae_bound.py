@@ -222,7 +222,7 @@ def log_weights(vae: VAE, x: Tensor, q: Gaussian, n: int, generator: torch.Gener
 
     $$w = \frac{p(x, z)}{q(z)}, \qquad E_q[w] = p(x), \qquad E_q[\log w] \le \log p(x)$$
 
-    Source: Burda et al. 2016, eq. 7 and 8.
+    Source: Burda et al. 2016, section 3.
 
     Args:
         vae: the network.
