@@ -27,7 +27,7 @@ from pages.shared.plot import plot
 from pages.shared.vae_world import COUNTS, DRAWS, SHIFTS, STEPS, WIDTHS, Digit, Many, Way
 
 VIEWS = {"bound": "One bound", "draws": "Many draws", "plane": "The plane"}
-FIT = {"hand": "The encoder’s, and by hand", "best": "The best normal nearby"}
+FIT = {"hand": "Encoder’s, or by hand", "best": "Best normal nearby"}
 FROM = {"encoder": "q(z|x)", "prior": "the prior p(z)"}
 DEFAULT = 3
 TWO_PLACES = (9, 2)  # a digit, and its variant, whose posterior has two peaks

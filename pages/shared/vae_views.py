@@ -27,7 +27,7 @@ from pages.shared.vae_world import BETWEEN, COUNTS, STEPS, WIDTHS, Digit, Many, 
 
 GRAYS = [[0, "#000000"], [1, "#ffffff"]]
 SHORT = 250  # height of a chart in pixels
-PICTURE = 112  # side of a digit
+PICTURE = 104  # side of a digit
 
 
 def picture_figure(name: str, picture: np.ndarray, color: str) -> Figure:

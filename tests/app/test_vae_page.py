@@ -61,7 +61,7 @@ def said() -> str:
     "asked",
     [
         {},
-        {"vafit": "The best normal nearby"},
+        {"vafit": "Best normal nearby"},
         {"vax": "-4", "vay": "4", "vawidth": "× 4"},
         {"vaview": "Many draws", "vak": "1024"},
         {"vaview": "Many draws", "vafrom": "the prior p(z)", "varow": "20"},

@@ -34,7 +34,7 @@ def told(page: Page, term: str) -> float:
 
 @pytest.mark.parametrize(
     "address",
-    ["vae", "vae?vafit=The+best+normal+nearby", "vae?vaview=Many+draws", "vae?vaview=The+plane"],
+    ["vae", "vae?vafit=Best+normal+nearby", "vae?vaview=Many+draws", "vae?vaview=The+plane"],
 )
 def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: Check) -> None:
     opened(page, f"{base}/{address}")
