@@ -77,7 +77,7 @@ def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
             "Blurred to t", 1, STEPS, 30, key="cot", bind="query-params", width=170,
         )  # fmt: skip
         kind = st.segmented_control(
-            "Restorer", list(RESTORERS), key="corestorer", default="told", required=True,
+            "Restorer: told the class?", list(RESTORERS), key="corestorer", default="told", required=True,
             bind="query-params", format_func=RESTORERS.get, width="content",
         )  # fmt: skip
     asked = {"mean": cold_world.one_answer, "division": cold_world.division}.get(kind, restore)

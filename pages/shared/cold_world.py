@@ -89,7 +89,7 @@ def division(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
 
 
 RESTORERS = {
-    "told": "told the class",
+    "told": "told",
     "untold": "not told",
     "mean": "one answer",
     "division": "division",
