@@ -77,8 +77,8 @@ def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
             "Blurred to t", 1, STEPS, 30, key="cot", bind="query-params", width=170,
         )  # fmt: skip
         kind = st.segmented_control(
-            "Restorer: told the class?", list(RESTORERS), key="corestorer", default="told", required=True,
-            bind="query-params", format_func=RESTORERS.get, width="content",
+            "Restorer: told the class?", list(RESTORERS), key="corestorer", default="told",
+            required=True, bind="query-params", format_func=RESTORERS.get, width="content",
         )  # fmt: skip
     asked = {"mean": cold_world.one_answer, "division": cold_world.division}.get(kind, restore)
     live = session_runs().open(
