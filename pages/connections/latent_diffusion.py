@@ -107,14 +107,11 @@ def in_the_plane(data: str, seed: int) -> None:
         label="From the prior to the latents",
     )  # fmt: skip
     forms = data == "forms"
-    shown = "the gallery’s 200 digits" + (
-        f", each in {FORMS} slants and sizes; the VAE was trained on others, upright ones"
-        if forms
-        else ""
-    )
+    shown = "the gallery’s 200 digits" + (f", each in {FORMS} slants and sizes" if forms else "")
     st.caption(
         f"{WALKERS} draws; thick: the {SHOWN} that are decoded. Green: q(z), where the encoder "
-        f"puts {shown}. (Its root, cut off at the top, so that the thin parts are seen, too.) "
+        f"puts {shown}; the VAE was trained on MNIST’s digits, not on these. (Its root, cut off "
+        "at the top, so that the thin parts are seen, too.) "
         f"Hardly ever: q(z) is below {RARE:g} of p(z). The chart compares zₜ with this q(z) of "
         "t = 0 at every t. The walk follows the exact score without fresh noise; of exact draws "
         f"of q(z) less than 1% lie there, and the rest of its {told.rare[-1]:.0%} is the error of "
