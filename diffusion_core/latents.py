@@ -14,9 +14,9 @@ KL_WEIGHT = 1e-3  # in the training of the autoencoder: of nats per number, besi
 def as_beta(weight: float, pixels: int, numbers: int, var: float) -> float:
     r"""The weight of an autoencoder's KL term as beta of a VAE with a Gaussian decoder.
 
-    $$\frac{1}{D}\lVert x-\hat x\rVert^2 + \frac{w}{d}\operatorname{KL}
-    \;=\; \frac{2\sigma^2}{D}\left(\frac{\lVert x-\hat x\rVert^2}{2\sigma^2}
-    + \beta\operatorname{KL}\right), \qquad \beta = \frac{w\,D}{2\sigma^2 d}$$
+    $$L = \frac{\lVert x-\hat x\rVert^2}{D} + \frac{w}{d}\operatorname{KL}, \qquad
+    \frac{D}{2\sigma^2}\,L = \frac{\lVert x-\hat x\rVert^2}{2\sigma^2} + \beta\operatorname{KL},
+    \qquad \beta = \frac{w\,D}{2\sigma^2 d}$$
 
     Source: Higgins et al. 2017, section 2, for a decoder N(x_hat, sigma^2 I).
 

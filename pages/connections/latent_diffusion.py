@@ -237,8 +237,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "digits. The rest lies between q(z) and N(0, I). In 147 directions the q(z|x) are "
             f"narrow (standard deviation {MEASURED.width[1]:.2f} in the median, "
             f"{MEASURED.width[0]:.2f} on average, where the latents have about 1), and nearly all "
-            "of N(0, I) is volume that no digit uses. The diffusion model finds the way through; "
-            "so the latent need not be N(0, I), only tame: without wild numbers.",
+            "of N(0, I) is volume that none of them uses. The diffusion model finds the way "
+            "through; so the latent need not be N(0, I), only tame: without wild numbers.",
             {"ldview": "lost", PLACE: 0},
             "t = 0: the digit, and what comes back of it. Little is lost, so the q(z|x) must be "
             "narrow.",

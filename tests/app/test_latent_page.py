@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from diffusion_core.aggregate import (
+    Aggregate,
     aggregate_denoiser,
     aggregate_log_density,
     aggregated_posterior,
@@ -267,7 +268,14 @@ def test_what_was_measured_of_the_autoencoder() -> None:
     assert f"deviation {width.median():.2f} in the median, {width.mean():.2f} on average" in said
     under = [c.value for c in open_page("latent_diffusion", ldview="Digits").caption]
     assert any(f"multiplied by {float(module.scale):.2f}" in c for c in under)
-    assert f"unsure of {TOLD.plain[0]:.0%} of such pictures" in said
+    assert f"unsure of {unsure[0]:.0%} of such pictures, against {unsure[1]:.0%} of" in said
+    # Of q(z) and N(0, I): where q is e^100 times p lies nearly all of q, and so nothing of p.
+    everyone = Aggregate(q.mean.flatten(1).double(), q.var.flatten(1).double())
+    drawn = everyone.sample(500, torch.Generator().manual_seed(0))
+    log_q = aggregate_log_density(diffusion(), everyone, drawn, torch.zeros(500, dtype=torch.int64))
+    log_p = torch.distributions.Normal(0.0, 1.0).log_prob(drawn).sum(1)
+    assert float((log_q - log_p > 100).double().mean()) > 0.99
+    assert float((log_q - log_p).mean()) > nats - math.log(200) - 5
 
 
 def test_what_is_lost_lies_at_the_strokes_edges() -> None:
