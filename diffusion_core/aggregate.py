@@ -159,11 +159,13 @@ class KlParts(NamedTuple):
 def kl_parts(data: Aggregate, cells: int = 601, reach: float = 6.0) -> KlParts:
     r"""The KL term of a VAE in two parts: what z tells, and how far q(z) is from N(0, I).
 
-    $$\frac1N\sum_i \operatorname{KL}(q_i\,\|\,p) = I + \operatorname{KL}(q\,\|\,p), \qquad
-    I = \frac1N\sum_i \operatorname{KL}(q_i\,\|\,q), \qquad
+    $$\frac1N\sum_i \operatorname{KL}(q_i\,\|\,p)
+    = \mathrm{MI} + \operatorname{KL}(q\,\|\,p), \qquad
+    \mathrm{MI} = \frac1N\sum_i \operatorname{KL}(q_i\,\|\,q), \qquad
     q_i = q(z|x_i)$$
 
-    Source: Hoffman & Johnson 2016, section 2. The whole is exact; KL(q(z)||p(z)) is a sum over the
+    Source: Hoffman & Johnson 2016, section 2; MI is the mutual information of digit and z, p is
+    N(0, I). The whole is exact; KL(q(z)||p(z)) is a sum over the
     plane, and what z tells is the rest.
 
     Args:

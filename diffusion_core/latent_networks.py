@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Autoencoder(nn.Module):
     """A digit becomes a picture of 7 by 7 positions with a few numbers each, and back.
 
-    Source: Rombach et al. 2022, section 3.1 and appendix G: the encoder names a Gaussian, which is
-    drawn a little towards N(0, I).
+    Source: Rombach et al. 2022, section 3.1 and appendix G: the encoder names a Gaussian, which a
+    KL term draws towards N(0, I).
 
     Args:
         features: numbers per position.

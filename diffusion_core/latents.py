@@ -8,6 +8,34 @@ from torch import Tensor
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.schedules import NoiseSchedule
 
+KL_WEIGHT = 1e-3  # in the training of the autoencoder: of nats per number, beside error per pixel
+
+
+def as_beta(weight: float, pixels: int, numbers: int, var: float) -> float:
+    r"""The weight of an autoencoder's KL term as beta of a VAE with a Gaussian decoder.
+
+    $$L = \frac{\lVert x-\hat x\rVert^2}{D} + \frac{w}{d}\operatorname{KL}, \qquad
+    \frac{D}{2\sigma^2}\,L = \frac{\lVert x-\hat x\rVert^2}{2\sigma^2} + \beta\operatorname{KL},
+    \qquad \beta = \frac{w\,D}{2\sigma^2 d}$$
+
+    Source: Higgins et al. 2017, section 2, for a decoder N(x_hat, sigma^2 I).
+
+    Args:
+        weight: w, of the KL per number, beside the mean squared error of a pixel.
+        pixels: D.
+        numbers: d, of the latent.
+        var: sigma squared; the mean squared error itself is its best value.
+
+    Returns:
+        1 for a VAE whose bound has its full KL term.
+
+    Raises:
+        ValueError: for a variance that is not above 0.
+    """
+    if not var > 0:
+        raise ValueError(f"the variance must be above 0, not {var}")
+    return weight * pixels / (2 * var * numbers)
+
 
 def scaled_snr(schedule: NoiseSchedule, factor: float, std: float = 1.0) -> Tensor:
     r"""How much signal there is for the noise, where the data are not of unit variance.

@@ -36,6 +36,7 @@ from diffusion_core.datasets import Dataset, load_mnist, to_states, to_unit
 from diffusion_core.denoisers import split_variance
 from diffusion_core.discrete_elbo import hybrid_loss as categorical_hybrid_loss
 from diffusion_core.latent_networks import Autoencoder, load_autoencoder
+from diffusion_core.latents import KL_WEIGHT
 from diffusion_core.likelihood import hybrid_loss
 from diffusion_core.networks import UNCONDITIONAL
 from diffusion_core.parameterization import PARAMETERIZATIONS, Parameterization
@@ -84,10 +85,6 @@ class Drawn(NamedTuple):
     inputs: tuple[Tensor, ...]
     compared: tuple[Tensor, ...]
 
-
-KL_WEIGHT = 1e-3
-"""What the autoencoder's KL counts beside the error of a pixel: a little (Rombach et al. 2022,
-appendix G, have 1e-6 beside losses of another size)."""
 
 MAX_WEIGHT = 100.0
 """Cap on a step's weight: without it the last few steps, next to pure noise, would be all."""
@@ -234,7 +231,10 @@ def compressing_inputs(recipe: Recipe, batch: Batch) -> Drawn:
 
 
 def compressing_loss(recipe: Recipe, output: Tensor, drawn: Drawn) -> Tensor:
-    """Squared error of a pixel, and a little of what a number of the latent costs, a scalar."""
+    """Squared error per pixel, and KL_WEIGHT of the KL per number of the latent, a scalar.
+
+    `latents.as_beta` says what this is as a beta-VAE.
+    """
     error, nats = output.unbind(1)
     numbers = drawn.inputs[1][0].numel()
     return (error + KL_WEIGHT * nats / numbers).mean()

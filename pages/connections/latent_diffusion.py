@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import streamlit as st
@@ -14,7 +15,7 @@ from diffusion_core.aggregate import (
 )
 from diffusion_core.cost import multiply_adds
 from diffusion_core.latent_networks import Autoencoder
-from diffusion_core.latents import noisy_latent, scaled_snr
+from diffusion_core.latents import as_beta, noisy_latent, scaled_snr
 from pages.shared import bench, chapter, latent_views, latent_world, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
@@ -23,12 +24,15 @@ from pages.shared.latent_world import (
     DATA,
     FACTORS,
     FORMS,
+    PLACE,
     RARE,
+    SHOWN,
     STEPS,
     UNSURE,
     WALKERS,
     Lost,
     Plane,
+    noise_times,
 )
 from pages.shared.player import follow, player, session_runs
 
@@ -50,6 +54,7 @@ DEFAULTS = {
 @st.fragment
 def exhibit() -> None:
     """Three views of diffusion in a latent."""
+    place = st.session_state.pop(PLACE, None)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "Latent diffusion", list(VIEWS), key="ldview", default="plane", required=True,
@@ -76,7 +81,7 @@ def exhibit() -> None:
             format_func=lambda d: "one of each" if d == "each" else d,
         )  # fmt: skip
         with stage:
-            in_both(digit, seed, clip)
+            in_both(digit, seed, clip, place)
     else:
         with second.container(horizontal=True, gap="small", vertical_alignment="bottom"):
             label = st.number_input("Digit", 0, 9, 3, key="ldpic", bind="query-params", width=110)
@@ -88,7 +93,7 @@ def exhibit() -> None:
                 width=200, format_func=lambda c: f"{c:g}",
             )  # fmt: skip
         with stage:
-            what_is_lost(label, form - 1, factor, seed)
+            what_is_lost(label, form - 1, factor, seed, place)
 
 
 def in_the_plane(data: str, seed: int) -> None:
@@ -101,21 +106,22 @@ def in_the_plane(data: str, seed: int) -> None:
         report_frame=False, charts_last=True, rest=STEPS, ends=("noise", "latents"),
         label="From the prior to the latents",
     )  # fmt: skip
-    shown = (
-        f"the gallery’s 200 digits, each in {FORMS} slants and sizes"
-        if data == "forms"
-        else "the gallery’s 200 digits"
-    )
+    forms = data == "forms"
+    shown = "the gallery’s 200 digits" + (f", each in {FORMS} slants and sizes" if forms else "")
     st.caption(
-        f"{WALKERS} draws. Green: where the encoder puts {shown} (its root, so that the thin parts "
-        f"are seen, too). Hardly ever: q(z) is below {RARE:g} of p(z). Less than "
-        f"{UNSURE:.0%} sure is the judge of {told.unsure[0]:.0%} of the decoded draws, and of "
-        f"{told.unsure[1]:.0%} after the walk. The walk follows the exact score, without fresh "
-        "noise."
+        f"{WALKERS} draws; thick: the {SHOWN} that are decoded. Green: q(z), where the encoder "
+        f"puts {shown}; the VAE was trained on MNIST’s digits, not on these. (Its root, cut off "
+        "at the top, so that the thin parts are seen, too.) "
+        f"Hardly ever: q(z) is below {RARE:g} of p(z). The chart compares zₜ with this q(z) of "
+        "t = 0 at every t. The walk follows the exact score without fresh noise; of exact draws "
+        f"of q(z) less than 1% lie there, and the rest of its {told.rare[-1]:.0%} is the error of "
+        f"{STEPS} Euler steps. A judge, a network that tells digits apart, is unsure (gives no "
+        f"digit {UNSURE:.0%}) of {MEASURED.unsure[0]:.1%} of 2,000 decoded draws of N(0, I), and "
+        f"of {MEASURED.unsure[1 if forms else 2]:.1%} of 2,000 exact ones of q(z)."
     )
 
 
-def in_both(digit: str, seed: int, clip: bool) -> None:
+def in_both(digit: str, seed: int, clip: bool, place: int | None) -> None:
     """The same classes drawn in a latent and in pixels."""
     latents, card = load.network_or_stop("digits-latent")
     pixels, other = load.network_or_stop("digits-v")
@@ -129,24 +135,18 @@ def in_both(digit: str, seed: int, clip: bool) -> None:
     follow(
         live,
         lambda shots, start: latent_views.digit_frames(shots, start, stops),
-        key="ld_digits", scale=2, autoplay=True, hold=True, report_frame=False,
+        key="ld_digits", scale=2, autoplay=place is None, hold=place is None, report_frame=False,
         charts_last=True, rest=DIGIT_STEPS, ends=("noise", "picture"),
+        frame=None if place is None else stops.index(place),
         label="Digits drawn in a latent and in pixels",
     )  # fmt: skip
     st.caption(
         "DDIM, 25 steps, both with the class and without guidance. Colours: red, green and blue "
-        "are the three numbers of a position. At the first step zₜ is a draw "
-        "of N(0, I): decoded, it is what this autoencoder would draw if it were used as a VAE. "
-        f"{measured_speed(live.frames())}{said_by(card.fields)}"
+        "are the three numbers of a position. At the first step zₜ is a draw of N(0, I); before "
+        f"it is decoded, it is multiplied by {MEASURED.size:.2f}, the standard deviation that the "
+        "latents were divided by. The chart counts one call of the network per step, and for the "
+        f"latent decoding once, at the end. {said_by(card.fields)}"
     )
-
-
-def measured_speed(shots: list[latent_world.Shot]) -> str:
-    """How many times as long a look at pixels took as one at latents, where enough is known."""
-    ratio = latent_world.slower(shots)
-    if ratio is None:
-        return ""
-    return f"So far a look at the pixels took {ratio:.1f} times as long (medians). "
 
 
 def said_by(fields: dict[str, Any]) -> str:
@@ -166,20 +166,23 @@ def said_by(fields: dict[str, Any]) -> str:
     )
 
 
-def what_is_lost(label: int, row: int, factor: float, seed: int) -> None:
+def what_is_lost(label: int, row: int, factor: float, seed: int, place: int | None) -> None:
     """One digit through the autoencoder, with noise on it or on its latent."""
     told = Lost(*load.or_stop(latent_world.lost, label, row, factor, seed))
     frames = latent_views.lost_frames(told, load.gallery_digit(label, row), factor)
     player(
         frames.panels, key="ld_lost", total=len(frames.captions), captions=frames.captions,
-        curves=frames.curves, scale=6, hold=True, report_frame=False, charts_last=True,
-        frame=0, ends=("t = 0", "t = 975"), label="Noise on pixels and on a latent",
+        curves=frames.curves, scale=6, hold=place is None, report_frame=False, charts_last=True,
+        frame=noise_times().index(place or 0), ends=("t = 0", "t = 975"),
+        label="Noise on pixels and on a latent",
     )  # fmt: skip
     st.caption(
         "The same ᾱ for both, cosine schedule. Correlation: of what the noise changes, in "
         "pixels that touch; noise on pixels is independent, so near 0. Where the latents are "
         "multiplied by a number before the noise comes, they are divided by it again before they "
-        "are decoded."
+        "are decoded. The last picture holds more than noise: zₜ has √ᾱ times z₀ in it, which "
+        "fades as t grows, and the decoded strokes with it. Where latents are multiplied by 5 "
+        "that is most of what you see."
     )
 
 
@@ -189,20 +192,23 @@ SIDE, SHRINK, CHANNELS = 512, 8, 4  # of Stable Diffusion's pictures and latents
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     small, large, decoder = (n / 1e6 for n in MEASURED.cost)
+    forms = ", ".join(
+        f"with {n} form{'s' if n > 1 else ''} of each {share:.0%} and {nats:.2f} nats"
+        for n, share, nats in MEASURED.forms
+    )
     positions = SHRINK**2
     numbers = 3 * SHRINK**2 / CHANNELS
     return [
         Confusion(
             "Is latent diffusion a VAE?",
-            "Its autoencoder is one in form: the encoder names a Gaussian, and a KL term draws it "
-            "towards N(0, I). But that term counts so little that nobody can draw from N(0, I) and "
-            f"decode: here it comes to {MEASURED.nats:.0f} nats per digit, "
-            f"{MEASURED.nats / 147:.1f} for each of 147 numbers, and the judge is unsure of "
+            "Its autoencoder is one: the encoder names a Gaussian, and a KL term draws it towards "
+            "N(0, I). But to draw from N(0, I) and decode does not work: the judge is unsure of "
             f"{MEASURED.plain[0]:.0%} of such pictures, against {MEASURED.plain[1]:.0%} of decoded "
-            "digits. The prior is what the diffusion model learns, afterwards. Vahdat and others "
-            "train both at once, under one bound; that is a VAE whose prior is a diffusion model.",
-            {"ldview": "digits"},
-            "Go to the first step. Second picture: N(0, I), decoded. Then follow it to the last.",
+            "digits of the gallery. The prior is what the diffusion model learns, afterwards. "
+            "Vahdat and others train both at once, under one bound; that is a VAE whose prior is a "
+            "diffusion model.",
+            {"ldview": "digits", PLACE: 1000},
+            "The first step. Second picture: N(0, I), decoded. Then follow it to the last.",
         ),
         Confusion(
             "A VAE’s KL term pulls the latents to N(0, I). Why is that not enough?",
@@ -210,25 +216,32 @@ def confusions(told: Facts) -> list[Confusion]:
             "the average of all q(z|x), the " + term("aggregated posterior") + ", lies from the "
             f"prior. Of these digits: {told.kl[0]:.2f} nats = {told.kl[1]:.2f} + {told.kl[2]:.2f}. "
             f"The last {told.kl[2]:.2f} are what a better prior could save, and where plain draws "
-            f"go wrong: {told.drawn:.0%} of them lie where the digits hardly ever are, "
-            f"{told.walked:.0%} after the walk. In this VAE, whose KL term has its full weight, "
-            "that harms few pictures: the judge is unsure of "
-            f"{MEASURED.holes[0]:.0%} in such places, of {MEASURED.holes[1]:.0%} elsewhere. Over "
-            f"MNIST’s 10,000 test digits the part is {MEASURED.mnist[1]:.2f} of "
-            f"{MEASURED.mnist[0]:.2f}.",
+            f"go wrong: {told.drawn:.0%} of them lie where these 2,000 digits hardly ever are, "
+            f"{told.walked:.0%} after the walk. How much it is hangs on the number of digits that "
+            f"make q(z): {forms}. Over MNIST’s 10,000 test digits, of the kind that the VAE was "
+            f"trained on, it is {MEASURED.mnist[1]:.2f} of {MEASURED.mnist[0]:.2f}. Few pictures "
+            "are harmed: the judge is unsure of "
+            f"{MEASURED.holes[0]:.0%} in such places, of {MEASURED.holes[1]:.0%} elsewhere.",
             {},
             "In the middle: orange points in the pale lines between the green regions. Right: the "
             "same points, purple, have left them.",
         ),
         Confusion(
-            "Why is the KL term so small, then?",
-            "Because the diffusion model makes the prior, the latent need not be N(0, I), only "
-            "tame: small enough numbers, without wild ones. A large KL term costs what z tells, "
-            "and so detail. Rombach and others give it a weight of about 10⁻⁶; here it is 10⁻³ per "
-            f"number, and q(z|x) is {MEASURED.width:.2f} wide on average where the latents have a "
-            "standard deviation of about 1: most of what z says gets through.",
-            {"ldview": "lost"},
-            "At t = 0: the digit and what comes back of it.",
+            "With 147 numbers plain draws fail. Is the KL term’s weight too small?",
+            "Hardly. The loss is the squared error per pixel plus 10⁻³ times the KL per number. "
+            f"With a Gaussian decoder as wide as its own errors (variance {MEASURED.sampled:.4f}, "
+            f"σ = {MEASURED.sampled**0.5:.2f}) that is a VAE whose KL term has the weight "
+            f"β = {told.beta:.2f}, not far from 1. It is the KL itself that is large: "
+            f"{MEASURED.nats:.0f} nats per digit. Which of N digits it is, z can tell in at most "
+            f"log N nats: {math.log(200):.1f} for the gallery, {math.log(1e6):.0f} for a million "
+            "digits. The rest lies between q(z) and N(0, I). In 147 directions the q(z|x) are "
+            f"narrow (standard deviation {MEASURED.width[1]:.2f} in the median, "
+            f"{MEASURED.width[0]:.2f} on average, where the latents have about 1), and nearly all "
+            "of N(0, I) is volume that none of them uses. The diffusion model finds the way "
+            "through; so the latent need not be N(0, I), only tame: without wild numbers.",
+            {"ldview": "lost", PLACE: 0},
+            "t = 0: the digit, and what comes back of it. Little is lost, so the q(z|x) must be "
+            "narrow.",
         ),
         Confusion(
             "Why are Stable Diffusion’s latents multiplied by 0.18215?",
@@ -240,19 +253,21 @@ def confusions(told: Facts) -> list[Confusion]:
             f"already, five times too large at {told.even[2]}. Nothing breaks, but the network "
             "trains on other noise levels than meant: on next to nothing but noise, or on hardly "
             "any.",
-            {"ldview": "lost", "ldfactor": 5.0},
-            "Go to t = 500 and compare × 5 with × 0.2. Lower chart: the two lines are the same "
+            {"ldview": "lost", "ldfactor": 5.0, PLACE: 500},
+            "t = 500: compare × 5 with × 0.2. Lower chart: the two lines are the same "
             "distance apart at every t.",
         ),
         Confusion(
             "Is noise in a latent noise in the picture?",
-            "Not the same one. The decoder has never seen a latent with much noise, and makes "
-            "strokes and blobs of it: what it changes in one pixel it changes in the next. At "
-            f"t = 500 neighbours’ errors have a correlation of {MEASURED.alike[1]:.2f}, on pixels "
+            "Not the same one. A position of the latent paints 4 × 4 pixels and more, so what "
+            "noise changes in one pixel it changes in the next: neighbours’ errors have a "
+            f"correlation of {MEASURED.alike[2]:.2f} at t = 25 already. It rises, to "
+            f"{MEASURED.alike[1]:.2f} at t = 500, as the decoder has never seen latents with so "
+            "much noise, and makes strokes and blobs of them. On pixels it is "
             f"{abs(MEASURED.alike[0]):.2f}. So a decoded zₜ is no picture that a pixel model "
             "would know.",
-            {"ldview": "lost"},
-            "Second and fourth picture, at t = 500. Upper chart.",
+            {"ldview": "lost", PLACE: 500},
+            "t = 500: second and fourth picture. Upper chart.",
         ),
         Confusion(
             "x̂₀ is an average, and begins as a blur. Why is ẑ₀, decoded, not blurred?",
@@ -262,31 +277,36 @@ def confusions(told: Facts) -> list[Confusion]:
             "all; the first x̂₀ is a soft cloud. Between a quarter and three quarters of the way "
             f"from black to white lie {MEASURED.gray[1]:.0%} of the lit pixels in the cloud, and "
             f"{MEASURED.gray[0]:.0%} in the other. So a sharp picture does not mean a settled one.",
-            {"ldview": "digits", "lddigit": "8"},
-            "Third and last picture, at the first step. Then go on: only later do the twelve part.",
+            {"ldview": "digits", "lddigit": "8", PLACE: 1000},
+            "The first step: third and last picture. Then go on: only later do the twelve part.",
         ),
         Confusion(
             "Can it draw details that the decoder can’t?",
-            "No. Whatever the denoiser does, the picture is a decoded latent, and the best it can "
-            "hope for is that of a real digit. That is off by "
-            f"{MEASURED.error:.3f} (root mean square, black to white being 2), on average over the "
-            "gallery. Rombach and others name it as a limit where single pixels count (section 5).",
-            {"ldview": "lost"},
-            "Last picture at t = 0: what is left over, magnified. It is strongest along the "
+            "No. Whatever the denoiser does, the picture is a decoded latent, in the decoder’s "
+            "range. What encoding and decoding leaves out shows how much that can be: a digit "
+            f"comes back off by {MEASURED.error:.3f} (root mean square over the gallery, black to "
+            "white being 2). Latents other than the encoder’s may come closer; the range stays. "
+            "Rombach and others name it as a limit where single pixels count (section 5).",
+            {"ldview": "lost", PLACE: 0},
+            "Last picture, t = 0: what is left over, magnified. It is strongest along the "
             "strokes’ edges.",
         ),
         Confusion(
-            "Is it faster, and by how much?",
-            f"Here, little: a look costs {small:.0f} million multiply-adds instead of "
-            f"{large:.0f}, {large / small:.1f} times fewer, and {decoder:.0f} once to decode. The "
-            "pictures are small, and the network of pixels works on blocks of 2 × 2 itself. The "
-            "clock shows less than that, and wavers when the machine is busy. With "
+            "Is it only done for speed, and how much faster is it?",
+            "Not only. Most bits of a photograph are detail that is hardly seen. The autoencoder "
+            "takes that over, and the diffusion model spends its capacity on what the picture is "
+            "of (Rombach and others, sections 1 and 3; figure 2 tells perceptual from semantic "
+            "compression). And it is faster; here, little: a call of the network costs "
+            f"{small:.0f} million multiply-adds instead of {large:.0f}, {large / small:.1f} times "
+            f"fewer, and {decoder:.0f} once to decode. In processor time a call took "
+            f"{MEASURED.slower:.1f} times less (twelve digits, one thread). The pictures are "
+            "small, and the network of pixels works on blocks of 2 × 2 itself. With "
             f"{SIDE} × {SIDE} pixels and a latent {SHRINK} times smaller on a side there are "
             f"{positions} times fewer positions and {numbers:.0f} times fewer numbers; a "
             f"convolution of equal width costs {positions} times less, attention between all "
             f"positions {positions**2:,} times. The decoder runs once, at the end.",
             {"ldview": "digits"},
-            "The chart: milliseconds of one look at twelve digits, on this machine, now.",
+            "The chart: multiply-adds so far, for twelve digits.",
         ),
         Confusion(
             "Why is ẑ₀ not clipped?",
@@ -328,27 +348,27 @@ def page() -> None:
         "A VAE draws z from N(0, I) and decodes it. Latent diffusion starts from N(0, I), too. "
         "What does the walk change?",
         {
-            "It makes the picture sharper": "The decoder is the same, and so is what it can draw. "
-            "The walk chooses what it is given.",
+            "It makes the picture sharper": "Here and there it does: with seed 0 a smeared 0 "
+            "becomes crisp. But the decoder is the same, before and after; the walk has taken z to "
+            "where pictures are, and that is all it does.",
             "It takes z to where pictures are": f"{told.drawn:.0%} of these draws lie where the "
-            f"encoder hardly ever puts a digit, and {told.walked:.0%} after the walk. The walk "
-            "knows where the latents really are; N(0, I) was only hoped for.",
+            f"encoder hardly ever puts any of the 2,000 digits, and {told.walked:.0%} after the "
+            "walk. The walk knows where the latents of these digits are; N(0, I) does not.",
             "Nothing: both are N(0, I)": "The start is, the end isn’t. The walk ends in the "
             "average of all q(z|x), which is N(0, I) only as far as the KL term got it there: "
-            f"{told.kl[2]:.2f} nats are missing.",
+            f"{told.kl[2]:.2f} nats are missing for these 2,000 digits.",
         },
         answer="It takes z to where pictures are",
     )
     chapter.look()
     exhibit()
 
-    st.subheader("The formula, and the code that just ran", anchor="formula")
-    formula_and_code(aggregate_denoiser, kl_parts)
+    st.subheader("The formulas, and the code that runs", anchor="formula")
     formula_and_code(
-        Aggregate, aggregated_posterior, Autoencoder.encode, Autoencoder.decode,
-        under="The two autoencoders",
-    )  # fmt: skip
-    formula_and_code(noisy_latent, scaled_snr, multiply_adds, under="Noise, scale and cost")
+        aggregate_denoiser, kl_parts, Aggregate, aggregated_posterior, under="In the plane"
+    )
+    formula_and_code(Autoencoder.encode, Autoencoder.decode, multiply_adds, under="Digits")
+    formula_and_code(noisy_latent, scaled_snr, as_beta, under="What is lost: noise and scale")
 
     chapter.why(confusions(told))
     chapter.try_this(
@@ -364,13 +384,13 @@ def page() -> None:
                 "Latents five times too small",
                 f"Signal and noise are equal at t = {told.even[0]} instead of {told.even[1]}: the "
                 "decoded digit is lost early, and most of the steps are spent on noise alone.",
-                {"ldview": "lost", "ldfactor": 0.2},
+                {"ldview": "lost", "ldfactor": 0.2, PLACE: 25 * round(told.even[0] / 25)},
             ),
             Experiment(
                 "Twelve eights in a latent and in pixels",
                 "Different noise, different eights. At the first step all twelve aim at one and "
                 "the same, in the latent and in pixels; they part as the noise falls.",
-                {"ldview": "digits", "lddigit": "8"},
+                {"ldview": "digits", "lddigit": "8", PLACE: 1000},
             ),
         ]
     )
@@ -378,7 +398,7 @@ def page() -> None:
         [
             Source(
                 "Rombach et al. 2022, High-resolution image synthesis with latent diffusion",
-                "section 3.1; appendix G for the KL’s weight and the scale",
+                "sections 1 and 3, figure 2; appendix G for the scale",
                 "https://arxiv.org/abs/2112.10752",
             ),
             Source(
@@ -390,6 +410,11 @@ def page() -> None:
                 "Hoffman & Johnson 2016, ELBO surgery",
                 "section 2, the KL term in parts",
                 "http://approximateinference.org/accepted/HoffmanJohnson2016.pdf",
+            ),
+            Source(
+                "Higgins et al. 2017, beta-VAE",
+                "section 2, a weight on the KL term",
+                "https://openreview.net/forum?id=Sy2fzU9gl",
             ),
             Source(
                 "Makhzani et al. 2016, Adversarial autoencoders",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from diffusion_core.latents import scaled_snr
+from diffusion_core.latents import KL_WEIGHT, as_beta, scaled_snr
 from pages.shared import latent_world
 from pages.shared.latent_world import Plane
 
@@ -16,50 +16,68 @@ class Measured(NamedTuple):
 
     Attributes:
         unsure: share of 2,000 decoded points of which the judge is less than 90 % sure: draws of
-            the prior, and of the aggregated posterior of the 2,000 digits.
+            the prior, and exact ones of q(z), of the 2,000 digits and of the 200.
         holes: the same of the prior's draws where the digits hardly ever are, and elsewhere.
+        forms: numbers of forms of each digit, and for each number the share of the view's draws
+            where those digits hardly ever are, and the part of the KL term that a prior could save.
         mnist: whole and part of the KL term, as in `KlParts`, over MNIST's test set.
         nats: the autoencoder's KL, per digit of the gallery.
-        width: standard deviation of its q(z|x), on average, in units of the latents.
+        sampled: mean squared error of a pixel, with z drawn from q(z|x).
+        width: standard deviation of its q(z|x), mean and median, in units of the latents.
+        size: its latents' standard deviation, that they are divided by.
         error: root mean square difference of a decoded digit, white minus black being 2.
         outside: share of the gallery's latents beyond -1..1.
         clipped: `error`, where they were clipped to that.
         plain: share of decoded draws of N(0, I) of which the judge is less than 90 % sure, and
             of decoded digits of the gallery.
-        alike: correlation of neighbouring errors at t = 500, on pixels and on the latent, for the
-            digit that the view opens with.
+        alike: correlation of neighbouring errors at t = 500, on pixels and on the latent, and on
+            the latent at t = 25, for the digit that the view opens with.
+        large: for latents five times too large, that digit, t = 500: how far its decoded latent is
+            off, how far without any noise, and what the noise changes; root mean squares.
         gray: of what is lit of twelve eights, the share between a quarter and three quarters: what
             the network of latents aims at first, decoded, and what that of pixels does.
-        cost: multiply-adds of one look: at a latent, at pixels; of decoding.
+        cost: multiply-adds of one call: of the network of latents, that of pixels; of decoding.
+        slower: how many times as much processor time a call at twelve pictures takes as one at
+            twelve latents; medians on one thread of an idle x86 processor, float32.
     """
 
-    unsure: tuple[float, float]
+    unsure: tuple[float, float, float]
     holes: tuple[float, float]
+    forms: tuple[tuple[int, float, float], ...]
     mnist: tuple[float, float]
     nats: float
-    width: float
+    sampled: float
+    width: tuple[float, float]
+    size: float
     error: float
     outside: float
     clipped: float
     plain: tuple[float, float]
-    alike: tuple[float, float]
+    alike: tuple[float, float, float]
+    large: tuple[float, float, float]
     gray: tuple[float, float]
     cost: tuple[int, int, int]
+    slower: float
 
 
 MEASURED = Measured(
-    unsure=(0.0985, 0.062),
+    unsure=(0.0985, 0.062, 0.055),
     holes=(0.147, 0.080),
+    forms=((1, 0.699, 1.847), (10, 0.273, 0.662), (50, 0.156, 0.421)),
     mnist=(7.025, 0.346),
     nats=288,
-    width=0.27,
+    sampled=0.0039,
+    width=(0.265, 0.143),
+    size=0.958,
     error=0.058,
     outside=0.26,
     clipped=0.272,
     plain=(0.515, 0.055),
-    alike=(0.0025, 0.628),
+    alike=(0.0025, 0.628, 0.43),
+    large=(0.146, 0.152, 0.089),
     gray=(0.389, 0.683),
     cost=(64_881_216, 127_863_296, 17_625_888),
+    slower=1.4,
 )
 
 
@@ -73,6 +91,7 @@ class Facts(NamedTuple):
         kl_plain: for the 200.
         drawn_plain: as `drawn`, for the 200.
         even: t at which signal and noise are equal, for factors 0.2, 1 and 5.
+        beta: the weight of the autoencoder's KL term, as `as_beta` has it.
     """
 
     drawn: float
@@ -81,6 +100,7 @@ class Facts(NamedTuple):
     kl_plain: tuple[float, float, float]
     drawn_plain: float
     even: tuple[int, int, int]
+    beta: float
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -97,5 +117,6 @@ def facts() -> tuple:
             latent_world.parts("plain"),
             latent_world.rare_draws("plain", 0),
             (even[0], even[1], even[2]),
+            as_beta(KL_WEIGHT, 784, 147, MEASURED.sampled),
         )
     )

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from pages.shared.cloud import Cloud
+from pages.shared.latent_facts import MEASURED
 from pages.shared.latent_world import (
+    COUNT,
     DATA,
     MAGNIFIED,
     REACH,
+    SHOWN,
     Lost,
     Plane,
     Shot,
@@ -21,8 +24,9 @@ from pages.shared.latent_world import (
 from pages.shared.player import Curve, Frames, Panel
 
 WIDE = 140  # of a plane, beside a sheet of 121 pixels
-TRAILS = 6
-RARE_CHART = "share where the digits hardly ever are"
+RARE_CHART = "share where the digits hardly ever are (q at t = 0)"
+SNR_LOW, SNR_HIGH = 1e-5, 1e5  # of all factors, at every shown t
+COST_CHART = "multiply-adds so far, 12 digits (billions)"
 
 
 def plane_frames(told: Plane, data: str) -> Frames:
@@ -34,12 +38,13 @@ def plane_frames(told: Plane, data: str) -> Frames:
         Cloud(
             "The VAE: z from N(0, I)",
             "draws of the prior, which stand still, over the density of the digits’ latents",
-            still, color="eps", extent=REACH, density=shade[-1:], side=WIDE,
+            still, color="eps", extent=REACH, density=shade[-1:], trails=SHOWN, trail="eps",
+            side=WIDE,
         ),
         Cloud(
             "Walked back from there",
             "the same points walked back from noise to the density of the digits’ latents",
-            told.points, color="p", extent=REACH, density=shade, trails=TRAILS, side=WIDE,
+            told.points, color="p", extent=REACH, density=shade, trails=SHOWN, side=WIDE,
         ),
     ]  # fmt: skip
     panels = [
@@ -72,24 +77,30 @@ def digit_frames(shots: Sequence[Shot], start: int, stops: Sequence[int]) -> Fra
         panel("$\\hat z_0$ decoded", "what the network of latents aims at, decoded", "aimed", "p"),
         panel("$\\hat x_0$ in pixels", "what the network of pixels aims at", "pixels", "x0"),
     ]  # fmt: skip
-    chart = "one look at 12 digits takes (ms, measured now)"
-    curves = [
-        Curve(
-            name,
-            np.array([1000 * shot.seconds[k] for shot in shots]),
-            color,
-            chart,
-            digits=0,
-            log=True,
-        )
-        for k, (name, color) in enumerate([("in the latent", "p"), ("in pixels", "x0")])
-    ]
     total = len(stops) - 1
+    latent, pixels = spent(total)
+    most = float(np.ceil(pixels[-1] / 10) * 10)
+    now = slice(start, start + len(shots))
+    curves = [
+        Curve("in the latent", latent[now], "p", COST_CHART, 0, most, digits=1),
+        Curve("in pixels", pixels[now], "x0", COST_CHART, 0, most, digits=1),
+    ]
     captions = [
         f"t = {t} · step {start + i} of {total}" if t else f"t = 0 · done in {total} steps"
         for i, t in enumerate(stops[start : start + len(shots)])
     ]
     return Frames(panels, captions, curves)
+
+
+def spent(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Billions of multiply-adds up to each stop, in the latent and in pixels: [steps + 1] each.
+
+    A call of the network per step; the latent is decoded once, at the end. What is decoded on the
+    way, to be looked at, does not count.
+    """
+    small, large, decoder = (COUNT * n / 1e9 for n in MEASURED.cost)
+    calls = np.minimum(np.arange(1, steps + 2), steps)
+    return small * calls + decoder * (np.arange(steps + 1) == steps), large * calls
 
 
 def lost_frames(told: Lost, picture: np.ndarray, factor: float) -> Frames:
@@ -111,10 +122,12 @@ def lost_frames(told: Lost, picture: np.ndarray, factor: float) -> Frames:
     curves = [
         Curve("on pixels", told.alike[0], "xt", alike, -0.2, 1),
         Curve("on the latent", told.alike[1], "p", alike, -0.2, 1),
-        Curve("unit variance", told.snr[0], "q", snr, 1e-3, 1e4, log=True),
+        Curve("unit variance", told.snr[0], "q", snr, SNR_LOW, SNR_HIGH, log=True),
     ]
     if factor != 1:
-        curves.append(Curve(f"latents × {factor:g}", told.snr[1], "bits", snr, 1e-3, 1e4, log=True))
+        curves.append(
+            Curve(f"latents × {factor:g}", told.snr[1], "bits", snr, SNR_LOW, SNR_HIGH, log=True)
+        )
     captions = [f"t = {t}" if t else "t = 0: no noise, only what the autoencoder loses"
                 for t in stops]  # fmt: skip
     return Frames(panels, captions, curves)

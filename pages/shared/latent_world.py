@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -28,7 +27,6 @@ from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.latent_networks import Autoencoder, load_autoencoder
 from diffusion_core.latents import neighbour_correlation, noisy_latent, scaled_snr
-from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import SCHEDULES, evenly_spaced
 from pages.shared import bench, load, vae_world
@@ -40,9 +38,10 @@ WALKERS, SHOWN = 256, 8  # points in the plane, and how many of them are decoded
 REACH = 3.5  # the plane is shown this far
 SHADES = 80  # cells of the density along each side
 FORMS = 10  # slants and sizes of each digit
-OPAQUE = 240
+OPAQUE = 400  # of the densest place; from 255 on the shade is full
 RARE = 0.1  # where q(z) is below this part of p(z), the decoder has hardly been trained
 UNSURE = 0.9
+PLACE = "_latent_place"  # in the state: the t that "Show me" opens the player at
 COUNT, COLUMNS = 12, 3  # digits drawn in a latent and in pixels
 FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)  # that latents are multiplied by
 DATA = {"forms": "2,000 digits", "plain": "200 digits"}
@@ -140,15 +139,12 @@ class Plane(NamedTuple):
     Attributes:
         points: float32 [n, WALKERS, 2], the walk; the first are the draws.
         rare: [n] share of the points where q(z) is below RARE times p(z), at t = 0.
-        unsure: [2] share of the decoded draws, and of the decoded ends, of which the classifier is
-            less than UNSURE sure.
         sheets: uint8 [n, H, W], the first SHOWN points decoded: on the left as they were drawn, on
             the right as they are.
     """
 
     points: np.ndarray
     rare: np.ndarray
-    unsure: np.ndarray
     sheets: np.ndarray
 
 
@@ -164,7 +160,6 @@ def plane(data: str, seed: int) -> tuple:
         Plane(
             points.float().numpy(),
             np.array(rare),
-            np.array([unsure(z) for z in (start, points[-1])]),
             halves(shown.reshape(-1, SHOWN, 28, 28).numpy()),
         )
     )
@@ -191,7 +186,7 @@ def shades(data: str) -> np.ndarray:
     for t in times():
         # The root: narrow peaks would leave nothing else to be seen.
         root = density_on_grid(diffusion(), aggregate(data), along, t).flip(0).sqrt()
-        out.append((root / root.max() * OPAQUE).round().to(torch.uint8).numpy())
+        out.append((root / root.max() * OPAQUE).clamp(max=255).round().to(torch.uint8).numpy())
     return np.stack(out)
 
 
@@ -212,27 +207,12 @@ class Shot(NamedTuple):
         plain: uint8 [H, W] sheet of z_t as the decoder draws it.
         aimed: uint8 [H, W] sheet of z0_hat as the decoder draws it.
         pixels: uint8 [H, W] sheet of x0_hat of the network of pixels.
-        seconds: that the network of latents and that of pixels took; NaN at t = 0.
     """
 
     latent: np.ndarray
     plain: np.ndarray
     aimed: np.ndarray
     pixels: np.ndarray
-    seconds: tuple[float, float]
-
-
-class _Timed:
-    """A denoiser that notes how long its last answer took."""
-
-    def __init__(self, denoiser: NetworkDenoiser) -> None:
-        self.denoiser, self.seconds = denoiser, math.nan
-
-    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
-        begun = time.perf_counter()
-        answer = self.denoiser(x_t, t, label)
-        self.seconds = time.perf_counter() - begun
-        return answer
 
 
 def colours(z: Tensor) -> np.ndarray:
@@ -275,49 +255,31 @@ def digits(
     module, _ = autoencoder()
     label = bench.Start(digit, steps, seed, COUNT).label
     generator = torch.Generator().manual_seed(seed)
-    walks, clocks = [], []
+    walks = []
     for network, shape, cut in (
         (latents, (module.features, 7, 7), clip),
         (pixels, (1, 28, 28), True),
     ):
-        clock = _Timed(network)
         process = network.diffusion
         walks.append(
             sample(
-                process, remembering(network, clock, process.T),
+                process, remembering(network, network, process.T),
                 torch.randn(COUNT, *shape, generator=generator),
                 evenly_spaced(process.T, steps), sampler="ddim", clip_x0=cut, label=label,
                 generator=torch.Generator(),
             )
         )  # fmt: skip
-        clocks.append(clock)
     aimed, there = None, None
     for small, large in zip(*walks, strict=True):
-        done = small.prediction is None
         aimed = small.x_t if small.prediction is None else small.prediction.x0
         there = large.x_t if large.prediction is None else large.prediction.x0
-        taken = (math.nan, math.nan) if done else (clocks[0].seconds, clocks[1].seconds)
         pictures = module.decode(torch.cat([small.x_t, aimed]))
         yield Shot(
             in_rows(colours(small.x_t)),
             in_rows(pictures[:COUNT].numpy()),
             in_rows(pictures[COUNT:].numpy()),
             in_rows(to_uint8(there).numpy()),
-            taken,
         )
-
-
-def slower(shots: list[Shot]) -> float | None:
-    """How many times as long a look at pixels took as one at latents, by medians; or None.
-
-    The first look is left out: it is remembered from one run to the next, and the network is cold.
-    """
-    taken = np.array([shot.seconds for shot in shots[1:]])
-    taken = taken[np.isfinite(taken).all(1)] if len(taken) else taken
-    if len(taken) < 5:
-        return None
-    latent, pixels = np.median(taken, axis=0)
-    return float(pixels / latent)
 
 
 # --- what the autoencoder loses -------------------------------------------------------------------

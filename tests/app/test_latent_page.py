@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import time
 
 import numpy as np
 import pytest
 import torch
 
-from diffusion_core.aggregate import aggregated_posterior, kl_parts
+from diffusion_core.aggregate import (
+    Aggregate,
+    aggregate_denoiser,
+    aggregate_log_density,
+    aggregated_posterior,
+    kl_parts,
+)
 from diffusion_core.cost import multiply_adds
 from diffusion_core.datasets import DataError, load_mnist, to_unit
 from diffusion_core.recipes import RECIPES
+from diffusion_core.training import Drawn, compressing_loss
 from diffusion_core.vae import prior
 from pages.shared import bench, latent_views, latent_world, load, vae_world
 from pages.shared.latent_facts import MEASURED as TOLD
-from pages.shared.latent_world import FACTORS, FORMS, STEPS, WALKERS, Lost, Plane
+from pages.shared.latent_world import FACTORS, FORMS, PLACE, STEPS, WALKERS, Lost, Plane
+from pages.shared.score_world import diffusion, flow_walk
+from tests.app.settings import press
 from tests.app.test_pages import open_page
 
 
@@ -113,13 +124,13 @@ def test_what_is_said_of_the_plane() -> None:
             assert float((q < 0.1 * p).double().mean()) == pytest.approx(told.rare[end], abs=0.005)
     forms, plain = plane("forms"), plane("plain")
     share, rest = f"{forms.rare[0]:.0%}", f"{forms.rare[-1]:.0%}"
-    assert f"{share} of these draws lie where the encoder hardly ever puts a digit" in said
-    assert f"{share} of them lie where the digits hardly ever are, {rest} after the walk" in said
+    assert f"{share} of these draws lie where the encoder hardly ever puts any of the 2,000" in said
+    assert f"{share} of them lie where these 2,000 digits hardly ever are, {rest} after" in said
     assert f"{plain.rare[0]:.0%} of the prior’s draws miss them" in said
     parts = kl_parts(latent_world.aggregate("forms"), 2401)  # finer than the page's
     assert f"{parts.whole:.2f} nats = {parts.told:.2f} + {parts.prior:.2f}" in said
     at.pills[0].select("Nothing: both are N(0, I)")
-    assert f"{parts.prior:.2f} nats are missing" in text(at.run())
+    assert f"{parts.prior:.2f} nats are missing for these 2,000 digits" in text(at.run())
     alone = kl_parts(latent_world.aggregate("plain"), 2401)
     assert f"With the 200 alone it would be {alone.told:.2f}" in said
     assert alone.told < math.log(200)
@@ -129,14 +140,73 @@ def test_what_was_measured_of_the_plane() -> None:
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randn(2000, 2, generator=generator).double()
     ends = latent_world.aggregate("forms").sample(2000, generator)
-    unsure = latent_world.unsure(drawn), latent_world.unsure(ends)
+    generator.manual_seed(0)
+    again = torch.randn(2000, 2, generator=generator).double()
+    torch.testing.assert_close(again, drawn)
+    alone = latent_world.aggregate("plain").sample(2000, generator)
+    unsure = tuple(latent_world.unsure(z) for z in (drawn, ends, alone))
     assert unsure == pytest.approx(TOLD.unsure, abs=0.002)
     assert unsure[0] > unsure[1] + 2 * (2 * 0.08 / 2000) ** 0.5
+    for data, share in (("forms", unsure[1]), ("plain", unsure[2])):
+        at = open_page("latent_diffusion", lddata=latent_world.DATA[data])
+        under = " ".join(c.value for c in at.caption)
+        assert f"is unsure (gives no digit 90%) of {unsure[0]:.1%} of 2,000" in under
+        assert f"and of {share:.1%} of 2,000 exact ones of q(z)" in under
     holes = latent_world.rarity("forms", drawn) < math.log(0.1)
     told = latent_world.unsure(drawn[holes]), latent_world.unsure(drawn[~holes])
     assert told == pytest.approx(TOLD.holes, abs=0.004)
     said = text(open_page("latent_diffusion"))
     assert f"unsure of {told[0]:.0%} in such places, of {told[1]:.0%} elsewhere" in said
+
+
+def test_holes_hang_on_how_many_digits_there_are() -> None:
+    said = text(open_page("latent_diffusion"))
+    images, vae = load.gallery().images, vae_world.network()[0]
+    drawn = latent_world.draws(0)
+    log_p = torch.distributions.Normal(0.0, 1.0).log_prob(drawn).sum(1)
+    for forms, share, nats in TOLD.forms:
+        data = aggregated_posterior(vae, latent_world.reshaped(images, forms).flatten(1))
+        clean = torch.zeros(WALKERS, dtype=torch.int64)
+        log_q = aggregate_log_density(diffusion(), data, drawn, clean)
+        found = float((log_q - log_p < math.log(0.1)).double().mean())
+        assert found == pytest.approx(share, abs=0.004)
+        prior_part = kl_parts(data).prior
+        assert prior_part == pytest.approx(nats, abs=0.004)
+        each = f"{forms} form{'s' * (forms > 1)} of each {found:.0%} and {prior_part:.2f} nats"
+        assert each in said
+    assert TOLD.forms[1][0] == FORMS
+
+
+@pytest.mark.parametrize("data", latent_world.DATA)
+def test_what_the_walk_leaves_in_holes_is_its_steps_doing(data: str) -> None:
+    """ "of exact draws of q(z) less than 1% lie there", and a finer walk ends as they do."""
+    exact = latent_world.aggregate(data).sample(20_000, torch.Generator().manual_seed(0))
+
+    def rare(z: torch.Tensor) -> float:
+        return float((latent_world.rarity(data, z) < math.log(0.1)).double().mean())
+
+    fine = sorted({round(1000 * (1 - i / 300) ** 2) for i in range(301)}, reverse=True)
+    best = aggregate_denoiser(diffusion(), latent_world.aggregate(data))
+    *_, end = flow_walk(diffusion(), best, latent_world.draws(0), fine)
+    assert rare(exact) < 0.01 < plane(data).rare[-1]
+    assert rare(end) < 0.01
+
+
+def test_a_smeared_nought_becomes_crisp() -> None:
+    """ "with seed 0": the third row's first picture, as it was drawn and as it was walked."""
+    last = plane("forms").sheets[-1].astype(float)
+    before, after = last[58:86, :28], last[58:86, 64:92]
+    grays = [((p > 64) & (p < 192)).sum() / (p > 20).sum() for p in (before, after)]
+    assert grays[1] < 0.7 * grays[0]
+    pictures = torch.from_numpy(np.stack([before, after])).float() / 255
+    with torch.inference_mode():
+        judge = load.classifier()
+        assert (judge.head(judge.features(2 * pictures[:, None] - 1)).argmax(1) == 0).all()
+
+
+def test_all_that_are_decoded_are_marked() -> None:
+    clouds = latent_views.plane_frames(plane("forms"), "forms").clouds
+    assert [cloud.trails for cloud in clouds] == [latent_world.SHOWN] * 2 == [8, 8]
 
 
 def test_what_was_measured_on_real_digits() -> None:
@@ -148,7 +218,7 @@ def test_what_was_measured_on_real_digits() -> None:
     parts = kl_parts(data, 401)
     assert (parts.whole, parts.prior) == pytest.approx(TOLD.mnist, abs=0.005)
     said = text(open_page("latent_diffusion"))
-    assert f"the part is {parts.prior:.2f} of {parts.whole:.2f}" in said
+    assert f"trained on, it is {parts.prior:.2f} of {parts.whole:.2f}" in said
 
 
 @torch.inference_mode()
@@ -159,7 +229,12 @@ def test_what_was_measured_of_the_autoencoder() -> None:
     q = module.posterior(x)
     nats = float(q.kl(prior(q.mean)).flatten(1).sum(1).mean())
     assert nats == pytest.approx(TOLD.nats, abs=0.5)
-    assert float((q.var.sqrt() / module.scale).mean()) == pytest.approx(TOLD.width, abs=0.006)
+    width = q.var.sqrt() / module.scale
+    assert (float(width.mean()), float(width.median())) == pytest.approx(TOLD.width, abs=0.003)
+    assert float(module.scale) == pytest.approx(TOLD.size, abs=0.001)
+    eps = torch.randn(q.mean.shape, generator=torch.Generator().manual_seed(0))
+    sampled = float((module.decoder(q.mean + q.var.sqrt() * eps) - x).square().mean())
+    assert sampled == pytest.approx(TOLD.sampled, abs=0.00005)
     pictures = module.decode(z)
     assert float((to_unit(pictures) - x).square().mean().sqrt()) == pytest.approx(
         TOLD.error, abs=0.0006
@@ -174,8 +249,33 @@ def test_what_was_measured_of_the_autoencoder() -> None:
     ]
     assert unsure == pytest.approx(TOLD.plain, abs=0.006)
     said = text(open_page("latent_diffusion"))
-    assert f"{nats:.0f} nats per digit, {nats / 147:.1f} for each of 147 numbers" in said
-    assert f"unsure of {TOLD.plain[0]:.0%} of such pictures" in said
+    assert f"{nats:.0f} nats per digit. Which of N" in said
+    assert f"at most log N nats: {math.log(len(x)):.1f} for the gallery, 14 for a million" in said
+    assert math.log(10**6) == pytest.approx(14, abs=0.5)
+    assert f"(variance {sampled:.4f}, σ = {sampled**0.5:.2f})" in said
+    # The training's own loss, in units of nats: the weight that its KL term has there.
+    numbers = torch.zeros(1, 3, 7, 7)
+    losses = [
+        float(
+            compressing_loss(
+                RECIPES["autoencoder"], torch.tensor([[0.0, kl]]), Drawn((x, numbers), ())
+            )
+        )
+        for kl in (0.0, 1.0)
+    ]
+    beta = (losses[1] - losses[0]) * 784 / (2 * sampled)
+    assert f"β = {beta:.2f}" in said
+    assert f"deviation {width.median():.2f} in the median, {width.mean():.2f} on average" in said
+    under = [c.value for c in open_page("latent_diffusion", ldview="Digits").caption]
+    assert any(f"multiplied by {float(module.scale):.2f}" in c for c in under)
+    assert f"unsure of {unsure[0]:.0%} of such pictures, against {unsure[1]:.0%} of" in said
+    # Of q(z) and N(0, I): where q is e^100 times p lies nearly all of q, and so nothing of p.
+    everyone = Aggregate(q.mean.flatten(1).double(), q.var.flatten(1).double())
+    drawn = everyone.sample(500, torch.Generator().manual_seed(0))
+    log_q = aggregate_log_density(diffusion(), everyone, drawn, torch.zeros(500, dtype=torch.int64))
+    log_p = torch.distributions.Normal(0.0, 1.0).log_prob(drawn).sum(1)
+    assert float((log_q - log_p > 100).double().mean()) > 0.99
+    assert float((log_q - log_p).mean()) > nats - math.log(200) - 5
 
 
 def test_what_is_lost_lies_at_the_strokes_edges() -> None:
@@ -193,7 +293,13 @@ def test_noise_in_a_latent_is_not_noise_on_pixels() -> None:
         told = Lost(*latent_world.lost(3, 0, 1.0, seed))
         assert (told.alike[1, 1:] > told.alike[0, 1:] + 0.2).all()
         found.append(told.alike[:, at_500])
-    assert tuple(found[0]) == pytest.approx(TOLD.alike, abs=0.005)
+    assert tuple(found[0]) == pytest.approx(TOLD.alike[:2], abs=0.005)
+    alike = Lost(*latent_world.lost(3, 0, 1.0, 0)).alike[1]
+    assert alike[1] == pytest.approx(TOLD.alike[2], abs=0.005)
+    assert alike[1] < alike[at_500] < alike[-1]  # "It rises"
+    said = text(open_page("latent_diffusion"))
+    assert f"correlation of {alike[1]:.2f} at t = 25 already" in said
+    assert f"It rises, to {alike[at_500]:.2f} at t = 500" in said
     assert np.abs(np.array(found)[:, 0]).max() < 0.1  # independent, but for chance
 
 
@@ -203,7 +309,33 @@ def test_a_factor_shows_as_a_constant_distance(factor: float) -> None:
     told = Lost(*latent_world.lost(3, 0, factor, 0))
     np.testing.assert_allclose(told.snr[1, 1:] / told.snr[0, 1:], factor**2)
     assert np.isnan(told.snr[:, 0]).all()
-    latent_views.lost_frames(told, load.gallery_digit(3, 0), factor)
+    frames = latent_views.lost_frames(told, load.gallery_digit(3, 0), factor)
+    lines = [curve for curve in frames.curves if curve.log]
+    assert len(lines) == 1 + (factor != 1)
+    for curve in lines:  # none lies on the floor or at the ceiling
+        assert curve.lo < curve.values[1:].min()
+        assert curve.values[1:].max() < curve.hi
+
+
+@torch.inference_mode()
+def test_of_large_latents_most_that_is_off_is_fading_not_noise() -> None:
+    module, _ = latent_world.autoencoder()
+    picture = torch.from_numpy(load.gallery_digit(3, 0))[None]
+    x0, z0 = to_unit(picture), module.encode(picture)
+    generator = torch.Generator().manual_seed(0)
+    torch.randn(1, 1, 28, 28, generator=generator)  # the pixels' noise comes first
+    eps = torch.randn(1, 3, 7, 7, generator=generator)
+    alpha_bar = float(latent_world.process().schedule.alpha_bar[500])
+    still = alpha_bar**0.5 * z0
+    noisy = still + (1 - alpha_bar) ** 0.5 / 5 * eps
+    drawn, quiet = (to_unit(module.decode(z)) for z in (noisy, still))
+    found = [float(e.square().mean().sqrt()) for e in (drawn - x0, quiet - x0, drawn - quiet)]
+    assert found == pytest.approx(TOLD.large, abs=0.002)
+    assert found[1] > 1.4 * found[2]
+    at_500 = latent_world.noise_times().index(500)
+    assert Lost(*latent_world.lost(3, 0, 5.0, 0)).error[1, at_500] == pytest.approx(
+        found[2], abs=1e-3
+    )
 
 
 def test_the_smaller_the_latents_the_more_the_noise_does() -> None:
@@ -218,7 +350,7 @@ def test_the_smaller_the_latents_the_more_the_noise_does() -> None:
     assert f"five times too large at {even[2]}" in said
 
 
-def test_what_a_look_costs() -> None:
+def test_what_a_call_costs() -> None:
     t, label = torch.tensor([500]), torch.tensor([1])
     latent, pixels = (RECIPES[name].build() for name in ("digits-latent", "digits-v"))
     module, _ = latent_world.autoencoder()
@@ -230,12 +362,82 @@ def test_what_a_look_costs() -> None:
     assert found == TOLD.cost
     said = text(open_page("latent_diffusion"))
     small, large, decoder = (n / 1e6 for n in found)
-    assert f"costs {small:.0f} million multiply-adds instead of {large:.0f}" in said
+    assert f"a call of the network costs {small:.0f} million multiply-adds instead of" in said
     assert f"{large / small:.1f} times fewer, and {decoder:.0f} once" in said
+    latent_so_far, pixels_so_far = latent_views.spent(25)
+    assert latent_so_far[[0, -1]] == pytest.approx(
+        [12 * small / 1e3, 12 * (25 * small + decoder) / 1e3]
+    )
+    assert pixels_so_far[[0, -2, -1]] == pytest.approx([12 * n * large / 1e3 for n in (1, 25, 25)])
     # 512 x 512 x 3 numbers, 64 x 64 x 4 of the latent.
     assert f"{512 * 512 // (64 * 64)} times fewer positions" in said
     assert f"{512 * 512 * 3 // (64 * 64 * 4)} times fewer numbers" in said
     assert f"{(512 * 512) ** 2 // (64 * 64) ** 2:,} times" in said
+
+
+def test_how_long_a_call_takes() -> None:
+    """Processor time, which others on the machine hardly change; within a factor of 1.6."""
+    t, label = torch.full((12,), 500), torch.arange(12) % 10
+    networks = [load.network(name)[0] for name in ("digits-latent", "digits-v")]
+    inputs = [torch.zeros(12, 3, 7, 7), torch.zeros(12, 1, 28, 28)]
+    taken = []
+    for _ in range(15):
+        taken.append([])
+        for network, x in zip(networks, inputs, strict=True):
+            begun = time.process_time()
+            network(x, t, label)
+            taken[-1].append(time.process_time() - begun)
+    latent, pixels = np.median(taken[3:], axis=0)
+    assert TOLD.slower / 1.6 < pixels / latent < TOLD.slower * 1.6
+    said = text(open_page("latent_diffusion"))
+    assert f"In processor time a call took {TOLD.slower:.1f} times less" in said
+
+
+# --- where "Show me" leads ---
+
+
+def placed(at: object) -> dict[str, object]:
+    """What the player was told, from the bytes that travel."""
+    (found,) = [
+        i.proto.bytes
+        for i in at.get("bidi_component")  # type: ignore[attr-defined]
+        if "diffusion_player" in i.proto.component_name
+    ]
+    size = int.from_bytes(found[:4], "little")
+    return dict(json.loads(found[4 : 4 + size]))
+
+
+@pytest.mark.parametrize(
+    ("button", "caption"),
+    [
+        ("why_0", "t = 1000 · step 0 of 25"),
+        ("why_2", "t = 0: no noise, only what the autoencoder loses"),
+        ("why_3", "t = 500"),
+        ("why_4", "t = 500"),
+        ("why_5", "t = 1000 · step 0 of 25"),
+        ("why_6", "t = 0: no noise, only what the autoencoder loses"),
+        ("try_2", "t = 1000 · step 0 of 25"),
+    ],
+)
+def test_show_me_opens_at_the_t_that_it_names(button: str, caption: str) -> None:
+    at = open_page("latent_diffusion")
+    press(at, button)
+    assert not at.exception
+    assert PLACE not in at.session_state  # it was used
+    told = placed(at)
+    assert told["captions"][told["at"]] == caption  # type: ignore[index]
+    assert not told["autoplay"]
+    assert not told["hold"]
+
+
+def test_small_latents_open_where_signal_and_noise_are_equal() -> None:
+    at = open_page("latent_diffusion")
+    press(at, "try_1")
+    told = placed(at)
+    alpha_bar = latent_world.process().schedule.alpha_bar
+    even = int((0.04 * alpha_bar < 1 - alpha_bar).nonzero()[0])
+    t = int(str(told["captions"][told["at"]]).removeprefix("t = "))  # type: ignore[index]
+    assert abs(t - even) <= 12.5
 
 
 # --- the walk in the latent -----------------------------------------------------------------------
@@ -264,12 +466,12 @@ def test_a_run_hangs_on_its_seed_alone() -> None:
             (getattr(a, field) == getattr(b, field)).all() for a, b in zip(one, same, strict=True)
         )
         assert (getattr(one[-1], field) != getattr(other[-1], field)).any()
-    ratio = latent_world.slower(one)
-    assert ratio is not None
-    assert ratio > 0
-    assert latent_world.slower(one[:3]) is None
     stops = bench.stops(load.network("digits-latent")[0], 25)
-    assert len(latent_views.digit_frames(one, 0, stops).captions) == 26
+    whole = latent_views.digit_frames(one, 0, stops)
+    assert len(whole.captions) == 26
+    part = latent_views.digit_frames(one[7:12], 7, stops)
+    for curve, piece in zip(whole.curves, part.curves, strict=True):
+        np.testing.assert_array_equal(curve.values[7:12], piece.values)
 
 
 def test_a_plain_draw_decoded_is_no_digit_and_the_end_is() -> None:

@@ -58,13 +58,13 @@ def test_planes_are_as_large_as_the_sheet_beside_them(page: Page, base: str) -> 
     assert min(width for width, _ in wide) > 200
 
 
-def test_digits_are_drawn_to_the_end_and_their_time_is_told(
+def test_digits_are_drawn_to_the_end_and_their_cost_is_told(
     page: Page, base: str, assert_clean: Check
 ) -> None:
     opened(page, f"{base}/latent_diffusion?ldview=Digits")
     to(page, "last")
     expect(page.locator(".player .now")).to_contain_text("done in 25 steps", timeout=60_000)
-    expect(page.get_by_text("times as long (medians)")).to_be_visible()
+    expect(page.get_by_text("multiply-adds so far")).to_be_visible()
     assert_clean(page)
 
 
@@ -81,3 +81,27 @@ def test_show_me_leads_to_the_view_it_speaks_of(page: Page, base: str) -> None:
     fold.locator("summary").click()
     show_me(fold, lambda: page.locator("canvas.plane").count() == 0)
     expect(page).to_have_url(re.compile(r"ldview=What(%20|\+)is(%20|\+)lost"))
+
+
+def test_show_me_opens_at_the_t_it_names_also_from_another_t(page: Page, base: str) -> None:
+    opened(page, f"{base}/latent_diffusion?ldview=What+is+lost")
+    to(page, "last")
+    expect(page.locator(".player .now")).to_contain_text("t = 975")
+    fold = page.locator("details", has_text="Is noise in a latent noise in the picture?")
+    fold.locator("summary").click()
+    now = page.locator(".player .now")
+    show_me(fold, lambda: now.inner_text().strip() == "t = 500")
+    expect(now).to_have_text("t = 500")
+
+
+def test_on_a_phone_planes_stand_abreast_and_fill_the_column(
+    page: Page, base: str, assert_clean: Check
+) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    opened(page, f"{base}/latent_diffusion")
+    left, right = page.locator("canvas.plane").evaluate_all(
+        "all => all.map(c => c.getBoundingClientRect()).map(b => [b.left, b.top, b.width])"
+    )
+    assert left[1] == right[1]
+    assert right[0] + right[2] - left[0] > 0.88 * 390
+    assert_clean(page)

@@ -23,7 +23,7 @@ from diffusion_core.denoisers import ideal_denoiser
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.latent_evaluation import sample_latents
 from diffusion_core.latent_networks import LatentUNet, load_autoencoder
-from diffusion_core.latents import neighbour_correlation, noisy_latent, scaled_snr
+from diffusion_core.latents import as_beta, neighbour_correlation, noisy_latent, scaled_snr
 from diffusion_core.mixtures import GaussianMixture, mixture_denoiser, mixture_log_density
 from diffusion_core.networks import SelfAttention, UNet
 from diffusion_core.schedules import SCHEDULES
@@ -255,6 +255,23 @@ def test_neighbours_of_white_noise_are_strangers_and_of_blocks_are_alike() -> No
     one = torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])
     by_hand = (1 * 2 + 3 * 4 + 1 * 3 + 2 * 4) / 4 / ((1 + 4 + 9 + 16) / 4)
     assert float(neighbour_correlation(one)) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("var", [0.001, 0.5])
+@pytest.mark.parametrize(("pixels", "numbers"), [(784, 147), (10, 20)])
+def test_beta_is_the_weight_in_the_bound(var: float, pixels: int, numbers: int) -> None:
+    """Both losses have the same slopes in the KL and in every pixel, but for one factor."""
+    x = torch.rand(pixels, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = torch.zeros(pixels, dtype=torch.float64, requires_grad=True)
+    nats = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    beta = as_beta(0.01, pixels, numbers, var)
+    ours = (drawn - x).square().mean() + 0.01 * nats / numbers
+    bound = -torch.distributions.Normal(drawn, var**0.5).log_prob(x).sum() + beta * nats
+    slopes = [torch.autograd.grad(loss, (drawn, nats)) for loss in (ours, bound)]
+    factor = slopes[0][1] / slopes[1][1]
+    torch.testing.assert_close(slopes[0][0], factor * slopes[1][0])
+    with pytest.raises(ValueError, match="above 0"):
+        as_beta(0.01, pixels, numbers, 0.0)
 
 
 # --- the shipped autoencoder ----------------------------------------------------------------------

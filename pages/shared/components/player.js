@@ -844,22 +844,33 @@ class Player {
   layoutRow(row, zoom, width, narrow) {
     const { ratio } = this;
     const { pictures, widest, highest } = row;
+    // On a phone planes stand abreast, whatever is beside them: points need no whole pixels. A
+    // picture beside them then has a line of its own.
+    const planes = pictures.filter((item) => this.clouds.includes(item));
+    const apart = narrow && planes.length > 1 && planes.length < pictures.length;
     // Larger than the column even at one device pixel each: scaled down, smoothly.
     const factor = zoom ? zoom / ratio : width / widest;
     pictures.forEach((item) => {
-      item.canvas.style.width = `${item.w * factor}px`;
-      item.canvas.style.height = `${item.h * factor}px`;
+      const wide = Math.floor((width * ratio) / item.w) / ratio; // alone on its line
+      const own = apart && wide ? clamp(wide, factor, this.batch.scale) : factor;
+      item.canvas.style.width = `${item.w * own}px`;
+      item.canvas.style.height = `${item.h * own}px`;
       item.element.style.width = item.canvas.style.width;
       item.canvas.classList.toggle("smooth", !zoom);
       if (!this.clouds.includes(item)) return;
       item.side = item.w * factor;
+      if (apart) {
+        item.side = Math.floor((width - GAP_LEAST) / 2);
+        item.element.style.width = item.canvas.style.width = item.canvas.style.height = `${item.side}px`;
+      }
       item.canvas.width = item.canvas.height = Math.round(item.side * ratio);
     });
     row.wide = pictures.length ? widest * factor : 0;
     row.high = pictures.length ? highest * factor : 0;
     // On a narrow screen the gap is what the pictures leave.
     const left = (width - row.abreast * row.wide) / Math.max(row.abreast - 1, 1);
-    row.line.style.columnGap = narrow ? `${Math.floor(clamp(left, GAP_LEAST, GAP_NARROW) * ratio) / ratio}px` : "";
+    if (apart) row.line.style.columnGap = `${GAP_LEAST}px`;
+    else row.line.style.columnGap = narrow ? `${Math.floor(clamp(left, GAP_LEAST, GAP_NARROW) * ratio) / ratio}px` : "";
   }
 
   // Beside the pictures; where that would push the buttons away from the pictures, under them.
