@@ -404,7 +404,7 @@ def test_averages_of_other_weights_are_not_shown() -> None:
 def test_the_estimators_view_computes_the_exact_sum_by_itself() -> None:
     at = open_page("elbo", eb_view="Estimator", eb_T="2", eb_seed="77")
     assert not at.exception
-    for _ in range(10):
+    for _ in range(60):
         if "the whole ledger says" in " ".join(m.value for m in at.markdown):
             break
         at.run()
