@@ -122,7 +122,8 @@ def four_models(data: str, T: int, latent: int, seed: int, stage: DeltaGenerator
             "Trained as you look, each from nothing; all four have a decoder of the same size and "
             f"see {STEPS} batches of 256 points; a learnt encoder is as large again. "
             f"{hierarchy_views.SIZES[latent]} {DRAWN} drawn points; near a group is within three "
-            "of its widths. Green while they learn: the density of the data. Green on the walk: where the encoder puts the data. "
+            "of its widths. Green while they learn: the density of the data. Green on the walk: "
+            "where the encoder puts the data. "
             "Levels between: log-ratios where the encoder is learnt, KLs where it is fixed. "
             "Network calls: for one point of one training step, counted."
             + (hierarchy_views.HEIGHT if latent == 1 else "")
@@ -186,9 +187,9 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
             "The charts fill as the depths are done, from left to right; the text speaks of the "
             f"end, T = {DEPTHS[-1]}. At each depth both are trained with {CALLS} network calls for "
             "each of 256 points, in batches: a learnt encoder needs 2T calls for a step (it walks "
-            "up, the decoder answers at every level), the DDPM one call at one level drawn at random. While a "
-            "depth is being trained, the charts show the one before. Last chart: how far one draw "
-            "of a cost of one x is from its average, for the DDPM; “one level for all” is T times "
+            "up, the decoder answers at every level), the DDPM one call at one level drawn at "
+            "random. While a depth is being trained, the charts show the one before. Last chart: "
+            "how far one draw of a cost of one x is from its average, for the DDPM; “one level for all” is T times "
             "one level."
         )
 
@@ -264,8 +265,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "linear and Gaussian; they might leave out some directions on the way, as in Jing and "
             "others’ subspace diffusion. Nor are more numbers always better. For two groups one "
             f"number is enough ({free:.2f} nats, two: {same:.2f}); for a ring it is not "
-            f"({LEARNT.ring[0]:.2f} against {LEARNT.ring[1]:.2f}). Latent diffusion gives the freedom back: first an "
-            "encoder that makes x smaller, then a diffusion of what it makes.",
+            f"({LEARNT.ring[0]:.2f} against {LEARNT.ring[1]:.2f}). Latent diffusion gives the "
+            "freedom back: first an encoder that makes x smaller, then a diffusion of its output.",
             {"hvview": "one", "hvdata": "ring", "hvkind": "free", "hvdim": 1},
             "A circle must be laid along a line, and is torn: points are drawn between the groups.",
         ),
@@ -275,9 +276,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"keeps ᾱ = {told.kept:.2f}. Its prior term is {told.prior:.2f} nats; of those, "
             f"{told.mismatch:.2f} are the divergence of all data at the top level from N(0, I), "
             "and no decoder can win them back. The rest is what z at the top tells about x, which "
-            f"the decoder can use. The loss shows in what is drawn: of {MANY:,} points of the third "
-            f"model {LEARNT.left[2]:.0%} end at the lower left, where 20% belong. But that share "
-            f"alone does not tell: the DDPM, whose divergence at the top is {told.ends:.4f}, has "
+            f"the decoder can use. The loss shows in what is drawn: of {MANY:,} points of the "
+            f"third model {LEARNT.left[2]:.0%} end at the lower left, where 20% belong. But that "
+            f"share alone does not tell: the DDPM, whose divergence at the top is {told.ends:.4f}, has "
             f"{LEARNT.left[3]:.0%}, too few. Depth tells them apart: with {DEPTHS[-1]} levels the "
             f"DDPM has {LEARNT.deep_left[1]:.0%}, the third model still {LEARNT.deep_left[0]:.0%}. "
             f"(Four times the training changes little: {LEARNT.longer[1]:.0%} and "
