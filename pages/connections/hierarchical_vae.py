@@ -189,8 +189,8 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
             "each of 256 points, in batches: a learnt encoder needs 2T calls for a step (it walks "
             "up, the decoder answers at every level), the DDPM one call at one level drawn at "
             "random. While a depth is being trained, the charts show the one before. Last chart: "
-            "how far one draw of a cost of one x is from its average, for the DDPM; “one level for all” is T times "
-            "one level."
+            "how far one draw of a cost of one x is from its average, for the DDPM; “one level for "
+            "all” is T times one level."
         )
 
 
@@ -278,12 +278,12 @@ def confusions(told: Facts) -> list[Confusion]:
             "and no decoder can win them back. The rest is what z at the top tells about x, which "
             f"the decoder can use. The loss shows in what is drawn: of {MANY:,} points of the "
             f"third model {LEARNT.left[2]:.0%} end at the lower left, where 20% belong. But that "
-            f"share alone does not tell: the DDPM, whose divergence at the top is {told.ends:.4f}, has "
-            f"{LEARNT.left[3]:.0%}, too few. Depth tells them apart: with {DEPTHS[-1]} levels the "
-            f"DDPM has {LEARNT.deep_left[1]:.0%}, the third model still {LEARNT.deep_left[0]:.0%}. "
-            f"(Four times the training changes little: {LEARNT.longer[1]:.0%} and "
-            f"{LEARNT.longer[0]:.0%}.) In a learnt hierarchy a large prior term is no fault: "
-            "there z_T tells about the level below, and the data as a whole may still fill "
+            f"share alone does not tell: the DDPM, whose divergence at the top is {told.ends:.4f}, "
+            f"has {LEARNT.left[3]:.0%}, too few. Depth tells them apart: with {DEPTHS[-1]} levels "
+            f"the DDPM has {LEARNT.deep_left[1]:.0%}, the third model still "
+            f"{LEARNT.deep_left[0]:.0%}. (Four times the training changes little: "
+            f"{LEARNT.longer[1]:.0%} and {LEARNT.longer[0]:.0%}.) In a learnt hierarchy a "
+            "large prior term is no fault: there z_T tells about the level below, and the data as a whole may still fill "
             "N(0, I).",
             {"hvT": 4},
             "Go to the first frame of the walk down: in the third picture the points of N(0, I) "

@@ -96,7 +96,7 @@ def race_table(rung: Rung, data: str, calls: Sequence[float]) -> str:
     rows = []
     for i, told in enumerate(VARIANTS.values()):
         terms = rung.terms[i]
-        between = f"{terms[1:-1].sum():.2f}" if len(terms) > 2 else "none"
+        between = f"{round(float(terms[1:-1].sum()), 2) + 0.0:.2f}" if len(terms) > 2 else "none"
         rows.append(
             f"| {told.name} | **{terms.sum():.2f}** | {terms.sum() - best_possible(data):.2f} "
             f"| {terms[0]:.2f} | {between} | {terms[-1]:.2f} | {rung.near[i]:.0%} | {calls[i]:g} |"
@@ -150,7 +150,7 @@ def lesson_table(lesson: Lesson, fixed: bool) -> str:
     kind = "KL" if fixed else "log-ratio"
     names = [f"{z(T)}: prior matching", *(f"{z(t)}: {kind}" for t in range(T - 1, 0, -1)),
              "x: reconstruction"]  # fmt: skip
-    costs = [f"{value:.2f}" for value in lesson.terms[::-1]]
+    costs = [f"{round(value, 2) + 0.0:.2f}" for value in lesson.terms[::-1]]
     told = [f"{max(value, 0):.2f}" for value in lesson.told[::-1]] + [""]
     head = "| " + " | ".join(["level", *names]) + " |\n" + "|---" * (1 + len(levels)) + "|\n"
     rows = [
@@ -195,7 +195,8 @@ def depth_frames(depths: Sequence[Depth], data: str) -> Frames:
         for i, (name, color, dash) in enumerate(zip(scatter, colors, dashes, strict=True))
     ]
     captions = [
-        f"{one.T} level{'s' * (one.T > 1)} · {one.steps[0]} steps of the learnt encoder, "
+        f"{one.T} level{'s' * (one.T > 1)} · {one.steps[0]} step{'s' * (one.steps[0] != 1)} of the "
+        "learnt encoder, "
         f"{one.steps[1]} of the DDPM"
         if one.T
         else "nothing trained yet"

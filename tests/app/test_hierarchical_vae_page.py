@@ -172,8 +172,8 @@ def test_a_gentler_schedule_closes_part_of_the_gap(monkeypatch: pytest.MonkeyPat
     said = text(open_page("hierarchical_vae"))
     assert "from log-SNR 4 to −7 in four levels, each jump is 3.7" in said
     kept = level_schedule(4).alpha_bar[1:]
-    jumps = np.diff(np.log(kept / (1 - kept)))
-    np.testing.assert_allclose(jumps, -3.7, atol=0.05)
+    jumps = torch.logit(kept).diff()
+    assert (jumps + 3.7).abs().max() < 0.05
     monkeypatch.setattr(hierarchical, "level_schedule", lambda T, _: level_schedule(T, -3.0, 2.0))
     *_, look = learn_hierarchy(PLANE_DATA["two"](), "ddpm", 4, steps=STEPS, seed=0)
     assert look.bound == pytest.approx(LEARNT.gentle, abs=MUCH)
@@ -350,3 +350,29 @@ def test_one_number_is_drawn_along_a_line_and_of_four_two() -> None:
     assert float(hierarchy_world.in_plane(z)[:, 1].abs().max()) <= 0.3
     four = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(hierarchy_world.in_plane(four), four[:, :2])
+
+
+def test_the_bound_comes_first_and_four_models_stand_two_by_two() -> None:
+    rungs = race("two", 4)
+    head, _, *rows = hierarchy_views.race_table(rungs[RACE], "two", [1, 2, 3, 4]).splitlines()
+    assert head.split("|")[2].strip() == "bound"
+    for row, bound in zip(rows, bounds("two", 4), strict=True):
+        assert row.split("|")[2].strip() == f"**{bound:.2f}**"
+    clouds = hierarchy_views.race_frames(rungs[:1], "two", 4).clouds
+    assert [cloud.row for cloud in clouds] == [0, 0, 1, 1]  # encoder learnt, encoder fixed
+
+
+@pytest.mark.parametrize("kind", ["Free", "Same dimension"])
+@pytest.mark.parametrize("T", [4, 8])
+def test_the_caption_says_what_is_drawn(kind: str, T: int) -> None:
+    at = open_page("hierarchical_vae", hvview="One model", hvkind=kind, hvT=str(T))
+    said = " ".join(c.value for c in at.caption)
+    assert (hierarchy_views.HEIGHT.strip() in said) == (kind == "Free")
+    assert ("Drawn are z₈, z₆, z₄, z₂, x." in said) == (T == 8)
+
+
+@pytest.mark.parametrize("latent", DIMS)
+def test_the_caption_says_whether_the_first_restriction_gives_room(latent: int) -> None:
+    said = " ".join(c.value for c in open_page("hierarchical_vae", hvdim=str(latent)).caption)
+    assert hierarchy_views.SIZES[latent] in said
+    assert ("more room" in said) == (latent < 2)
