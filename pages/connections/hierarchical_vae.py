@@ -283,8 +283,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"the DDPM has {LEARNT.deep_left[1]:.0%}, the third model still "
             f"{LEARNT.deep_left[0]:.0%}. (Four times the training changes little: "
             f"{LEARNT.longer[1]:.0%} and {LEARNT.longer[0]:.0%}.) In a learnt hierarchy a "
-            "large prior term is no fault: there z_T tells about the level below, and the data as a whole may still fill "
-            "N(0, I).",
+            "large prior term is no fault: there z_T tells about the level below, and "
+            "the data as a whole may still fill N(0, I).",
             {"hvT": 4},
             "Go to the first frame of the walk down: in the third picture the points of N(0, I) "
             "lie where the green shade is not, in the fourth they cover it.",
