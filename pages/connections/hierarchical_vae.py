@@ -261,7 +261,7 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Why must z have the data’s dimension?",
             "Because it is the data, with noise: the mean of zₜ is a multiple of x. That is a "
-            "choice: so one network can serve all levels. The jump from x needs only steps that are "
+            "choice: one network can serve all levels. The jump from x needs only steps that are "
             "linear and Gaussian; they might leave out some directions on the way, as in Jing and "
             "others’ subspace diffusion. Nor are more numbers always better. For two groups one "
             f"number is enough ({free:.2f} nats, two: {same:.2f}); for a ring it is not "
