@@ -6,6 +6,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.hierarchical import (
+    FIRST_LOG_SNR,
+    LAST_LOG_SNR,
     VARIANTS,
     Hierarchy,
     consistency_terms,
@@ -25,7 +27,7 @@ from diffusion_core.hierarchical_training import (
 from pages.shared import chapter, hierarchy_views, hierarchy_world, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
-from pages.shared.hierarchy_facts import LEARNT, Facts, facts
+from pages.shared.hierarchy_facts import LEARNT, MANY, Facts, facts
 from pages.shared.hierarchy_world import (
     CALLS,
     DEPTHS,
@@ -65,7 +67,7 @@ def exhibit() -> None:
             bind="query-params", format_func=DATA.get, width="content",
         )  # fmt: skip
         third = st.container(horizontal=True, width="content")
-    stage = st.container()
+    stage = st.container(key="live_stage")
     kind, T, latent = "free", 4, 1
     if view != "depth":
         T = third.select_slider(
@@ -103,7 +105,8 @@ def four_models(data: str, T: int, latent: int, seed: int, stage: DeltaGenerator
             live,
             lambda rungs, start: hierarchy_views.race_frames(rungs, data, T),
             key="hv_race", scale=19, autoplay=True, hold=True, report_frame=False, fps=3,
-            charts_last=True, rest=RACE, ends=("not trained", "x"),
+            charts_last=True, beside=True, row_labels=("Encoder learnt", "Encoder fixed"),
+            rest=RACE, ends=("not trained", "x"),
             ticks=[(0, "not trained"), (RACE, f"{STEPS} steps"), (RACE + 1, "walk down")],
             label="Four hierarchies learn, then walk down",
         )  # fmt: skip
@@ -115,20 +118,22 @@ def four_models(data: str, T: int, latent: int, seed: int, stage: DeltaGenerator
             f"{hierarchy_world.best_possible(data):.2f})\n\n"
             + hierarchy_views.race_table(learnt[-1], data, calls)
         )
-        numbers = "one number" if latent == 1 else f"{latent} numbers"
         st.caption(
             "Trained as you look, each from nothing; all four have a decoder of the same size and "
-            f"see {STEPS} batches of 256 points. “Free” has {numbers} in each latent. "
-            f"{DRAWN} drawn points; near a group is within three of its widths. Green while they "
-            "learn: the density of the data. Green on the walk: where the encoder puts the data. "
+            f"see {STEPS} batches of 256 points; a learnt encoder is as large again. "
+            f"{hierarchy_views.SIZES[latent]} {DRAWN} drawn points; near a group is within three "
+            "of its widths. Green while they learn: the density of the data. Green on the walk: "
+            "where the encoder puts the data. "
             "Levels between: log-ratios where the encoder is learnt, KLs where it is fixed. "
             "Network calls: for one point of one training step, counted."
+            + (hierarchy_views.HEIGHT if latent == 1 else "")
         )
 
 
 def one_model(data: str, kind: str, T: int, latent: int, seed: int, stage: DeltaGenerator) -> None:
     """One model with all its levels, while it learns."""
     told = VARIANTS[kind]
+    shown = hierarchy_views.shown_levels(T)
     numbers = 2 if told.same else latent
     live = session_runs().open(
         repr(("hierarchy", data, kind, T, numbers, seed)),
@@ -149,7 +154,8 @@ def one_model(data: str, kind: str, T: int, latent: int, seed: int, stage: Delta
             + hierarchy_views.lesson_table(last, told.fixed)
         )
         st.caption(
-            "Green: where the encoder puts the data at each level; at x, the data. Points: what "
+            (f"Drawn are {', '.join(map(hierarchy_views.z, shown))}. " if len(shown) <= T else "")
+            + "Green: where the encoder puts the data at each level; at x, the data. Points: what "
             "the model draws on its way down from N(0, I). "
             + (
                 "The encoder has nothing to learn; its shades stay as they are. "
@@ -158,6 +164,7 @@ def one_model(data: str, kind: str, T: int, latent: int, seed: int, stage: Delta
             )
             + "A log-ratio, log q(zₜ|zₜ₋₁)/p(zₜ|zₜ₊₁), may be negative; a KL may not. “Tells” is "
             "mutual information, measured on 512 points."
+            + (hierarchy_views.HEIGHT if numbers == 1 else "")
         )
 
 
@@ -172,17 +179,18 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
         follow(
             live,
             lambda depths, start: hierarchy_views.depth_frames(depths, data),
-            key="hv_depth", scale=21, autoplay=True, hold=True, report_frame=False, fps=3,
+            key="hv_depth", scale=21, autoplay=True, hold=True, report_frame=False, fps=5,
             charts_last=True, rest=len(DEPTHS) * PARTS, ends=("nothing", f"T = {DEPTHS[-1]}"),
             ticks=hierarchy_views.depth_ticks(), label="Deeper and deeper",
         )  # fmt: skip
         st.caption(
-            f"At each depth both are trained with {CALLS} network calls for each of 256 points, "
-            "in batches: a learnt encoder needs 2T calls for a step (it walks up, the decoder "
-            "answers at every level), the DDPM one call at one level drawn at random. While a "
-            "depth is being trained, the charts show the one before. Last chart: how far one draw "
-            "of a cost of one x is from its average, for the DDPM; “one level for all” is T times "
-            "one level."
+            "The charts fill as the depths are done, from left to right; the text speaks of the "
+            f"end, T = {DEPTHS[-1]}. At each depth both are trained with {CALLS} network calls for "
+            "each of 256 points, in batches: a learnt encoder needs 2T calls for a step (it walks "
+            "up, the decoder answers at every level), the DDPM one call at one level drawn at "
+            "random. While a depth is being trained, the charts show the one before. Last chart: "
+            "how far one draw of a cost of one x is from its average, for the DDPM; “one level for "
+            "all” is T times one level."
         )
 
 
@@ -190,7 +198,8 @@ def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     free, same, _, ddpm = LEARNT.bounds
     deep = dict(zip(DEPTHS, zip(LEARNT.same, LEARNT.ddpm, strict=True), strict=True))
-    level_walk, level_kl, walk, jumps = LEARNT.scatter
+    level_walk, level_kl, walk, jumps, one = LEARNT.scatter
+    deepest = DEPTHS[-1]
     return [
         Confusion(
             "Is a diffusion model a VAE?",
@@ -215,36 +224,49 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "Then the restrictions make the model worse?",
-            "At equal depth, yes. A learnt encoder may do what a fixed one does, and "
-            "more. It bends the data so that few Gaussian steps down are enough: with four levels "
-            f"of the data’s dimension it comes to {same:.2f} nats, the DDPM to {ddpm:.2f}, and "
-            f"{told.best:.2f} is the best there can be. With eight: {LEARNT.eight[1]:.2f} and "
-            f"{LEARNT.eight[3]:.2f}. What the restrictions buy is depth at no cost.",
+            "With as many levels and as large latents, mostly. A learnt encoder may do nearly all "
+            "that a fixed one does, and more. It bends the data so that few Gaussian steps down "
+            f"are enough: with four levels of the data’s dimension it comes to {same:.2f} nats, "
+            f"the DDPM to {ddpm:.2f}, and {told.best:.2f} is the best there can be. With eight: "
+            f"{LEARNT.eight[1]:.2f} and {LEARNT.eight[3]:.2f}. Part of that is the schedule: from "
+            f"log-SNR {FIRST_LOG_SNR:g} to −{-LAST_LOG_SNR:g} in four levels, each jump is "
+            f"{(FIRST_LOG_SNR - LAST_LOG_SNR) / 3:.1f}; from 2 to −3 the same DDPM comes to "
+            f"{LEARNT.gentle:.2f}. And a learnt encoder whose latents are too small can lose: on "
+            f"the ring “Free” with one number has {LEARNT.ring[0]:.2f}, “Fixed, ends short” "
+            f"{LEARNT.ring[2]:.2f}. What the restrictions buy is depth at no cost per training "
+            "step. The price is a noisier estimate (at "
+            f"{deepest} levels, one level for all scatters by {one:.2f} nats, all KLs together by "
+            f"{jumps:.2f}), and T network calls to draw a point, as in any hierarchy of T levels.",
             {"hvT": 8},
-            "The first chart: with eight levels the purple line ends lower than with four; the "
-            "learnt encoders had little left to gain.",
+            f"The first chart: with eight levels the purple line ends at {LEARNT.eight[3]:.2f}, "
+            f"with four at {ddpm:.2f}; the learnt encoders had little left to gain.",
         ),
         Confusion(
-            "Why can it be so much deeper than any other hierarchy?",
+            "Why does depth cost a diffusion model so little?",
             "Because a training step need not walk. Noise on noise is noise, so q(zₜ|x) has a "
             "formula, and any level is one jump from x: draw one level, ask the network once. With "
             "a learnt encoder q(zₜ|x) has none; zₜ is reached through all levels below it, and "
             "a step takes 2T network calls. For the same calls the learnt encoder does "
-            f"better up to four levels ({deep[4][0]:.2f} against {deep[4][1]:.2f}); at 32 it has "
-            f"made a dozen steps and is at {deep[32][0]:.2f}, the DDPM at {deep[32][1]:.2f}. (Its "
-            "own best for these calls, with one level, was "
-            f"{min(LEARNT.same):.2f}.)",
+            f"better up to four levels ({deep[4][0]:.2f} against {deep[4][1]:.2f}); at 32 they "
+            f"last for {CALLS // 64} steps only, and it is at {deep[32][0]:.2f}, the DDPM at "
+            f"{deep[32][1]:.2f}. (Its own best for these calls, with one level, was "
+            f"{min(LEARNT.same):.2f}.) That is a budget, not a limit: Child trained VAEs with "
+            "dozens of learnt levels. There the levels are parts of one large network, and a step "
+            "goes through it once.",
             {"hvview": "depth"},
-            "First chart: the red line rises with depth, the purple one falls. Second: what a step "
-            "costs.",
+            hierarchy_views.WAIT
+            + "First chart: the red line is lowest with one level and highest with 32, the "
+            "purple one falls all the way. Second: what a step costs.",
         ),
         Confusion(
             "Why must z have the data’s dimension?",
-            "Because it is the data, with noise: the mean of zₜ is a multiple of x. Not because "
-            "more numbers are better. For two groups one number is enough "
-            f"({free:.2f} nats, two: {same:.2f}); for a ring it is not ({LEARNT.ring[0]:.2f} "
-            f"against {LEARNT.ring[1]:.2f}). Latent diffusion gives the freedom back: first an "
-            "encoder that makes x smaller, then a diffusion of what it makes.",
+            "Because it is the data, with noise: the mean of zₜ is a multiple of x. That is a "
+            "choice: one network can serve all levels. The jump from x needs only steps that are "
+            "linear and Gaussian; they might leave out some directions on the way, as in Jing and "
+            "others’ subspace diffusion. Nor are more numbers always better. For two groups one "
+            f"number is enough ({free:.2f} nats, two: {same:.2f}); for a ring it is not "
+            f"({LEARNT.ring[0]:.2f} against {LEARNT.ring[1]:.2f}). Latent diffusion gives the "
+            "freedom back: first an encoder that makes x smaller, then a diffusion of its output.",
             {"hvview": "one", "hvdata": "ring", "hvkind": "free", "hvdim": 1},
             "A circle must be laid along a line, and is torn: points are drawn between the groups.",
         ),
@@ -254,11 +276,15 @@ def confusions(told: Facts) -> list[Confusion]:
             f"keeps ᾱ = {told.kept:.2f}. Its prior term is {told.prior:.2f} nats; of those, "
             f"{told.mismatch:.2f} are the divergence of all data at the top level from N(0, I), "
             "and no decoder can win them back. The rest is what z at the top tells about x, which "
-            f"the decoder can use. And {LEARNT.left[2]:.0%} of the points shown end at the lower "
-            "left, where 20% belong. The DDPM pays "
-            f"{told.ends:.4f} for that. In a learnt hierarchy a large prior term is no fault: "
-            "there z_T tells about the level below, and the data as a whole may still fill "
-            "N(0, I).",
+            f"the decoder can use. The loss shows in what is drawn: of {MANY:,} points of the "
+            f"third model {LEARNT.left[2]:.0%} end at the lower left, where 20% belong. But that "
+            f"share alone does not tell: the DDPM, whose divergence at the top is {told.ends:.4f}, "
+            f"has {LEARNT.left[3]:.0%}, too few. Depth tells them apart: with {DEPTHS[-1]} levels "
+            f"the DDPM has {LEARNT.deep_left[1]:.0%}, the third model still "
+            f"{LEARNT.deep_left[0]:.0%}. (Four times the training changes little: "
+            f"{LEARNT.longer[1]:.0%} and {LEARNT.longer[0]:.0%}.) In a learnt hierarchy a "
+            "large prior term is no fault: there z_T tells about the level below, and "
+            "the data as a whole may still fill N(0, I).",
             {"hvT": 4},
             "Go to the first frame of the walk down: in the third picture the points of N(0, I) "
             "lie where the green shade is not, in the fourth they cover it.",
@@ -274,7 +300,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"steps the DDPM is {deep[4][1] - told.best:.2f} nats above at four levels, "
             f"{deep[8][1] - told.best:.2f} at eight and {deep[32][1] - told.best:.2f} at 32.",
             {"hvview": "depth"},
-            "First chart: purple comes down towards the dashed line as T grows.",
+            hierarchy_views.WAIT
+            + "First chart: purple comes down towards the dashed line as T grows.",
         ),
         Confusion(
             "Log-ratios or KLs: where do the two forms of the bound come from?",
@@ -283,15 +310,16 @@ def confusions(told: Facts) -> list[Confusion]:
             "around, q(zₜ₋₁|zₜ, x). With a fixed encoder that has a formula, and two Gaussians for "
             "the same zₜ₋₁ can be compared without drawing it: a KL. Of one level, a draw of "
             f"the log-ratio scatters by {level_walk:.2f} nats and the KL by "
-            f"{level_kl:.2f} (eight levels). Not so for the "
-            f"sum of all levels: a walk scatters by {walk:.2f}, the KLs by {jumps:.2f}, because "
-            "the log-ratios of one walk share their noise, and most of it cancels. But who trains "
+            f"{level_kl:.2f} ({deepest} levels). The sum of all levels gains next to nothing: a "
+            f"walk scatters by {walk:.2f}, the KLs by {jumps:.2f}, because the log-ratios of one "
+            "walk share their noise, and most of it cancels; without that it would be "
+            f"{level_walk * (deepest - 1) ** 0.5:.1f}. But who trains "
             "on one level at a time sees no sum. Often the log-ratio is printed as a KL, which it "
             "is not: see the page [ELBO](elbo?eb_view=Two+decompositions), and the "
             "[Formula detective](formula_detective?case=Consistency+form).",
             {"hvview": "depth"},
-            "Last chart, two dashed lines: one level by itself. The unbroken ones: all levels "
-            "together.",
+            hierarchy_views.WAIT + "Last chart, two dashed lines: one level by itself. The "
+            "unbroken ones: all levels together.",
         ),
         Confusion(
             "Don’t the upper levels of a hierarchy go unused?",
@@ -304,7 +332,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"top latent tells nothing about x on purpose, {told.top:.3f} nats at most. That is "
             "the third restriction, and no fault: how much the levels below it tell is fixed, too.",
             {"hvview": "one", "hvkind": "same", "hvT": 8},
-            "The table under the charts, second row: no level is near 0.",
+            "The table under the charts, second row: no level is near 0. The first row, “costs”, "
+            "may be: a cost is about what zₜ tells about the level below, less what the level "
+            "above tells about zₜ, so near 0 where both are equal.",
         ),
     ]
 
@@ -320,15 +350,15 @@ def page() -> None:
         + " is a chain: an encoder leads from x up to z₁, z₂, … z_T, a decoder back down. Three "
         "restrictions make it a diffusion model: (1) every z is as large as x, (2) the encoder "
         "learns nothing and adds Gaussian noise, (3) so much of it that z_T is N(0, I). Here four "
-        "models are trained, each with one restriction more than the one on its left."
+        "models are trained; each obeys one restriction more than the one before it."
     )
     chapter.question(
-        "Four levels each, decoders of one size, the same training. Which ends with the best, "
-        "that is the lowest, bound?",
+        "Four levels each, decoders of one size (where the encoder is learnt, it is as large "
+        "again), the same training. Which ends with the best, that is the lowest, bound?",
         {
             "The one with all three restrictions": f"It comes to {ddpm:.2f} nats, where the models "
-            f"with learnt encoders have {free:.2f} and {same:.2f}. At equal depth a fixed encoder "
-            "only takes away. It pays when T grows.",
+            f"with learnt encoders have {free:.2f} and {same:.2f}. A fixed encoder can’t arrange "
+            "the latents for so few steps. It pays when T grows.",
             "One with a learnt encoder": f"{free:.2f} and {same:.2f} nats, against {ddpm:.2f} for "
             "the DDPM. A learnt encoder arranges the latents so that few steps down "
             "are enough. The restrictions pay elsewhere: see “How deep”.",
@@ -388,6 +418,10 @@ def page() -> None:
                    "section 2: one level", "https://arxiv.org/abs/1312.6114"),
             Source("Sønderby et al. 2016, Ladder Variational Autoencoders",
                    "that upper levels go unused", "https://arxiv.org/abs/1602.02282"),
+            Source("Child 2021, Very Deep VAEs Generalize Autoregressive Models",
+                   "learnt hierarchies of dozens of levels", "https://arxiv.org/abs/2011.10650"),
+            Source("Jing et al. 2022, Subspace Diffusion Generative Models",
+                   "fewer dimensions on the way", "https://arxiv.org/abs/2205.01490"),
             Source("Ho et al. 2020, Denoising Diffusion Probabilistic Models",
                    "eq. 3 to 7: the bound; section 3.4: one level at a time",
                    "https://arxiv.org/abs/2006.11239"),

@@ -24,9 +24,18 @@ COLORS = {"free": "eps", "same": "bits", "short": "x0", "ddpm": "p"}
 BOUND = "bound, nats (lower is better)"
 STEP = "cost of this level, nats"
 OF_IT = "its parts, nats"
-SCATTER = "standard deviation of one draw, nats (log)"
+SCATTER = "DDPM: standard deviation of one draw, nats (log)"
 COST = "network calls for one point of one training step (log)"
 BEST = "best possible"
+SIZES = {
+    1: "“Free” has one number in each latent; the first restriction makes that two, which here is "
+    "more room, not less.",
+    2: "“Free” has two numbers in each latent, so that the first restriction changes nothing.",
+    4: "“Free” has four numbers in each latent; the first restriction takes two of them away.",
+}
+HEIGHT = " A latent of one number lies along a line; the height of its points is drawn at random."
+WAIT = f"Wait until T = {DEPTHS[-1]} is done. "
+"""The charts of depth are empty at first."""
 SUB = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -46,6 +55,7 @@ def race_frames(rungs: Sequence[Rung], data: str, T: int) -> Frames:
             color=COLORS[variant],
             extent=EXTENT,
             density=np.stack([rung.shades[i] for rung in rungs]),
+            row=int(told.fixed),  # two by two where four would be small
         )
         for i, (variant, told) in enumerate(VARIANTS.items())
     ]
@@ -80,16 +90,16 @@ def race_caption(rung: Rung, T: int) -> str:
 def race_table(rung: Rung, data: str, calls: Sequence[float]) -> str:
     """The four bounds term by term, as a Markdown table."""
     head = (
-        "| | reconstruction | levels between | prior matching | bound | above the best "
+        "| | bound | above the best | reconstruction | levels between | prior matching "
         "| drawn near a group | network calls |\n|---|---|---|---|---|---|---|---|\n"
     )
     rows = []
     for i, told in enumerate(VARIANTS.values()):
         terms = rung.terms[i]
-        between = f"{terms[1:-1].sum():.2f}" if len(terms) > 2 else "none"
+        between = f"{round(float(terms[1:-1].sum()), 2) + 0.0:.2f}" if len(terms) > 2 else "none"
         rows.append(
-            f"| {told.name} | {terms[0]:.2f} | {between} | {terms[-1]:.2f} | **{terms.sum():.2f}** "
-            f"| {terms.sum() - best_possible(data):.2f} | {rung.near[i]:.0%} | {calls[i]:g} |"
+            f"| {told.name} | **{terms.sum():.2f}** | {terms.sum() - best_possible(data):.2f} "
+            f"| {terms[0]:.2f} | {between} | {terms[-1]:.2f} | {rung.near[i]:.0%} | {calls[i]:g} |"
         )
     return head + "\n".join(rows).replace("-", "−")
 
@@ -140,7 +150,7 @@ def lesson_table(lesson: Lesson, fixed: bool) -> str:
     kind = "KL" if fixed else "log-ratio"
     names = [f"{z(T)}: prior matching", *(f"{z(t)}: {kind}" for t in range(T - 1, 0, -1)),
              "x: reconstruction"]  # fmt: skip
-    costs = [f"{value:.2f}" for value in lesson.terms[::-1]]
+    costs = [f"{round(value, 2) + 0.0:.2f}" for value in lesson.terms[::-1]]
     told = [f"{max(value, 0):.2f}" for value in lesson.told[::-1]] + [""]
     head = "| " + " | ".join(["level", *names]) + " |\n" + "|---" * (1 + len(levels)) + "|\n"
     rows = [
@@ -178,13 +188,15 @@ def depth_frames(depths: Sequence[Depth], data: str) -> Frames:
     ]
     scatter = ("one level, log-ratio", "one level, KL", "all levels: a walk", "all levels: KLs",
                "one level for all")  # fmt: skip
-    colors, dashes = ("bits", "p", "bits", "p", "x0"), ("6 5", "6 5", "", "", "")
+    # All are the DDPM's: none in the learnt encoder's colour.
+    colors, dashes = ("eps", "p", "eps", "p", "x0"), ("6 5", "6 5", "", "", "")
     curves += [
         Curve(name, table["scatter"][:, i], color, SCATTER, 0.05, 20, dash=dash, log=True)
         for i, (name, color, dash) in enumerate(zip(scatter, colors, dashes, strict=True))
     ]
     captions = [
-        f"{one.T} level{'s' * (one.T > 1)} · {one.steps[0]} steps of the learnt encoder, "
+        f"{one.T} level{'s' * (one.T > 1)} · {one.steps[0]} step{'s' * (one.steps[0] != 1)} of the "
+        "learnt encoder, "
         f"{one.steps[1]} of the DDPM"
         if one.T
         else "nothing trained yet"

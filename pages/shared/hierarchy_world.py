@@ -40,12 +40,12 @@ EXTENT = 2.8
 SHADES = 40  # cells of a shade along each side
 STEPS = 400  # gradient steps of one model
 LOOKS = 20  # of one model that is trained alone
-RACE = 16  # looks of each of the four models
+RACE = 25  # looks of each of the four models; few steps between two, so that controls answer soon
 DRAWN = 400  # points that are shown
 SHADED = 4096  # encoded points that a shade is made of
 INFORMED = 512  # of which the information of a level is measured
 DEPTHS = (1, 2, 4, 8, 16, 32)
-PARTS = 4  # looks of the models of one depth
+PARTS = 8  # looks of the models of one depth
 CALLS = 800  # of networks per example of a batch, that a model of `DEPTHS` is trained with
 SCATTERED = (64, 64)  # points, and draws of the bound for each
 
