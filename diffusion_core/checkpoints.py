@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -23,6 +23,8 @@ from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES
 from diffusion_core.vdm_elbo import gamma_schedule
 from diffusion_core.vdm_network import AtSteps, VariationalUNet
+
+Kind = TypeVar("Kind", bound=nn.Module)
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
@@ -178,6 +180,27 @@ def load_module(name: str, device: str = "auto", root: Path = PRETRAINED) -> tup
     module = RECIPES[name].build()
     module.load_state_dict({key: value.float() for key, value in load_file(weights).items()})
     return to_device(module.eval().requires_grad_(False), pick_device(device)), card
+
+
+def load_as(
+    kind: type[Kind], what: str, name: str, device: str = "auto", root: Path = PRETRAINED
+) -> tuple[Kind, Card]:
+    """`load_module` of a network that must be of one kind.
+
+    Args:
+        kind: its class.
+        what: what a reader calls that.
+        name: key in `RECIPES`.
+        device: "auto", "cpu" or "cuda".
+        root: the folder that holds one folder per network.
+
+    Raises:
+        CheckpointError: as `load`, and for a network of another kind.
+    """
+    module, card = load_module(name, device, root)
+    if not isinstance(module, kind):
+        raise CheckpointError(f"The network {name!r} is no {what}.")
+    return module, card
 
 
 def to_device(module: nn.Module, device: torch.device) -> nn.Module:

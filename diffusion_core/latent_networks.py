@@ -11,11 +11,10 @@ from torch.nn import functional as F
 from diffusion_core.datasets import to_uint8, to_unit
 from diffusion_core.gaussian import Gaussian
 from diffusion_core.networks import (
-    UNCONDITIONAL,
     ChannelNorm,
+    Conditioned,
     ResidualBlock,
     SelfAttention,
-    step_waves,
 )
 from diffusion_core.vae import prior
 from diffusion_core.vqvae import SIDE, Block
@@ -102,7 +101,7 @@ class Autoencoder(nn.Module):
         return torch.cat([to_uint8(self.decoder(part)) for part in torch.split(scaled, batch)])
 
 
-class LatentUNet(nn.Module):
+class LatentUNet(Conditioned):
     """A denoiser of 7 by 7 positions: residual blocks told step and class, some with attention.
 
     Args:
@@ -121,12 +120,7 @@ class LatentUNet(nn.Module):
         attention: int = 3,
         condition: int = 192,
     ) -> None:
-        super().__init__()
-        self.frequencies = 64
-        self.time = nn.Sequential(
-            nn.Linear(2 * self.frequencies, condition), nn.SiLU(), nn.Linear(condition, condition)
-        )
-        self.label = nn.Embedding(UNCONDITIONAL + 1, condition)
+        super().__init__(condition)
         self.stem = nn.Conv2d(features, width, 3, padding=1)
         self.place = nn.Parameter(torch.zeros(1, width, SIDE, SIDE))
         self.blocks = nn.ModuleList(ResidualBlock(width, condition) for _ in range(blocks))
@@ -137,10 +131,7 @@ class LatentUNet(nn.Module):
 
     def forward(self, z: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         """[B, features, 7, 7], [B], [B] or None -> [B, features, 7, 7]."""
-        if label is None:
-            label = torch.full_like(t, UNCONDITIONAL, dtype=torch.int64)
-        waves = step_waves(t, self.frequencies).to(self.label.weight.dtype)
-        condition = F.silu(self.time(waves) + self.label(label.to(t.device)))
+        condition = self.embed(t, label)
         h = self.stem(z.contiguous(memory_format=torch.channels_last)) + self.place
         for i, block in enumerate(self.blocks):
             h = block(h, condition)
@@ -157,9 +148,6 @@ def load_autoencoder(name: str = "autoencoder", device: str = "auto") -> tuple[A
         CheckpointError: as `checkpoints.load`.
     """
     # Here: to build a network, the recipes need this module first.
-    from diffusion_core.checkpoints import CheckpointError, load_module
+    from diffusion_core.checkpoints import load_as
 
-    module, card = load_module(name, device)
-    if not isinstance(module, Autoencoder):
-        raise CheckpointError(f"The network {name!r} is no autoencoder.")
-    return module, card
+    return load_as(Autoencoder, "autoencoder", name, device)

@@ -91,7 +91,30 @@ def step_waves(t: Tensor, frequencies: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-class UNet(nn.Module):
+class Conditioned(nn.Module):
+    """What a denoiser is told besides the picture: step and class, as one vector.
+
+    Args:
+        condition: size of the vector.
+    """
+
+    def __init__(self, condition: int) -> None:
+        super().__init__()
+        self.frequencies = 64
+        self.time = nn.Sequential(
+            nn.Linear(2 * self.frequencies, condition), nn.SiLU(), nn.Linear(condition, condition)
+        )
+        self.label = nn.Embedding(UNCONDITIONAL + 1, condition)
+
+    def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
+        """Step [B] and class [B] int64 (or None) -> [B, E]."""
+        if label is None:
+            label = torch.full_like(t, UNCONDITIONAL, dtype=torch.int64)
+        waves = step_waves(t, self.frequencies).to(self.label.weight.dtype)
+        return F.silu(self.time(waves) + self.label(label.to(t.device)))
+
+
+class UNet(Conditioned):
     """A U-Net on 14x14 blocks of 2x2 pixels, with one coarser level at 7x7.
 
     Nothing runs at 28x28: grouping the pixels first costs a quarter of the time there and lets
@@ -117,12 +140,7 @@ class UNet(nn.Module):
         out_channels: int = 1,
         condition: int = 256,
     ) -> None:
-        super().__init__()
-        self.frequencies = 64
-        self.time = nn.Sequential(
-            nn.Linear(2 * self.frequencies, condition), nn.SiLU(), nn.Linear(condition, condition)
-        )
-        self.label = nn.Embedding(UNCONDITIONAL + 1, condition)
+        super().__init__(condition)
         self.stem = nn.Conv2d(4 * in_channels, width, 3, padding=1)
         self.fine_down = nn.ModuleList(ResidualBlock(width, condition) for _ in range(outer))
         self.down = nn.Conv2d(width, 2 * width, 2, stride=2)
@@ -133,13 +151,6 @@ class UNet(nn.Module):
         self.norm = ChannelNorm(width)
         self.out = nn.Conv2d(width, 4 * out_channels, 3, padding=1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def embed(self, t: Tensor, label: Tensor | None) -> Tensor:
-        """Step [B] and class [B] int64 (or None) -> [B, E]."""
-        if label is None:
-            label = torch.full_like(t, UNCONDITIONAL, dtype=torch.int64)
-        waves = step_waves(t, self.frequencies).to(self.label.weight.dtype)
-        return F.silu(self.time(waves) + self.label(label.to(t.device)))
 
     def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         """[B, in_channels, 28, 28], [B], [B] or None -> [B, out_channels, 28, 28]."""

@@ -246,9 +246,6 @@ def load_vqvae(name: str = "vqvae", device: str = "auto") -> tuple[VQVAE, Card]:
         CheckpointError: as `checkpoints.load`.
     """
     # Here: to build a network, the recipes need this module first.
-    from diffusion_core.checkpoints import CheckpointError, load_module
+    from diffusion_core.checkpoints import load_as
 
-    module, card = load_module(name, device)
-    if not isinstance(module, VQVAE):
-        raise CheckpointError(f"The network {name!r} is no VQ-VAE.")
-    return module, card
+    return load_as(VQVAE, "VQ-VAE", name, device)

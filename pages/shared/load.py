@@ -18,7 +18,14 @@ import streamlit as st
 import torch
 
 from diffusion_core import datasets
-from diffusion_core.checkpoints import Card, CheckpointError, load, load_module, load_restorer
+from diffusion_core.checkpoints import (
+    Card,
+    CheckpointError,
+    load,
+    load_as,
+    load_module,
+    load_restorer,
+)
 from diffusion_core.cold import Restorer
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.networks import Classifier
@@ -91,10 +98,7 @@ def classifier() -> Classifier:
     Raises:
         CheckpointError: as `network`.
     """
-    module, _ = load_module("classifier", "cpu")
-    if not isinstance(module, Classifier):
-        raise CheckpointError("The network 'classifier' is no classifier.")
-    return module
+    return load_as(Classifier, "classifier", "classifier", "cpu")[0]
 
 
 def network_or_stop(name: str) -> tuple[NetworkDenoiser, Card]:

@@ -10,7 +10,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from diffusion_core.checkpoints import load_module
+from diffusion_core.checkpoints import load_as
 from diffusion_core.datasets import to_states, to_unit
 from diffusion_core.gaussian import Gaussian
 from diffusion_core.vae import VAE
@@ -43,8 +43,8 @@ def network() -> tuple[VAE, Coarse, dict]:
     Raises:
         CheckpointError: when it is missing or was tampered with.
     """
-    module, card = load_module("vae", "cpu")  # a few thousand numbers: a GPU would not help
-    assert isinstance(module, VAE)
+    # A few thousand numbers: a GPU would not help.
+    module, card = load_as(VAE, "VAE", "vae", "cpu")
     load.settle()
     return module, coarse_plane(module), card.fields
 

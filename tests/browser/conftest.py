@@ -40,6 +40,7 @@ START_SECONDS = 60
 # Opened at /page, Streamlit first looks for its server under /page/ and finds it under /.
 _PROBE = re.compile(r"://[^/]+/[^/]+/_stcore/(health|host-config)$")
 PATIENCE_MS = 20_000  # a busy machine; every wait is for a condition and ends when it holds
+OPEN_MS = 120_000  # a first visit on a busy machine
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -269,6 +270,26 @@ def shot() -> Callable[[Page, str], Path]:
         return path
 
     return take
+
+
+@pytest.fixture
+def base(browser: object, server: Any) -> str:
+    """The address of the app, where there is a browser to open it."""
+    return str(server.url)
+
+
+def opened(page: Page, address: str, first: str = "h1") -> None:
+    """Open a page and wait until all of it is there.
+
+    Args:
+        page: the browser's.
+        address: of the page.
+        first: the element of its exhibit to wait for, as long as the page may compute for it.
+    """
+    page.goto(address)
+    expect(page.locator(first).first).to_be_visible(timeout=OPEN_MS)
+    expect(page.get_by_role("heading", name="Sources")).to_be_visible(timeout=OPEN_MS)
+    idle(page)
 
 
 def idle(page: Page) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -15,11 +14,6 @@ Check = Callable[[Page], None]
 OPEN_MS = 120_000
 PIXELS = """picture => [...picture.getContext("2d")
   .getImageData(0, 0, picture.width, picture.height).data].filter((_, i) => i % 4 == 0)"""
-
-
-@pytest.fixture
-def base(browser: object, server: Any) -> str:
-    return str(server.url)
 
 
 def opened(page: Page, address: str) -> None:

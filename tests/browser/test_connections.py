@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -20,11 +19,6 @@ INKED = """planes => planes.map(plane => {
   for (let i = 3; i < data.length; i += 4) inked += data[i] > 60;
   return inked / (data.length / 4);
 })"""
-
-
-@pytest.fixture
-def base(browser: object, server: Any) -> str:
-    return str(server.url)
 
 
 def opened(page: Page, address: str, planes: int) -> None:

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import idle
+from tests.browser.conftest import idle, opened
 
 Check = Callable[[Page], None]
-OPEN_MS = 120_000
-
-
-@pytest.fixture
-def base(browser: object, server: Any) -> str:
-    return str(server.url)
-
-
-def opened(page: Page, address: str) -> None:
-    page.goto(address)
-    expect(page.get_by_role("heading", name="Sources")).to_be_visible(timeout=OPEN_MS)
-    idle(page)
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import show_me
 from tests.browser.test_connections import OPEN_MS, inked, opened
 
 Check = Callable[[Page], None]
-
-
-@pytest.fixture
-def base(browser: object, server: Any) -> str:
-    return str(server.url)
 
 
 def test_four_models_learn_and_walk_down(page: Page, base: str, assert_clean: Check) -> None:

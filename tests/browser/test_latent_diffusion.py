@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import idle, show_me
 
 Check = Callable[[Page], None]
 OPEN_MS = 120_000
-
-
-@pytest.fixture
-def base(browser: object, server: Any) -> str:
-    return str(server.url)
 
 
 def opened(page: Page, address: str) -> None:
