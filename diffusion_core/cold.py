@@ -27,7 +27,7 @@ def blur_width(t: Tensor, T: int = STEPS) -> Tensor:
 
     $$\sigma_t = \sigma_1 \left(\sigma_T/\sigma_1\right)^{(t-1)/(T-1)}$$
 
-    Source: evenly spaced in the logarithm, as Rissanen et al. 2023, section 3.2.
+    Source: evenly spaced in the logarithm, as Rissanen et al. 2023.
     """
     grown = NARROWEST * (WIDEST / NARROWEST) ** ((t.double() - 1) / (T - 1))
     return torch.where(t > 0, grown, 0.0)
@@ -50,7 +50,7 @@ def heat_factors(t: Tensor, n: int) -> Tensor:
 
     $$f_{kl} = e^{-\sigma_t^2 (\lambda_k + \lambda_l)/2}, \qquad \lambda_k = (\pi k / n)^2$$
 
-    Source: Rissanen et al. 2023, eq. 6: the heat equation's, with half of the squared width
+    Source: Rissanen et al. 2023, eq. 2: the heat equation's, with half of the squared width
     for time.
 
     Args:
@@ -68,7 +68,7 @@ def blur(x0: Tensor, t: Tensor) -> Tensor:
 
     $$x_t = C^\top \left(f \odot C x_0 C^\top\right) C$$
 
-    Source: Rissanen et al. 2023, eq. 6; the blur of Bansal et al. 2022, section 4.1, is one of
+    Source: Rissanen et al. 2023, eq. 2; the blur of Bansal et al. 2022, section 4.1, is one of
     these up to the picture's border.
 
     Args:

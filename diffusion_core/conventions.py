@@ -99,7 +99,7 @@ def vdm_gamma(alpha_bar: float) -> float:
 
     $$\gamma_t = -\log\mathrm{SNR}(t) = \log\frac{1-\bar\alpha_t}{\bar\alpha_t}$$
 
-    Source: Kingma et al. 2021, eq. 3 (alpha^2 = sigmoid(-gamma), which is our alpha_bar).
+    Source: Kingma et al. 2021, eq. 4 and 5 (alpha^2 = sigmoid(-gamma), which is our alpha_bar).
     """
     return math.log1p(-alpha_bar) - math.log(alpha_bar) if alpha_bar > 0 else math.inf
 
@@ -120,7 +120,7 @@ def vdm_posterior_variance(gamma_t: float, gamma_s: float) -> float:
 
     $$\sigma_Q^2 = S(\gamma_s)\left(1-e^{\gamma_s-\gamma_t}\right)$$
 
-    Source: Kingma et al. 2021, eq. 25, written with gamma. It is our posterior's variance.
+    Source: Kingma et al. 2021, eq. 32, written with gamma. It is our posterior's variance.
     """
     return -math.expm1(gamma_s - gamma_t) / (1 + math.exp(-gamma_s))
 
@@ -130,7 +130,7 @@ def vdm_time(t: int, T: int) -> float:
 
     $$u = \frac{t-1}{T-1}$$
 
-    Source: Kingma et al. 2021, section 3.2 (finite T): their z_0 is noisy already, and T - 1 steps
+    Source: Kingma et al. 2021, section 3.3 (finite T): their z_0 is noisy already, and T - 1 steps
     lead from it to z_1.
     """
     return (t - 1) / (T - 1)
@@ -152,7 +152,7 @@ def score(eps: float, alpha_bar: float) -> float:
 
     $$\nabla_{x_t} \log q(x_t) \approx s_\theta = -\frac{\hat\epsilon}{\sqrt{1-\bar\alpha_t}}$$
 
-    Source: Song et al. 2021, section 3.2 with Ho et al. 2020, section 3.2.
+    Source: Song et al. 2021, eq. 3 and 7, with Ho et al. 2020, section 3.2.
     """
     return -eps / math.sqrt(1 - alpha_bar)
 

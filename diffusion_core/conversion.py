@@ -175,7 +175,7 @@ def rates_at(snr: Tensor) -> tuple[Tensor, Tensor]:
     $$a = \sqrt{\frac{\mathrm{SNR}}{1+\mathrm{SNR}}}, \qquad
     \sigma = \sqrt{\frac{1}{1+\mathrm{SNR}}}$$
 
-    Source: SNR = a²/sigma² with a² + sigma² = 1 (Kingma et al. 2021, eq. 3).
+    Source: SNR = a²/sigma² with a² + sigma² = 1 (Kingma et al. 2021, eq. 2).
     """
     return (snr / (1 + snr)).sqrt(), (1 / (1 + snr)).sqrt()
 

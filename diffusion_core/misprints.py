@@ -291,7 +291,7 @@ def marginal_score(diffusion: GaussianDiffusion, x_t: Tensor, points: Tensor, t:
 
     $$\nabla\log q(x_t) = -\frac{E[\epsilon|x_t]}{\sqrt{1-\bar\alpha_t}}$$
 
-    Source: Vincent 2011, eq. 11 and section 4.3; Song et al. 2021, appendix A.
+    Source: Vincent 2011, section 4.2 and eq. 11; Song et al. 2021, appendix A.
 
     Args:
         diffusion: the process.

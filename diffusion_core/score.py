@@ -205,7 +205,7 @@ def sliced_distance(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
 
     $$\frac1{Kn}\sum_{k}\sum_i \left|\,(d_k^\top x)_{(i)} - (d_k^\top y)_{(i)}\right|$$
 
-    Source: Bonneel et al. 2015, definition 5, with distances instead of their squares: along each
+    Source: Bonneel et al. 2015, with distances instead of their squares: along each
     direction the sorted points are paired.
 
     Args:

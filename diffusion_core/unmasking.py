@@ -82,7 +82,7 @@ def masked_prediction_terms(
     \text{weight } \tfrac1t \text{ for } \beta_t = \tfrac{1}{T-t+1}$$
 
     The weight is the chance that the element is shown in this step. Source: Austin et al. 2021,
-    section 3.4 and appendix A.3. It equals `discrete_elbo.vb_terms` for a [MASK] that data never
+    section 4 and appendix A.3. It equals `discrete_elbo.vb_terms` for a [MASK] that data never
     hold and a belief that is sure of what is not masked (`carry_over`): without that, the bound
     charges shown elements for the last step, too.
 

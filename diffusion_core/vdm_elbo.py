@@ -48,7 +48,7 @@ def gamma_schedule(gamma: Gamma, T: int) -> NoiseSchedule:
 
     $$\bar\alpha_{i+1} = S\left(-\gamma(i/T)\right), \qquad i = 0..T$$
 
-    Source: Kingma et al. 2021, eq. 2 and 3. Their z_0, which is slightly noisy, is our x_1.
+    Source: Kingma et al. 2021, eq. 4. Their z_0, which is slightly noisy, is our x_1.
 
     Raises:
         ValueError: for T < 1, and where gamma does not rise.

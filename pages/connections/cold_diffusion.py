@@ -413,7 +413,7 @@ def page() -> None:
                    "Without Noise", "algorithms 1 and 2; section 3.3: why the second forgives; "
                    "section 5.2: from nothing", "https://arxiv.org/abs/2208.09392"),
             Source("Rissanen, Heinonen & Solin 2023, Generative Modelling with Inverse Heat "
-                   "Dissipation", "eq. 6: the heat equation by cosines",
+                   "Dissipation", "eq. 2: the heat equation by cosines",
                    "https://arxiv.org/abs/2206.13397"),
             Source("Song, Meng & Ermon 2021, Denoising Diffusion Implicit Models", "eq. 12",
                    "https://arxiv.org/abs/2010.02502"),

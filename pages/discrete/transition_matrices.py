@@ -339,7 +339,7 @@ def try_and_sources(told: Facts) -> None:
                    "https://arxiv.org/abs/2107.03006"),
             Source("Hoogeboom et al. 2021, Argmax Flows and Multinomial Diffusion",
                    "section 4, the cosine schedule", "https://arxiv.org/abs/2102.05379"),
-            Source("Gu et al. 2022, VQ-Diffusion", "eq. 7 and 8, section 4.2",
+            Source("Gu et al. 2022, VQ-Diffusion", "eq. 7 and 8, section 4.1",
                    "https://arxiv.org/abs/2111.14822"),
             Source("Sohl-Dickstein et al. 2015", "section 2.4.1: 1/(T−t+1)",
                    "https://arxiv.org/abs/1503.03585"),

@@ -541,7 +541,7 @@ def page() -> None:
             Source("Nichol, Dhariwal 2021, Improved DDPM", "eq. 10 to 12; section 3.1",
                    "https://arxiv.org/abs/2102.09672"),
             Source("Kingma et al. 2021, Variational Diffusion Models",
-                   "eq. 25, any pair s < t", "https://arxiv.org/abs/2107.00630"),
+                   "eq. 23 to 25, any pair s < t", "https://arxiv.org/abs/2107.00630"),
             Source("Bao et al. 2022, Analytic-DPM", "theorem 1: the best variance",
                    "https://arxiv.org/abs/2201.06503"),
         ]

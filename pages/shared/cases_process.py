@@ -355,7 +355,7 @@ CASES = (
         "Here training saves the careless: a network fitted to ε by squared error learns E[ε|xₜ], "
         "for it cannot know which ε it was. That is denoising score matching. Code that puts the "
         "ε of one training picture in the score's place would point to that one picture.",
-        Source("Vincent 2011", "section 4.3", "https://doi.org/10.1162/NECO_a_00142"),
+        Source("Vincent 2011", "section 4.2", "https://doi.org/10.1162/NECO_a_00142"),
         (Knob("t", "Step t", 300, 10, T, 1), Knob("eps", "Noise ε", -1.5, -3.0, 3.0, 0.1)),
         score,
         (misprints.score_from_own_noise, misprints.marginal_score),

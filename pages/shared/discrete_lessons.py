@@ -135,7 +135,7 @@ def references() -> list[Source]:
     """Papers, and where in them."""
     return [
         Source("Austin et al. 2021, Structured Denoising Diffusion Models in Discrete State-Spaces "
-               "(D3PM)", "eq. 1, 6 and 7; section 3.4: absorbing and masked language models",
+               "(D3PM)", "eq. 1, 6 and 7; section 4: absorbing and masked language models",
                "https://arxiv.org/abs/2107.03006"),
         Source("Gu et al. 2022, VQ-Diffusion", "eq. 7, 8, 11 and 13: mask and replace",
                "https://arxiv.org/abs/2111.14822"),

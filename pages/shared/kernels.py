@@ -32,7 +32,9 @@ NAMES = {
 
 SCHEDULES = (*DISCRETE_BETAS, "constant")
 ENDINGS = {"paper": (0.000009, 0.9), "code": (0.000009, 0.99999)}
-"""VQ-Diffusion's share of [MASK] at steps 1 and T: section 4.2 of the paper, and their code."""
+"""VQ-Diffusion's share of [MASK] at steps 1 and T, by the paper (section 5) and by their code.
+
+The paper begins at 0; the code's first share stands for it in both, so that every step can mask."""
 
 EMBEDDINGS = ("line", "ring", "two clusters", "your own")
 MASK = "[M]"
