@@ -61,18 +61,18 @@ class Look(NamedTuple):
     Attributes:
         steps: gradient steps so far.
         model: as it is now; it learns on when the next look is asked for.
-        terms: means of the bound's terms on draws that it is not trained with, [T + 1] nats:
-            reconstruction, levels from below, prior matching.
+        terms: measures means of the bound's terms, as the model is when it is called, on draws
+            that it is not trained with: [T + 1] nats: reconstruction, levels from below, prior
+            matching.
     """
 
     steps: int
     model: Hierarchy
-    terms: Tensor
+    terms: Callable[[], Tensor]
 
-    @property
     def bound(self) -> float:
         """Their sum."""
-        return float(self.terms.sum())
+        return float(self.terms().sum())
 
 
 def bound_terms(model: Hierarchy, x: Tensor, noise: Tensor) -> ElboTerms:
@@ -93,7 +93,6 @@ def learn_hierarchy(
     *,
     latent: int = 2,
     steps: int = 400,
-    looks: int = 1,
     batch: int = 256,
     rate: float = 5e-3,
     judged: int = 4096,
@@ -113,15 +112,13 @@ def learn_hierarchy(
         T: levels.
         latent: as in `hierarchy`.
         steps: gradient steps in all.
-        looks: on the way, as evenly as may be, the last at the end; the first one, which shows the
-            untrained networks, is not counted.
         batch: points per step.
         rate: Adam's first learning rate.
         judged: draws that the terms are measured on, the same at every look.
         seed: of weights, batches and those draws.
 
     Yields:
-        looks + 1 times.
+        The untrained networks, then what has become of them after each gradient step.
     """
     held = torch.Generator().manual_seed(seed + 1)  # the same for all variants
     x_held = mixture.sample(judged, held).float()
@@ -129,23 +126,22 @@ def learn_hierarchy(
     model = hierarchy(variant, T, latent=latent, generator=generator)
     noise = torch.randn(T, judged, model.latent, generator=held)
 
-    def judged_now(steps: int) -> Look:
+    def terms() -> Tensor:
         with torch.no_grad():
-            return Look(steps, model, mean_terms(bound_terms(model, x_held, noise)))
+            return mean_terms(bound_terms(model, x_held, noise))
 
-    yield judged_now(0)  # before the optimizer: a process' first one takes a second to import
+    yield Look(0, model, terms)  # before the optimizer: a process' first takes a second to import
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    for look in range(1, looks + 1):
-        for _ in range(steps * (look - 1) // looks, steps * look // looks):
-            x = mixture.sample(batch, generator).float()
-            with torch.enable_grad():
-                loss = training_loss(model, x, generator).mean()
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-            optimizer.step()
-            schedule.step()
-        yield judged_now(steps * look // looks)
+    for step in range(1, steps + 1):
+        x = mixture.sample(batch, generator).float()
+        with torch.enable_grad():
+            loss = training_loss(model, x, generator).mean()
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+        optimizer.step()
+        schedule.step()
+        yield Look(step, model, terms)
 
 
 class Scatter(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -108,20 +108,19 @@ class Look(NamedTuple):
     Attributes:
         steps: gradient steps so far.
         denoiser: the network as it is now; it learns on when the next look is asked for.
-        errors: measured on draws that it is not trained with.
+        errors: measures it, as it is when called, on draws that it is not trained with.
     """
 
     steps: int
     denoiser: NetworkDenoiser
-    errors: Errors
+    errors: Callable[[], Errors]
 
 
 def learn_score(
     diffusion: GaussianDiffusion,
     mixture: GaussianMixture,
     *,
-    looks: int = 50,
-    between: int = 30,
+    steps: int = 1500,
     batch: int = 256,
     rate: float = 8e-3,
     judged: int = 8192,
@@ -136,15 +135,14 @@ def learn_score(
     Args:
         diffusion: the process.
         mixture: the data; every batch is drawn anew.
-        looks: after the first one, which shows the untrained network.
-        between: gradient steps from one look to the next.
+        steps: gradient steps in all.
         batch: points per step.
         rate: Adam's first learning rate.
         judged: draws that the errors are measured on, the same at every look.
         seed: of weights, batches and those draws.
 
     Yields:
-        looks + 1 times.
+        The untrained network, then what has become of it after each gradient step.
     """
     generator = torch.Generator().manual_seed(seed)
     D = mixture.means.shape[1]
@@ -159,9 +157,13 @@ def learn_score(
 
     held = draw(judged)
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, looks * between)
-    for look in range(looks + 1):
-        for _ in range(between if look else 0):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+
+    def errors() -> Errors:
+        return matching_errors(diffusion, denoiser, best, *held)
+
+    for step in range(steps + 1):
+        if step:
             x0, t, eps = draw(batch)
             with torch.enable_grad():
                 loss = (network(diffusion.q_sample(x0, t, eps), t) - eps).square().mean()
@@ -169,4 +171,4 @@ def learn_score(
                 loss.backward()
             optimizer.step()
             schedule.step()
-        yield Look(look * between, denoiser, matching_errors(diffusion, denoiser, best, *held))
+        yield Look(step, denoiser, errors)

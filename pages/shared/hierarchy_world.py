@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -168,22 +167,32 @@ class Lesson(NamedTuple):
     walk: Walk
 
 
-def lessons(data: str, variant: str, T: int, latent: int, seed: int) -> Iterator[Lesson]:
-    """A model's way from nothing, LOOKS + 1 times."""
-    for look in taught(data, variant, T, latent, LOOKS, seed):
-        yield Lesson(
-            look.steps,
-            look.terms.numpy(),
-            informed(look.model, data, seed),
-            walk(look.model, data, seed),
-        )
+def lessons(
+    data: str, variant: str, T: int, latent: int, seed: int
+) -> Iterator[Lesson | None]:  # fmt: skip
+    """A model's way from nothing, LOOKS + 1 times, with a pause after each gradient step."""
+    run = taught(data, variant, T, latent, seed)
+    for shown in range(LOOKS + 1):
+        look = yield from until(run, STEPS * shown // LOOKS)
+        told = informed(look.model, data, seed)
+        yield None
+        yield Lesson(look.steps, look.terms().numpy(), told, walk(look.model, data, seed))
 
 
-def taught(data: str, variant: str, T: int, latent: int, looks: int, seed: int) -> Iterator[Look]:
-    """A model's way of STEPS gradient steps, looks + 1 times."""
+def taught(data: str, variant: str, T: int, latent: int, seed: int) -> Iterator[Look]:
+    """A model's way of STEPS gradient steps."""
     return learn_hierarchy(
-        PLANE_DATA[data](), variant, T, latent=latent, steps=STEPS, looks=looks, seed=seed,
+        PLANE_DATA[data](), variant, T, latent=latent, steps=STEPS, seed=seed
     )  # fmt: skip
+
+
+def until(run: Iterator[Look], steps: int) -> Generator[None, None, Look]:
+    """Learn until so many gradient steps are taken, with a pause after each."""
+    for look in run:
+        if look.steps >= steps:
+            return look
+        yield
+    raise ValueError(f"the training ends before step {steps}")
 
 
 # --- four models ----------------------------------------------------------------------------------
@@ -216,12 +225,18 @@ def frames_of_a_race(T: int) -> int:
     return RACE + 1 + T + 1
 
 
-def race(data: str, T: int, latent: int, seed: int) -> Iterator[Rung]:
-    """All four learn for STEPS steps, then walk down level by level."""
+def race(data: str, T: int, latent: int, seed: int) -> Iterator[Rung | None]:
+    """All four learn for STEPS steps, then walk down level by level; pauses wherever it can."""
     yield Rung(*untrained(data, T, latent, seed))
-    runs = [taught(data, variant, T, latent, RACE, seed) for variant in VARIANTS]
-    for looks in itertools.islice(zip(*runs, strict=True), 1, None):
-        walks = [walk(look.model, data, seed) for look in looks]
+    runs = [taught(data, variant, T, latent, seed) for variant in VARIANTS]
+    for shown in range(1, RACE + 1):
+        looks, walks = [], []
+        for run in runs:
+            look = yield from until(run, STEPS * shown // RACE)
+            yield None
+            looks.append(look)
+            walks.append(walk(look.model, data, seed))
+            yield None
         rung = learning(looks, walks, data)
         yield rung
     for at in range(T + 1):
@@ -232,7 +247,7 @@ def race(data: str, T: int, latent: int, seed: int) -> Iterator[Rung]:
 @st.cache_data(max_entries=32, show_spinner=False)
 def untrained(data: str, T: int, latent: int, seed: int) -> tuple:
     """The fields of the first `Rung`, kept: it is what a moved control is answered with."""
-    looks = [next(taught(data, variant, T, latent, RACE, seed)) for variant in VARIANTS]
+    looks = [next(taught(data, variant, T, latent, seed)) for variant in VARIANTS]
     return tuple(learning(looks, [walk(look.model, data, seed) for look in looks], data))
 
 
@@ -243,7 +258,7 @@ def learning(looks: Sequence[Look], walks: Sequence[Walk], data: str) -> Rung:
         None,
         np.stack([told.points[-1] for told in walks]),
         np.repeat(data_shade(data), len(walks), axis=0),
-        np.stack([look.terms.numpy() for look in looks]),
+        np.stack([look.terms().numpy() for look in looks]),
         np.array([told.near for told in walks]),
         np.array([told.left for told in walks]),
     )
@@ -296,32 +311,37 @@ class Done(NamedTuple):
 NOTHING = Done(np.full(2, np.nan), np.full(2, np.nan), np.full(5, np.nan), np.full(2, np.nan))
 
 
-def depths(data: str, seed: int) -> Iterator[Depth]:
+def depths(data: str, seed: int) -> Iterator[Depth | None]:
     """Nothing yet, then each of `DEPTHS` in `PARTS` looks."""
     done = NOTHING
     yield Depth(0, (0, 0), np.zeros((2, DRAWN, 2), np.float32) + 99, done)
     for T in DEPTHS:
         for one in depth(data, T, seed, done):
             yield one
-            done = one.done
+            done = one.done if one else done
 
 
-def depth(data: str, T: int, seed: int, done: Done = NOTHING) -> Iterator[Depth]:
+def depth(data: str, T: int, seed: int, done: Done = NOTHING) -> Iterator[Depth | None]:
     """Two models of one depth learn side by side; `done` is what came of the ones before."""
     mixture = PLANE_DATA[data]()
     kinds = ("same", "ddpm")
     calls = np.array([calls_per_step(kind, T) for kind in kinds])
+    steps = [int(CALLS / each) for each in calls]
     runs = [
-        learn_hierarchy(mixture, kind, T, steps=int(CALLS / each), looks=PARTS, seed=seed)
-        for kind, each in zip(kinds, calls, strict=True)
+        learn_hierarchy(mixture, kind, T, steps=many, seed=seed)
+        for kind, many in zip(kinds, steps, strict=True)
     ]
-    for part, looks in enumerate(zip(*runs, strict=True)):
-        if part == 0:  # untrained
-            continue
-        walks = [walk(look.model, data, seed) for look in looks]
+    for part in range(1, PARTS + 1):
+        looks, walks = [], []
+        for run, many in zip(runs, steps, strict=True):
+            look = yield from until(run, many * part // PARTS)
+            yield None
+            looks.append(look)
+            walks.append(walk(look.model, data, seed))
+            yield None
         if part == PARTS:
             done = Done(
-                np.array([look.bound for look in looks]),
+                np.array([look.bound() for look in looks]),
                 np.array([told.near for told in walks]),
                 np.array(scatter(looks[1].model, data, seed)),
                 calls,

@@ -7,6 +7,7 @@ No Streamlit in here.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import OrderedDict, deque
@@ -121,6 +122,9 @@ class Line(NamedTuple):
 class LiveRun(Generic[S]):
     """One sampling run, computed as far as it has been asked for.
 
+    A generator may yield None between its frames: work goes on, and this is a moment at which
+    others may have their turn, or a control its answer. A training does so at every gradient step.
+
     Frames are kept, so let `make` yield what is to be shown (a few small uint8 arrays) rather
     than whole sampler states.
 
@@ -130,11 +134,12 @@ class LiveRun(Generic[S]):
     generator state and history away. The price is computing the skipped steps once more.
     """
 
-    def __init__(self, make: Callable[[], Iterator[S]], total: int, *, ident: str) -> None:
+    def __init__(self, make: Callable[[], Iterator[S | None]], total: int, *, ident: str) -> None:
         """Prepare a run; nothing is computed yet.
 
         Args:
-            make: Returns a fresh iterator over the frames; equal on every call.
+            make: Returns a fresh iterator over the frames, and over pauses (None) between them;
+                equal on every call.
             total: How many frames the run has.
             ident: Names the run; another seed or setting is another ident.
 
@@ -147,7 +152,7 @@ class LiveRun(Generic[S]):
         self.total = total
         self._make = make
         self._frames: list[S] = []
-        self._generator: Iterator[S] | None = None
+        self._generator: Iterator[S | None] | None = None
         self._position = 0  # frames the current generator has yielded
         self.failures = 0  # in a row, without a frame between them
         self.line = Line(0, 0.0)  # of the last request that computed anything
@@ -181,8 +186,8 @@ class LiveRun(Generic[S]):
             upto: How many frames there should be, capped to the run's total.
             seconds: Stop after the step in which this time has passed, so that a slow network or
                 a busy machine still answers soon; at least one missing frame is computed.
-            between: Called between two steps. It may raise, if nobody wants the next one any
-                more: what was computed is kept.
+            between: Called between two steps, once there is a frame to show. It may raise, if
+                nobody wants the next one any more: what was computed is kept.
 
         Returns:
             All frames that now exist.
@@ -194,15 +199,20 @@ class LiveRun(Generic[S]):
         with self._lock:
             begun, had, self._others = time.monotonic(), self.have, 0
             deadline = None if seconds is None else begun + seconds
-            while self.have < upto:
-                if self.have > had:
+            for step in itertools.count():
+                if self.have >= upto:
+                    break
+                if step and self.have:
                     between()
                 try:
-                    self._frames.append(self._next())
+                    frame = self._step()
                 except BaseException:
                     self._generator = None
                     self.failures += 1
                     raise
+                if frame is None:
+                    continue
+                self._frames.append(frame)
                 self.failures = 0
                 passed = time.monotonic() - begun
                 self.line = Line(self._others, passed / (self.have - had))
@@ -212,22 +222,20 @@ class LiveRun(Generic[S]):
                 self._generator = None  # frees the sampler's tensors
             return list(self._frames)
 
-    def _next(self) -> S:
-        """Return the first frame that is missing, on a new generator if the last one died."""
+    def _step(self) -> S | None:
+        """Take one step, on a new generator if the last one died; the frame that is new, if any."""
         if self._generator is None:
             self._generator, self._position = self._make(), 0
         try:
-            while True:
-                with STEPS.turn(ahead=self.have == 0) as others:
-                    self._others = max(self._others, others)
-                    frame = next(self._generator)
-                self._position += 1
-                if self._position > self.have:
-                    return frame
+            with STEPS.turn(ahead=self.have == 0) as others:
+                self._others = max(self._others, others)
+                frame = next(self._generator)
         except StopIteration:
             raise RuntimeError(
                 f"run {self.ident!r} ended after {self._position} of {self.total} frames"
             ) from None
+        self._position += frame is not None
+        return frame if self._position > self.have else None
 
 
 class Runs:
@@ -242,7 +250,7 @@ class Runs:
         """Return how many runs are kept."""
         return len(self._runs)
 
-    def open(self, ident: str, make: Callable[[], Iterator[S]], total: int) -> LiveRun[S]:
+    def open(self, ident: str, make: Callable[[], Iterator[S | None]], total: int) -> LiveRun[S]:
         """Return the run of this name, made if it is new; `make` is ignored if it is not."""
         run = self._runs.get(ident)
         if run is None or run.total != total:

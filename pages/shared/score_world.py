@@ -48,6 +48,7 @@ OPAQUE = 150  # of 255: the density where it is highest
 DRAWS = 60
 ARROWS = 24  # of the draws that get an arrow
 LOOKS, LEARNERS, LEARNER_STEPS = 50, 400, 40
+BETWEEN = 30  # gradient steps from one look to the next
 
 
 @cache
@@ -344,16 +345,19 @@ class Lesson(NamedTuple):
     share: float
 
 
-def lessons(data: str, level: int, seed: int) -> Iterator[Lesson]:
-    """A network's way from nothing, LOOKS + 1 times."""
+def lessons(data: str, level: int, seed: int) -> Iterator[Lesson | None]:
+    """A network's way from nothing, LOOKS + 1 times, with a pause after each gradient step."""
     process, mixture = diffusion(), PLANE_DATA[data]()
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(LEARNERS, 2, generator=generator)
     stops = times(LEARNER_STEPS)
-    for look in learn_score(process, mixture, looks=LOOKS, seed=seed):
+    for look in learn_score(process, mixture, steps=LOOKS * BETWEEN, seed=seed):
+        if look.steps % BETWEEN:
+            yield None
+            continue
         *_, drawn = flow_walk(process, look.denoiser, start, stops)
         gap = torch.cdist(drawn.double(), mixture.means).amin(1)
         near = float((gap < 3 * mixture.std).double().mean())
         shown = arrows(look.denoiser, level, mixture.std)
         share = float(lower_left(drawn).double().mean())
-        yield Lesson(look.steps, look.errors, shown, drawn.numpy(), near, share)
+        yield Lesson(look.steps, look.errors(), shown, drawn.numpy(), near, share)

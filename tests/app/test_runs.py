@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import pairwise
 
@@ -267,6 +268,57 @@ def test_it_ends_between_two_steps_when_its_reader_has_left() -> None:
     assert (source.computed, run.have, run.failures) == ([0, 1, 2], 3, 0)
     assert run.advance(8) == list(range(8))
     assert source.made == 1
+
+
+class Paused(Counter):
+    """A source of runs that pauses twice before each frame but the first."""
+
+    def __call__(self) -> Iterator[int | None]:  # type: ignore[override]
+        """Make one run."""
+        for i in super().__call__():
+            if i:
+                yield None
+                yield None
+            yield i
+
+
+def test_a_pause_is_no_frame() -> None:
+    source = Paused(dies_at=7)
+    run = LiveRun(source, 20, ident="a")
+    assert run.advance(3) == [0, 1, 2]
+    with pytest.raises(FloatingPointError):
+        run.advance(20)
+    assert run.advance(20, seconds=0) == list(range(8))  # made anew, and skips to the eighth
+    assert run.advance(20) == list(range(20))
+    assert source.made == 2
+
+
+def test_a_control_is_answered_in_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    class MovedError(Exception):
+        pass
+
+    turns = []
+
+    class Counted(FairSemaphore):
+        def turn(self, *, ahead: bool = False) -> AbstractContextManager[int]:
+            turns.append(ahead)
+            return super().turn(ahead=ahead)
+
+    monkeypatch.setattr(runs, "STEPS", Counted())
+    source = Paused()
+    run = LiveRun(source, 20, ident="a")
+    run.advance(1)
+    assert turns == [True]
+
+    def moved() -> None:
+        if len(turns) == 3:
+            raise MovedError
+
+    with pytest.raises(MovedError):  # between the two pauses before the second frame
+        run.advance(2, between=moved)
+    assert (run.have, run.failures, turns) == (1, 0, [True, False, False])
+    assert run.advance(2) == [0, 1]
+    assert (source.made, len(turns)) == (1, 4)  # it went on from there; each step has its own turn
 
 
 def test_permits_are_counted() -> None:

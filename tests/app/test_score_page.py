@@ -20,6 +20,7 @@ from pages.shared.score_world import (
     Walks,
     true_share,
 )
+from tests.app.pauses import frames_of
 from tests.app.test_pages import open_page
 
 
@@ -134,7 +135,7 @@ def test_what_is_said_of_one_place() -> None:
 
 def test_what_is_said_of_the_network() -> None:
     said = text(open_page("score"))
-    lessons = list(score_world.lessons("two", 200, 0))
+    lessons = frames_of(score_world.lessons("two", 200, 0))
     assert len(lessons) == LOOKS + 1
     assert lessons[-1].steps == 1500
     first, last = (lesson.errors for lesson in (lessons[10], lessons[-1]))
@@ -164,7 +165,7 @@ def test_what_is_said_of_the_network() -> None:
 
 
 def test_what_is_said_of_a_spiral_that_is_learnt() -> None:
-    lessons = list(score_world.lessons("spiral", 50, 0))
+    lessons = frames_of(score_world.lessons("spiral", 50, 0))
     shares = [lessons[i].near for i in (10, LOOKS)]
     assert shares[0] == pytest.approx(2 / 3, abs=0.08)
     assert shares[1] == pytest.approx(0.9, abs=0.05)
