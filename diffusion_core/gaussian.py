@@ -120,8 +120,8 @@ class GaussianDiffusion:
         + \frac{\sqrt{\alpha_{t|s}}\,(1-\bar\alpha_s)}{1-\bar\alpha_t}\,x_t, \quad
         \tilde\beta = \frac{1-\bar\alpha_s}{1-\bar\alpha_t}\,(1-\alpha_{t|s})$$
 
-        Source: Ho et al. 2020, eq. 6 and 7 (s = t-1); Kingma et al. 2021, eq. 23 to 25 (any s < t). At
-        s = 0 this is x0 with variance 0, exactly.
+        Source: Ho et al. 2020, eq. 6 and 7 (s = t-1); Kingma et al. 2021, eq. 23 to 25 (any
+        s < t). At s = 0 this is x0 with variance 0, exactly.
 
         Raises:
             ValueError: unless 0 <= s < t <= T, and for pictures of two shapes.

@@ -367,8 +367,8 @@ def page() -> None:
     )
     chapter.sources(
         [
-            Source("Ho & Salimans 2022, Classifier-Free Diffusion Guidance", "sections 3.1 and 3.2; eq. 6",
-                   "https://arxiv.org/abs/2207.12598"),
+            Source("Ho & Salimans 2022, Classifier-Free Diffusion Guidance",
+                   "sections 3.1 and 3.2; eq. 6", "https://arxiv.org/abs/2207.12598"),
             Source("Dhariwal & Nichol 2021, Diffusion Models Beat GANs on Image Synthesis",
                    "section 4: classifier guidance", "https://arxiv.org/abs/2105.05233"),
             Source("Bradley & Nakkiran 2024, Classifier-Free Guidance is a Predictor-Corrector",

@@ -415,7 +415,7 @@ def page() -> None:
             Source("Efron 2011, Tweedie's Formula and Selection Bias", "eq. 1.4",
                    "https://doi.org/10.1198/jasa.2011.tm11181"),
             Source("Vincent 2011, A Connection Between Score Matching and Denoising Autoencoders",
-                   "section 4.3", "https://doi.org/10.1162/NECO_a_00142"),
+                   "section 4.2", "https://doi.org/10.1162/NECO_a_00142"),
         ]
     )  # fmt: skip
     load.settle()
