@@ -146,10 +146,11 @@ def mixture_denoiser(
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
         told = group_log_densities(diffusion, mixture, x_t, t)
-        probs = _of_class(told, labels, label).softmax(1)
-        x0 = (probs[..., None] * group_means(diffusion, mixture, x_t, t)).sum(1)
-        a, sigma = diffusion.rates(t, x_t)
-        return Prediction(x0.to(x_t), ((x_t - a * x0) / sigma).to(x_t))
+        middle = _of_class(told, labels, label).softmax(1) @ mixture.means
+        x = x_t.double()
+        a, sigma = diffusion.rates(t, x)
+        x0 = middle + _share(mixture, a, sigma) * (x - a * middle)  # one line for all groups
+        return Prediction(x0.to(x_t), ((x - a * x0) / sigma).to(x_t))
 
     return predict
 
@@ -172,9 +173,8 @@ def group_means(
     Returns:
         [B, M, D] float64.
     """
-    x, means, var = _noised(diffusion, mixture, x_t, t)
-    a, _ = diffusion.rates(t, x)
-    share = a * mixture.std**2 / var
+    x, means, _ = _noised(diffusion, mixture, x_t, t)
+    share = _share(mixture, *diffusion.rates(t, x))
     return mixture.means + share[..., None] * (x[:, None] - means)
 
 
@@ -314,6 +314,11 @@ def _of_class(told: Tensor, labels: Tensor | None, label: Tensor | None) -> Tens
     if labels is None:
         raise ValueError("these data have no labels to select a class by")
     return told.masked_fill(labels[None] != label[:, None], -math.inf)
+
+
+def _share(mixture: GaussianMixture, a: Tensor, sigma: Tensor) -> Tensor:
+    """How far x_t pulls the mean of x_0 away from its group's own: a s^2 / v."""
+    return a * mixture.std**2 / (a.square() * mixture.std**2 + sigma.square())
 
 
 def _noised(

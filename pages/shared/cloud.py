@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pages.shared.palette import COLORS
+
+UNITS = 8000
+"""Half as many bytes as numbers need: a two-hundredth of a pixel in a plane of 80 pixels."""
+FARTHEST = 32000
+"""What lies further off, four times as far as the border, is put there."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,25 @@ class Cloud:
     side: int = 12
 
 
-def pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], list[bytes]]:
-    """Check a cloud of n frames; return its part of the header, and its arrays as bytes.
+def pack_clouds(clouds: Sequence[Cloud], n: int) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Check clouds of n frames; return their part of the header, and their arrays as bytes.
+
+    What two clouds have in common, a shade or a field of arrows, is sent with the first of them.
 
     Raises:
         ValueError: If shapes, types or concepts do not fit.
     """
+    packed = [_pack_cloud(cloud, n) for cloud in clouds]
+    blobs: list[bytes] = []
+    for k, (header, arrays) in enumerate(packed):
+        for name in ("arrows", "shade"):
+            first = next(j for j in range(k + 1) if packed[j][1][name] == arrays[name])
+            header[f"{name}Of"] = first
+        blobs += [a for name, a in arrays.items() if header.get(f"{name}Of", k) == k]
+    return [header for header, _ in packed], blobs
+
+
+def _pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], dict[str, bytes]]:
     colors = {cloud.color, cloud.shade, cloud.field, cloud.pull, cloud.trail}
     if not colors <= set(COLORS):
         raise ValueError(f"{colors - set(COLORS)} are no concepts; they are {', '.join(COLORS)}")
@@ -72,17 +91,19 @@ def pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], list[bytes]]:
         raise ValueError(f"cloud {cloud.title!r}: {shade.dtype} {shade.shape}, not [{n}, H, W]")
     header = {
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
-        "extent": cloud.extent, "shade": cloud.shade, "field": cloud.field, "pull": cloud.pull,
+        "units": UNITS, "shade": cloud.shade, "field": cloud.field, "pull": cloud.pull,
         "trails": cloud.trails, "trail": cloud.trail, "radius": cloud.radius,
         "w": cloud.side, "h": cloud.side, "points": points.shape[1], "arrows": arrows.shape[1],
         "strong": strong.shape[1], "shadeH": shade.shape[1], "shadeW": shade.shape[2],
         "shades": len(shade), "fields": len(arrows),
     }  # fmt: skip
-    return header, [a.tobytes() for a in (points, arrows, strong, np.ascontiguousarray(shade))]
+    arrays = {"points": points, "arrows": arrows, "strong": strong, "shade": shade}
+    return header, {name: np.ascontiguousarray(a).tobytes() for name, a in arrays.items()}
 
 
 def _numbers(cloud: Cloud, values: np.ndarray, n: int, size: int) -> np.ndarray:
-    found = np.ascontiguousarray(values, dtype="<f4")
-    if found.ndim != 3 or len(found) != n or found.shape[2] != size:
-        raise ValueError(f"cloud {cloud.title!r}: {found.shape}, not [{n}, M, {size}]")
-    return found
+    """Places as whole numbers, `UNITS` from the middle of the plane to its border."""
+    if values.ndim != 3 or len(values) != n or values.shape[2] != size:
+        raise ValueError(f"cloud {cloud.title!r}: {values.shape}, not [{n}, M, {size}]")
+    units = np.rint(np.asarray(values, np.float32) * np.float32(UNITS / cloud.extent))
+    return np.nan_to_num(units, nan=FARTHEST).clip(-FARTHEST, FARTHEST).astype("<i2")

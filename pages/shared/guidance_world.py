@@ -93,11 +93,11 @@ def walks(scale: float, seed: int) -> tuple:
     at = torch.tensor(stops).repeat_interleave(MANY)
     drawn = diffusion().q_sample(claimed.repeat(len(stops), 1), at, noise.repeat(len(stops), 1))
     drawn = drawn.reshape(len(stops), MANY, 2)
-    clouds = [*(torch.from_numpy(walked(s, seed)) for s in (1.0, scale)), drawn]
-    told = [_told(cloud, stops) for cloud in clouds]
+    ways = [walked(s, seed) for s in (1.0, scale)]
+    told = [*(way[1:] for way in ways), _told(drawn, stops)]
     return tuple(
         Guided(
-            torch.stack([cloud[:, :WALKERS] for cloud in clouds]).float().numpy(),
+            np.stack([*(way[0] for way in ways), drawn[:, :WALKERS].numpy()]).astype(np.float32),
             np.stack([*(middle for middle, _ in told), followed(scale)]),
             np.stack([sure for _, sure in told]),
         )
@@ -105,13 +105,16 @@ def walks(scale: float, seed: int) -> tuple:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def walked(scale: float, seed: int) -> np.ndarray:
-    """A guided walk without fresh noise, at every stop: float64 [n, WALKERS, 2]."""
+def walked(scale: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A guided walk without fresh noise at every stop: float64 [n, WALKERS, 2], and `_told` of it.
+
+    Kept, since the walk at scale 1 is beside all others.
+    """
     start = torch.randn(
         WALKERS, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
-    stops = flow_walk(diffusion(), guided_at(scale), start, times(STEPS))
-    return torch.stack([start, *stops]).numpy()
+    way = torch.stack([start, *flow_walk(diffusion(), guided_at(scale), start, times(STEPS))])
+    return (way.numpy(), *_told(way, times(STEPS)))
 
 
 def _told(cloud: Tensor, stops: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +165,7 @@ def power_of_averages(scale: float, t: int) -> tuple[float, float]:
 
 def middle_at_the_end(scale: float, seed: int) -> float:
     """The middle group's share of what a guided walk without fresh noise ends in."""
-    return float(_told(torch.from_numpy(walked(scale, seed)[-1:]), [0])[0][0])
+    return float(walked(scale, seed)[1][-1])
 
 
 def with_fresh_noise(scale: float, seed: int) -> float:

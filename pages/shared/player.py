@@ -22,7 +22,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
 from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
-from pages.shared.cloud import Cloud, pack_cloud
+from pages.shared.cloud import Cloud, pack_clouds
 from pages.shared.component import component
 from pages.shared.palette import COLORS
 from pages.shared.runs import Line, LiveRun, Pull, Runs, parse_pull
@@ -431,10 +431,8 @@ def _pack(
             | {"start": 0 if whole else start, "n": len(values)}
         )
         blobs.append(values.tobytes())
-    packed = [pack_cloud(cloud, n) for cloud in clouds]
-    header["clouds"] = [part for part, _ in packed]
-    blobs += [blob for _, arrays in packed for blob in arrays]
-    return header, blobs
+    header["clouds"], arrays = pack_clouds(clouds, n)
+    return header, blobs + arrays
 
 
 def _check_color(color: str) -> None:

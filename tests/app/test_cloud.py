@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from pages.shared.cloud import Cloud
+from pages.shared.cloud import Cloud, pack_clouds
 from pages.shared.player import _join, _pack
 
 POINTS = np.arange(3 * 5 * 2, dtype=float).reshape(3, 5, 2)
@@ -27,11 +27,44 @@ def test_the_bytes_are_what_was_given_in_the_order_in_which_they_are_read() -> N
     assert (full["shadeH"], full["shadeW"], full["w"], full["trails"]) == (5, 5, 12, 2)
     assert (bare["arrows"], bare["strong"], bare["shadeH"]) == (0, 0, 0)
     at = 4 + length
-    for array in (POINTS.astype("<f4"), arrows.astype("<f4"), strong.astype("<f4"), shade,
-                  POINTS.astype("<f4")):  # fmt: skip
-        assert data[at : at + array.nbytes] == array.tobytes()
-        at += -(-array.nbytes // 4) * 4
+    for array in (POINTS, arrows, strong, shade, POINTS):
+        read = np.frombuffer(data, "u1" if array is shade else "<i2", array.size, at)
+        here = read.reshape(array.shape) * (1 if array is shade else 3.0 / full["units"])
+        far = 4 * 3.0  # what lies further off than four times the border
+        assert np.abs(here - array.clip(-far, far if array is not shade else 255)).max() < 2e-4
+        at += -(-read.nbytes // 4) * 4
     assert at == len(data)
+
+
+@pytest.mark.parametrize("extent", [0.5, 3.0])
+def test_places_are_sent_to_a_hundredth_of_a_pixel(extent: float) -> None:
+    """And what has no place in the plane, or none at all, is not in it."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-extent, extent, (2, 500, 2))
+    points[1, :3] = np.array([[np.nan, 0], [99 * extent, np.inf], [-np.inf, -99 * extent]])
+    (header,), (blob, *_) = pack_clouds([Cloud("c", "", points, extent=extent)], 2)
+    read = np.frombuffer(blob, "<i2").reshape(points.shape) / header["units"]
+    pixels = 220 / 2  # from the middle of a large plane to its border
+    assert np.abs(read - points / extent)[0].max() * pixels < 0.01
+    assert np.abs(read[1, 3:] - points[1, 3:] / extent).max() * pixels < 0.01
+    assert (np.abs(read[1, :3]).max(1) > 2).all()
+
+
+def test_what_two_clouds_share_is_sent_with_the_first() -> None:
+    shade, arrows = np.ones((3, 4, 4), np.uint8), np.ones((3, 2, 4))
+    other = 2 * shade
+    clouds = [
+        Cloud("a", "", POINTS, density=other),
+        Cloud("b", "", POINTS, density=shade, arrows=arrows),
+        Cloud("c", "", POINTS, density=shade.copy(), arrows=arrows.copy()),
+        Cloud("d", "", POINTS, density=other, arrows=2 * arrows),
+    ]
+    headers, blobs = pack_clouds(clouds, 3)
+    assert [h["shadeOf"] for h in headers] == [0, 1, 1, 0]
+    assert [h["arrowsOf"] for h in headers] == [0, 1, 1, 3]
+    sizes = [len(blob) for blob in blobs]
+    point, field = POINTS.size * 2, 3 * 2 * 4 * 2
+    assert sizes == [point, 0, 0, 48, point, field, 0, 48, point, 0, point, field, 0]
 
 
 @pytest.mark.parametrize(
@@ -57,4 +90,4 @@ def test_what_stands_still_is_sent_once() -> None:
     cloud = Cloud("c", "", POINTS, density=shade, arrows=arrows)
     header, blobs = _pack([], ["a", "b", "c"], [], [], 0, 3, [cloud])
     assert (header["clouds"][0]["shades"], header["clouds"][0]["fields"]) == (1, 1)
-    assert [len(blob) for blob in blobs] == [POINTS.size * 4, 2 * 4 * 4, 0, 16]
+    assert [len(blob) for blob in blobs] == [POINTS.size * 2, 2 * 4 * 2, 0, 16]

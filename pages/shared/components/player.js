@@ -50,7 +50,7 @@ function unpack(bytes) {
   header.panels.forEach((p) => (p.data = take(Uint8Array, header.n * p.h * p.w * p.c)));
   header.histograms.forEach((h) => (h.data = take(Float32Array, header.n * h.bins)));
   header.curves.forEach((c) => (c.data = take(Float32Array, c.n)));
-  header.clouds.forEach((cloud) => takeCloud(cloud, header.n, take));
+  header.clouds.forEach((cloud, k, all) => takeCloud(cloud, k, all, header.n, take));
   return header;
 }
 
@@ -827,7 +827,7 @@ class Player {
     let { scale } = this.batch;
     if (this.large) scale = clamp((SHARE * window.innerHeight) / (highest * stacked), scale, 2 * scale);
     const wish = Math.max(1, Math.floor(scale * ratio));
-    const small = pictures.some((item) => item.extent) ? SMALL_PLANE : SMALL;
+    const small = pictures.some((item) => item.units) ? SMALL_PLANE : SMALL;
     const least = Math.min(small, scale * widest);
     const gap = narrow ? GAP_LEAST : GAP;
     Object.assign(row, { zoom: 0, abreast: 1, pictures, widest, highest });

@@ -6,14 +6,16 @@ const SPARSE = 180; // px: on a smaller plane every other arrow is left out
 const FULL_SIZE = 220; // px: on a smaller plane points are smaller, too, down to 0.6 of their size
 
 // One cloud's arrays, in the order in which the server lays them down.
-// What stands still is sent once: one shade, one field of arrows for all frames.
-function takeCloud(cloud, n, take) {
-  const { points, arrows, strong, shadeH, shadeW, shades, fields } = cloud;
+// What stands still is sent once: one shade, one field of arrows for all frames. What is the same as
+// an earlier cloud's is sent with that one.
+function takeCloud(cloud, k, clouds, n, take) {
+  const { points, arrows, strong, shadeH, shadeW, shades, fields, arrowsOf, shadeOf } = cloud;
+  const own = (of, name, Type, count) => (of === k ? take(Type, count) : clouds[of].data[name]);
   cloud.data = {
-    points: take(Float32Array, n * points * 2),
-    arrows: take(Float32Array, fields * arrows * 4),
-    strong: take(Float32Array, n * strong * 4),
-    shade: take(Uint8Array, shades * shadeH * shadeW),
+    points: take(Int16Array, n * points * 2),
+    arrows: own(arrowsOf, "arrows", Int16Array, fields * arrows * 4),
+    strong: take(Int16Array, n * strong * 4),
+    shade: own(shadeOf, "shade", Uint8Array, shades * shadeH * shadeW),
   };
 }
 
@@ -88,7 +90,7 @@ function drawTrails(item, frame, px, py) {
 }
 
 function drawCloud(item, frame, ratio, root) {
-  const { context, side, extent } = item;
+  const { context, side, units } = item;
   const now = item.frames[frame];
   const radius = item.radius * clamp(side / FULL_SIZE, 0.6, 1);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -96,8 +98,8 @@ function drawCloud(item, frame, ratio, root) {
   if (!now || !side) return;
   const style = getComputedStyle(root);
   const colorOf = (name) => (name === "xt" ? style.color : style.getPropertyValue(`--c-${name}`));
-  const px = (x) => ((x + extent) / (2 * extent)) * side;
-  const py = (y) => ((extent - y) / (2 * extent)) * side;
+  const px = (x) => ((x + units) / (2 * units)) * side; // places are counted in such units
+  const py = (y) => ((units - y) / (2 * units)) * side;
   drawShade(item, now.shade, channels(style.getPropertyValue(`--c-${item.shade}`)));
   context.lineCap = "round";
   context.lineJoin = "round";
