@@ -45,13 +45,23 @@ PAGES = (
     Moved("transition_matrices", "tt"),
     Moved("discrete_posterior", "dT"),
     Moved("reverse_rules", "ruT"),
+    Moved("entropy", "enapart", "enview=Two+orders"),
+    Moved("vae", "vax"),
     Moved("score", "sclevel"),
+    Moved("guidance", "guscale"),
+    Moved("cold_diffusion", "cot"),
+    Moved("latent_diffusion", "ldfactor", "ldview=What+is+lost"),
     Moved("conventions", "ct"),
     Moved("formula_detective", "d1_t"),
 )
 """The mix: sessions are dealt out to these pages in turn."""
-ALONE = (*PAGES, Moved("reverse_sampling", "steps"), Moved("discrete_sampling", "dssteps"))
-"""Each page's capacity is looked for; a move on the last two begins another run of a network."""
+ALONE = (
+    *PAGES,
+    Moved("reverse_sampling", "steps"),
+    Moved("discrete_sampling", "dssteps"),
+    Moved("hierarchical_vae", "hvT"),
+)
+"""Each page's capacity is looked for; a move on the last three begins another run or training."""
 SAMPLING = "reverse_sampling"
 EVERY = 1.0  # seconds between two moves of one session
 SECONDS = 20.0  # of moving sliders, once all sessions are open
