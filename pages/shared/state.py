@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import streamlit as st
+from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
 _DEFAULTS = "_page_defaults"
 _JUMPS = "_page_jumps"
@@ -98,7 +99,7 @@ def unheeded_link() -> list[str]:
     for key, value in asked.items():
         shown = f"“{key}={value}”" if len(value) <= 40 else f"“{key}={value[:40]}…”"
         if key in defaults:
-            used = st.session_state.get(key, defaults[key])
+            used = _written(key, st.session_state.get(key, defaults[key]))
             # What stays in the address was followed, but for 5.7 of a whole number: 5 is left.
             if not _same(used, value) and st.query_params.get(key) != value:
                 sentences.append(
@@ -110,6 +111,23 @@ def unheeded_link() -> list[str]:
     if more > 0:
         sentences[_MOST_SENTENCES:] = [f"Of what the link asks for, {more} more can't be followed."]
     return sentences
+
+
+def _written(key: str, value: object) -> object:
+    """A control's value as the control writes it into the address: of an option, its label.
+
+    Streamlit drops both what a control can't be set to and what it is set to anyway, and offers no
+    way to ask which it was. A control that is not drawn has nobody to ask, either.
+    """
+    context = get_script_run_ctx(suppress_warning=True)
+    try:
+        state = context.session_state._state  # type: ignore[union-attr]
+        told = state._new_widget_state.widget_metadata[state._key_id_mapper.get_id_from_key(key)]
+        written = told.serializer(value)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return value
+    alone = isinstance(written, list) and len(written) == 1
+    return written[0] if alone else written
 
 
 def _same(used: object, written: str) -> bool:

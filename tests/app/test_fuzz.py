@@ -108,6 +108,15 @@ def test_an_empty_value_is_no_option(name: str) -> None:
         assert key in TEXTS or explained(at, key), key
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_link_that_spells_out_the_defaults_is_followed_without_a_word(name: str) -> None:
+    """Streamlit drops from the address what is default, as it does with what is impossible."""
+    defaults = {key: control.default for key, control in controls(name).items() if control.default}
+    at = open_page(name, **defaults)
+    assert_sound(at)
+    assert not at.toast, [toast.value for toast in at.toast]
+
+
 def test_a_wish_for_a_control_of_another_view_is_answered_there() -> None:
     shown = 0
     for view in controls("discrete_posterior")["dview"].options:
