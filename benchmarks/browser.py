@@ -65,6 +65,7 @@ CONTROLS = (
     ("reverse_sampling", "steps"),
     ("reverse_sampling", "eta"),
     ("score", "sclevel"),
+    ("score?scview=Digits", "sccalls"),
     ("score?scview=One+place", "scx"),
     ("transition_matrices", "tt"),
     ("transition_matrices", "tT"),

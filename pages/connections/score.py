@@ -28,13 +28,15 @@ from diffusion_core.score import (
     tweedie,
 )
 from diffusion_core.score_matching import learn_score, matching_errors
-from pages.shared import chapter, load, score_views, score_world
+from diffusion_core.score_walks import legs, noise_seen, score_walk
+from pages.shared import chapter, load, score_digits, score_views, score_world
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.player import follow, player, session_runs
+from pages.shared.score_digits import ASKED, MEASURED
 from pages.shared.score_world import DATA, LEVELS, LOOKS, PLACE_TIMES, STEPS, Place, Walks
 
-VIEWS = {"walks": "Three walks", "place": "One place", "learn": "Learning"}
+VIEWS = {"walks": "Three walks", "place": "One place", "learn": "Learning", "digits": "Digits"}
 LOOKED_AT = (50, 200, 400, 700)
 DEFAULTS = {
     "scview": "walks",
@@ -45,22 +47,28 @@ DEFAULTS = {
     "scx": -0.1,
     "scy": -0.1,
     "sct": 200,
+    "sccalls": 20,
+    "scrate": 0.3,
+    "scdigit": "each",
 }
 
 
 @st.fragment
 def exhibit() -> None:
-    """Three views of the score."""
+    """Four views of the score."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "The score", list(VIEWS), key="scview", default="walks", required=True,
             bind="query-params", format_func=VIEWS.get, width="content",
         )  # fmt: skip
-        data = st.segmented_control(
-            "Data", list(DATA), key="scdata", default="two", required=True,
-            bind="query-params", format_func=DATA.get, width="content",
-        )  # fmt: skip
+        second = st.container(width="content")
         third = st.container(width="content")
+    if view == "digits":
+        return score_digits.on_digits(second)
+    data = second.segmented_control(
+        "Data", list(DATA), key="scdata", default="two", required=True,
+        bind="query-params", format_func=DATA.get, width="content",
+    )  # fmt: skip
     stage = st.container()
     with st.expander("More: other noise" if view != "walks" else "More: steps, other noise"):
         left, right = st.columns(2, gap="large")
@@ -73,6 +81,7 @@ def exhibit() -> None:
         one_place(data, seed, third, stage)
     else:
         learning(data, seed, third, stage)
+    return None
 
 
 def three_walks(
@@ -247,6 +256,14 @@ def facts() -> tuple:
     )
 
 
+def _shares() -> str:
+    """What `MEASURED` says of the usual step, in words."""
+    sde, ode, corrected, alone = MEASURED[DEFAULTS["scrate"]]
+    return (
+        f"{sde:.1%} (SDE), {ode:.1%} (ODE), {corrected:.1%} (corrected) and {alone:.1%} (Langevin)"
+    )
+
+
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     return [
@@ -341,6 +358,31 @@ def confusions(told: Facts) -> list[Confusion]:
             asked_in="zoubohao/DenoisingDiffusionProbabilityModel-ddpm-, issue 48",
         ),
         Confusion(
+            "Are score models and diffusion models two kinds of network?",
+            "Not by the network. Both name the noise in a picture, trained by losses that differ "
+            "in their weights only, and −ε̂/σ is the score. What differed was the walk: Song and "
+            "Ermon’s was Langevin’s, Ho and others’ the step with fresh noise. Here one network, "
+            "trained as DDPM’s, is followed in four ways. With 20 calls each, of "
+            f"{ASKED} digits {_shares()} are recognised as the ones asked for.",
+            {"scview": "digits"},
+            "Last frame: digits on all four sheets. In the upper chart Langevin’s walk is the most "
+            "restless.",
+        ),
+        Confusion(
+            "What does a corrector correct?",
+            "A long step down may end beside the next level’s data. One of Langevin’s steps at "
+            "that level pulls towards them from wherever the walk is, and asks for the score "
+            "only. Here there is little to correct: with half as many levels the corrected walk "
+            "does about as well. By itself Langevin’s step is slow, and the walk lags behind its "
+            f"level: {MEASURED[0.3][3]:.0%} with steps of 0.3. Steps of 1 are faster, "
+            f"{MEASURED[1.0][3]:.0%}, but leave noise of their own: many of them at one level end "
+            f"with 1/√(1 − r/4) of its noise, {1 / (1 - 1 / 4) ** 0.5:.2f} for r = 1.",
+            {"scview": "digits"},
+            "Lower chart: on the red walk the network sees more noise than the level has, the more "
+            "so the nearer it is to the end. Then, under “More”, set Langevin’s step to 1: red "
+            "and blue are too noisy from the first step on, and red ends less far off.",
+        ),
+        Confusion(
             "σ or σ² under the noise?",
             "Both are right, for two things. The score of one pair is (√ᾱ x₀ − xₜ)/σ², and the "
             "bracket is −σε: so it is −ε/σ. The arrows of “One place” are the bracket itself, σ² "
@@ -390,6 +432,7 @@ def page() -> None:
     )  # fmt: skip
     formula_and_code(pair_score, tweedie, draw_x0, under="At one place")
     formula_and_code(matching_errors, learn_score, under="A network learns it")
+    formula_and_code(legs, score_walk, noise_seen, under="With digits")
 
     chapter.why(confusions(told))
     chapter.try_this(
@@ -423,7 +466,8 @@ def page() -> None:
                    "Distribution", "eq. 4, algorithm 1; section 3.2.2: why not without noise",
                    "https://arxiv.org/abs/1907.05600"),
             Source("Song et al. 2021, Score-Based Generative Modeling through Stochastic "
-                   "Differential Equations", "eq. 4, 6: ancestral sampling, the SDE; eq. 13: ODE",
+                   "Differential Equations", "eq. 4, 6: ancestral sampling, the SDE; eq. 13: ODE; "
+                   "section 4.2: predictor and corrector",
                    "https://arxiv.org/abs/2011.13456"),
             Source("Vincent 2011, A Connection Between Score Matching and Denoising Autoencoders",
                    "section 4.2", "https://doi.org/10.1162/NECO_a_00142"),

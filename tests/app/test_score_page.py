@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from diffusion_core.checkpoints import load
 from diffusion_core.mixtures import PLANE_DATA, mixture_denoiser, mixture_log_density
-from pages.shared import score_views, score_world
+from pages.shared import score_digits, score_views, score_world
+from pages.shared.score_digits import ASKED, MEASURED
 from pages.shared.score_world import (
     ARROWS,
     DATA,
@@ -23,6 +25,8 @@ from pages.shared.score_world import (
 from tests.app.pauses import frames_of
 from tests.app.test_pages import open_page
 
+DEFAULT_RATE = 0.3
+
 
 def walks(data: str = "two", steps: int = 60, level: int = 20, seed: int = 0) -> Walks:
     return Walks(*score_world.walks(data, steps, level, seed))
@@ -30,6 +34,51 @@ def walks(data: str = "two", steps: int = 60, level: int = 20, seed: int = 0) ->
 
 def text(at: object) -> str:
     return " ".join(m.value for m in at.markdown)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("digit", ["one of each", "7"])
+@pytest.mark.parametrize("calls", score_digits.CALLS)
+def test_the_view_of_digits(digit: str, calls: int) -> None:
+    at = open_page("score", scview="Digits", scdigit=digit, sccalls=str(calls))
+    assert not at.exception
+    assert not at.error
+    assert not at.toast
+    assert not [w for w in at.segmented_control if w.key == "scdata"]  # points are not asked for
+
+
+@pytest.mark.parametrize("rate", MEASURED)
+def test_how_many_digits_are_recognised(rate: float) -> None:
+    denoiser, _ = load("digits-eps")
+    found = score_digits.recognised(denoiser, rate)
+    np.testing.assert_allclose(found, MEASURED[rate], atol=0.05)
+    said = text(open_page("score"))
+    sde, ode, corrected, alone = MEASURED[rate]
+    if rate == DEFAULT_RATE:
+        assert (
+            f"With 20 calls each, of {ASKED} digits {sde:.1%} (SDE), {ode:.1%} (ODE), "
+            f"{corrected:.1%} (corrected) and {alone:.1%} (Langevin) are recognised"
+        ) in said
+    assert f"{alone:.0%}" in said
+    assert abs(found[2] - found[0]) < 0.05  # "does about as well"
+    assert found[3] < found[1] - 0.15  # Langevin alone does not
+    assert MEASURED[1.0][3] > MEASURED[0.3][3] + 0.15  # long steps are faster
+
+
+def test_what_the_chart_of_noise_shows() -> None:
+    denoiser, _ = load("digits-eps")
+    seen = {}
+    for rate in (DEFAULT_RATE, 1.0):
+        rows = frames_of(score_digits.walks(denoiser, "each", 20, rate, 0))
+        assert len(rows) == 21
+        seen[rate] = np.array([[moment.noise for moment in row] for row in rows[:-1]])
+    sde, ode, corrected, langevin = seen[DEFAULT_RATE].T
+    for near in (sde, ode, corrected):
+        assert np.abs(near - 1).max() < 0.1
+    assert langevin[10] > 1.1
+    assert langevin[-1] == langevin.max() > 1.5  # "the more so the nearer it is to the end"
+    _, _, corrected, langevin = seen[1.0].T
+    assert min(corrected[1], langevin[1]) > 1.08  # "too noisy from the first step on"
+    assert langevin[-1] < seen[DEFAULT_RATE][-1, 3] - 0.1  # "red ends less far off"
 
 
 @pytest.mark.parametrize("view", ["Three walks", "One place", "Learning"])

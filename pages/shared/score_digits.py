@@ -1,0 +1,189 @@
+"""The view of the page on the score in which a network's score leads to pictures, in four ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from streamlit.delta_generator import DeltaGenerator
+
+from diffusion_core.datasets import to_uint8
+from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.score_walks import WAYS, noise_seen, score_walk
+from pages.shared import bench, load
+from pages.shared.first_look import remembering
+from pages.shared.player import Curve, Frames, Panel, follow, session_runs
+
+CALLS = (10, 20, 50, 100, 200)
+RATES = (0.1, 0.3, 1.0)
+DIGITS = ("each", *"0123456789")
+COUNT = 9
+TITLES = {
+    "sde": "SDE: fresh noise",
+    "ode": "ODE: no noise",
+    "corrected": "SDE, corrected",
+    "langevin": "Langevin",
+}
+COLORS = {"sde": "eps", "ode": "p", "corrected": "x0", "langevin": "bits"}
+NOISE = "noise that the network sees, over what the level has"
+SURE = "p(digit asked for | x̂₀), on average"
+
+
+def on_digits(second: DeltaGenerator) -> None:
+    """Four walks from one noise, with as many calls of the network each."""
+    calls = second.select_slider(
+        "Network calls", CALLS, 20, key="sccalls", bind="query-params", width=210,
+        help="Of each walk. The corrected one takes half as many levels, and two calls at each.",
+    )  # fmt: skip
+    stage = st.container()
+    with st.expander("More: Langevin’s steps, which digits, other noise"):
+        left, middle, right = st.columns(3, gap="large")
+        rate = middle.select_slider(
+            "Langevin’s step, of the noise’s variance", RATES, 0.3, key="scrate",
+            bind="query-params", format_func=lambda r: f"{r:g}",
+        )  # fmt: skip
+        digit = left.selectbox(
+            "Digits", DIGITS, key="scdigit", bind="query-params",
+            format_func=lambda d: "one of each" if d == "each" else d,
+        )  # fmt: skip
+        seed = right.number_input("Seed", 0, 9999, 0, key="scseed", bind="query-params")
+    denoiser, card = load.network_or_stop("digits-eps")
+    live = session_runs().open(
+        repr(("score digits", card.fields["sha256"], digit, calls, rate, seed)),
+        lambda: walks(denoiser, digit, calls, rate, seed),
+        calls + 1,
+    )
+    with stage:
+        follow(
+            live,
+            lambda rows, start: frames(rows, start, calls),
+            key="sc_digits", scale=2, autoplay=True, hold=True, report_frame=False,
+            charts_last=True, beside=True, rest=calls, ends=("noise", "pictures"),
+            label="Four walks along one score",
+        )  # fmt: skip
+        st.caption(
+            "One network, its score −ε̂/σ, one noise to start from. Shown is xₜ, the place where "
+            "each walk is. “Corrected” takes one of Langevin’s steps at each level before the step "
+            f"that leads on, so it has half as many levels; it adds {rate:g} of the level’s noise "
+            "variance. Langevin’s walk takes nothing else, one step a level, and its last call "
+            "names the clean picture. x̂₀ is clipped in all four."
+        )
+
+
+ASKED = 200  # digits that `MEASURED` is of
+MEASURED = {0.3: (0.985, 0.94, 0.98, 0.31), 1.0: (0.985, 0.94, 0.98, 0.67)}
+"""Langevin's step -> share recognised as the digits asked for, in 20 calls, as in `WAYS`."""
+
+
+def recognised(denoiser: NetworkDenoiser, rate: float, calls: int = 20) -> tuple[float, ...]:
+    """Compute one of `MEASURED`: as many of each digit, from one noise for all ways."""
+    label = torch.arange(ASKED) % 10
+    x_T = torch.randn(ASKED, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    shares = []
+    for way in WAYS:
+        *_, end = score_walk(
+            denoiser.diffusion, denoiser, x_T, way, calls, label=label, rate=rate,
+            generator=torch.Generator().manual_seed(1),
+        )  # fmt: skip
+        with torch.inference_mode():
+            said = load.classifier()(end.x.float().clamp(-1, 1)).argmax(1)
+        shares.append(float((said == label).double().mean()))
+    return tuple(shares)
+
+
+class Moment(NamedTuple):
+    """One walk after some calls.
+
+    Attributes:
+        t: its level.
+        x: uint8 [H, W] sheet of where it is.
+        x0: uint8 [H, W] sheet of what its score points at.
+        noise: as `noise_seen`.
+        sure: what a classifier gives the digits asked for; NaN where none were.
+    """
+
+    t: int
+    x: np.ndarray
+    x0: np.ndarray
+    noise: float
+    sure: float
+
+
+def walks(
+    denoiser: NetworkDenoiser, digit: str, calls: int, rate: float, seed: int
+) -> Iterator[list[Moment] | None]:
+    """All four call by call, with a pause after each one's step.
+
+    Yields:
+        A moment of each, calls + 1 times.
+    """
+    label = bench.Start(digit, calls, seed, COUNT).label
+    x_T = torch.randn(COUNT, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+    network = remembering(denoiser, denoiser, denoiser.diffusion.T)
+    runs = [
+        score_walk(
+            denoiser.diffusion, network, x_T, way, calls, label=label, rate=rate,
+            generator=torch.Generator().manual_seed(bench.FRESH_SEEDS + seed),
+        )
+        for way in WAYS
+    ]  # fmt: skip
+    for _ in range(calls + 1):
+        row = []
+        for run in runs:
+            stop = next(run)
+            x0 = stop.x if stop.prediction is None else stop.prediction.x0
+            row.append(
+                Moment(stop.t, _sheet(stop.x), _sheet(x0), noise_seen(stop), sure_of(x0, label))
+            )
+            if len(row) < len(runs):
+                yield None
+        yield row
+
+
+def _sheet(x: torch.Tensor) -> np.ndarray:
+    return bench.sheet(to_uint8(x).numpy())
+
+
+def sure_of(x0: torch.Tensor, label: torch.Tensor | None) -> float:
+    """What the classifier gives the digits asked for, on average."""
+    if label is None:
+        return float("nan")
+    with torch.inference_mode():
+        probs = load.classifier()(x0.float().clamp(-1, 1)).softmax(1)
+    return float(probs[torch.arange(len(label)), label].mean())
+
+
+def frames(rows: Sequence[Sequence[Moment]], start: int, calls: int) -> Frames:
+    """Four sheets of where the walks are, and two charts."""
+    panels, curves = [], []
+    for k, way in enumerate(WAYS):
+        own = [row[k] for row in rows]
+        panels.append(
+            Panel(
+                TITLES[way],
+                f"nine pictures on the walk “{TITLES[way]}”",
+                np.stack([m.x for m in own]),
+                COLORS[way],
+                row=k // 2,
+            )
+        )
+    for chart, name, low, top in ((SURE, "sure", 0.0, 1.0), (NOISE, "noise", 0.5, 2.0)):
+        curves += [
+            Curve(
+                TITLES[way],
+                np.array([getattr(row[k], name) for row in rows]),
+                COLORS[way],
+                chart,
+                low,
+                top,
+            )
+            for k, way in enumerate(WAYS)
+        ]
+    captions = [
+        f"{start + i} of {calls} calls · levels t = " + ", ".join(str(moment.t) for moment in row)
+        for i, row in enumerate(rows)
+    ]
+    return Frames(panels, captions, curves)
