@@ -22,7 +22,7 @@ from pages.shared.hierarchy_world import (
 from pages.shared.player import Curve, Frames
 
 SHORT = {"free": "Free", "same": "Same dim.", "short": "Ends short", "ddpm": "DDPM"}
-"""The four in a chart's narrow list."""
+"""The four where there is little room."""
 COLORS = {"free": "eps", "same": "bits", "short": "x0", "ddpm": "p"}
 BOUND = "bound, nats (lower is better)"
 BOUGHT = f"bound after {CALLS} network calls, nats (lower is better)"
@@ -104,11 +104,11 @@ def race_caption(rung: Rung, T: int) -> str:
 def race_table(rung: Rung, data: str, calls: Sequence[float]) -> str:
     """The four bounds term by term, as a Markdown table."""
     best, columns = best_possible(data), []
-    for i, told in enumerate(VARIANTS.values()):
+    for i, name in enumerate(SHORT.values()):
         terms = rung.terms[i]
         between = nats(terms[1:-1].sum()) if len(terms) > 2 else "none"
         columns.append([
-            told.name, f"**{nats(terms.sum())}**", nats(terms.sum() - best), nats(terms[0]),
+            name, f"**{nats(terms.sum())}**", nats(terms.sum() - best), nats(terms[0]),
             between, nats(terms[-1]), f"{rung.near[i]:.0%}", f"{calls[i]:g}",
         ])  # fmt: skip
     names = ["", "bound", "above the best", "reconstruction", "levels between", "prior matching",

@@ -21,7 +21,7 @@ def test_four_models_learn_and_walk_down(page: Page, base: str, assert_clean: Ch
     expect(page.get_by_text("After 400 of 400 gradient steps")).to_be_visible()
     rows = page.locator("table tr").filter(has=page.locator("td"))
     expect(rows).to_have_count(7)
-    expect(page.locator("table th").nth(4)).to_have_text("All three: DDPM")
+    expect(page.locator("table th").nth(4)).to_have_text("DDPM")
     bound, calls = (rows.nth(i).locator("td").nth(4).inner_text() for i in (0, 6))
     bound = float(bound)
     assert 2.4 < bound < 2.8
