@@ -111,8 +111,8 @@ def race_table(rung: Rung, data: str, calls: Sequence[float]) -> str:
             name, f"**{nats(terms.sum())}**", nats(terms.sum() - best), nats(terms[0]),
             between, nats(terms[-1]), f"{rung.near[i]:.0%}", f"{calls[i]:g}",
         ])  # fmt: skip
-    names = ["", "bound", "above the best", "reconstruction", "levels between", "prior matching",
-             "drawn near a group", "network calls"]  # fmt: skip
+    names = ["", "bound", "above the best", "recon\N{SOFT HYPHEN}struction", "levels between",
+             "prior matching", "drawn near a group", "network calls"]  # fmt: skip
     return table([names, *columns])
 
 
