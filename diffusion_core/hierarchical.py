@@ -300,17 +300,15 @@ def level_term(model: Hierarchy, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     return per_example(torch.where(first, -normal_log_density(x, p), nats))
 
 
-def level_log_ratio(
-    model: Hierarchy, x: Tensor, t: Tensor, noise: Tensor, below: Tensor
-) -> Tensor:  # fmt: skip
-    r"""What one level costs, with z_{t-1} drawn instead of averaged over.
+def level_log_ratio(model: Hierarchy, x: Tensor, t: Tensor, noise: Tensor, below: Tensor) -> Tensor:
+    r"""What one level costs, with the latent below drawn instead of averaged over.
 
     $$\hat L_{t-1} = \log\frac{q(z_{t-1}|z_t,x)}{p_\theta(z_{t-1}|z_t)}, \qquad
     z_{t-1}\sim q(z_{t-1}|z_t,x), \qquad
     E\big[\hat L_{t-1}\,\big|\,z_t, x\big] = L_{t-1}$$
 
-    Source: Ho et al. 2020, appendix A, the step before eq. 5 is reached. It is another log-ratio
-    than C_t of `consistency_terms`, whose average is another number.
+    Source: Ho et al. 2020, appendix A, the step before eq. 5 is reached. The log-ratios of
+    `consistency_terms` are others, and their averages need not be the KLs.
 
     Args:
         model: a hierarchy with a fixed encoder.

@@ -173,15 +173,13 @@ def estimator_scatter(
 ) -> Scatter:
     r"""Standard deviations over the noise, of one level's cost and of the whole bound.
 
-    $$L_{t-1} = D_{KL}(q(z_{t-1}|z_t,x)\Vert p_\theta(z_{t-1}|z_t))
-    = E\big[\hat L_{t-1}\,\big|\,z_t, x\big], \qquad
-    \operatorname{Var} L_{t-1} = \operatorname{Var} \hat L_{t-1}
-    - E\operatorname{Var}\big[\hat L_{t-1}\,\big|\,z_t, x\big]$$
+    $$\hat L_{t-1} = \log\frac{q(z_{t-1}|z_t,x)}{p_\theta(z_{t-1}|z_t)}, \qquad
+    L_{t-1} = E\big[\hat L_{t-1}\,\big|\,z_t, x\big], \qquad
+    \operatorname{Var} L_{t-1} \le \operatorname{Var} \hat L_{t-1}$$
 
-    Source: Ho et al. 2020, section 2: the KL is the average of the log-ratio
-    log q(z_{t-1}|z_t,x)/p(z_{t-1}|z_t) over z_{t-1}, a Rao-Blackwellised
-    estimate, which scatters less. The consistency form has other terms, C_t, whose averages are
-    not the KLs; the two forms agree in their sums only.
+    Source: Ho et al. 2020, section 2: the KL is the log-ratio's average over the latent below, a
+    Rao-Blackwellised estimate, which scatters less. The consistency form has other terms, whose
+    averages need not be the KLs: the two forms agree in their sums.
 
     Args:
         model: a hierarchy with a fixed encoder.
