@@ -300,6 +300,38 @@ def level_term(model: Hierarchy, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
     return per_example(torch.where(first, -normal_log_density(x, p), nats))
 
 
+def level_log_ratio(model: Hierarchy, x: Tensor, t: Tensor, noise: Tensor, below: Tensor) -> Tensor:
+    r"""What one level costs, with the latent below drawn instead of averaged over.
+
+    $$\hat L_{t-1} = \log\frac{q(z_{t-1}|z_t,x)}{p_\theta(z_{t-1}|z_t)}, \qquad
+    z_{t-1}\sim q(z_{t-1}|z_t,x), \qquad
+    E\big[\hat L_{t-1}\,\big|\,z_t, x\big] = L_{t-1}$$
+
+    Source: Ho et al. 2020, appendix A, the step before eq. 5 is reached. The log-ratios of
+    `consistency_terms` are others, and their averages need not be the KLs.
+
+    Args:
+        model: a hierarchy with a fixed encoder.
+        x: [B, D].
+        t: [B] int64 in 2..T.
+        noise: [B, D], takes x to z_t.
+        below: [B, D] standard noise of z_{t-1}.
+
+    Returns:
+        [B] nats.
+
+    Raises:
+        ValueError: for t = 1, where q(x|z_1, x) is a point.
+    """
+    if bool((t < 2).any()):
+        raise ValueError("q(z_0|z_1, x) is a point and has no density: t = 2 or more")
+    process = _fixed(model)
+    z = process.q_sample(x, t, noise)
+    p, q = model.down(z, t, model.D), process.q_posterior(z, x, t, t - 1)
+    lower = q.sample(below)
+    return per_example(normal_log_density(lower, q) - normal_log_density(lower, p))
+
+
 def prior_term(model: Hierarchy, x: Tensor) -> Tensor:
     """KL(q(z_T|x) || N(0, I)) with a fixed encoder, [B] nats; no network is asked."""
     return standard_normal_kl(x, _fixed(model).schedule.alpha_bar[-1].to(x))

@@ -15,6 +15,7 @@ from diffusion_core.hierarchical import (
     consistency_terms,
     hierarchy,
     kl_terms,
+    level_log_ratio,
     one_level,
 )
 from diffusion_core.mixtures import GaussianMixture
@@ -147,16 +148,20 @@ def learn_hierarchy(
 class Scatter(NamedTuple):
     """How far one draw for one x is typically from its average (nats, root mean square over x).
 
+    The first three are root mean squares over the levels that both forms of the bound write
+    differently; NaN for T = 1, which has none.
+
     Attributes:
-        level_walk: one level's cost in the consistency form, root mean square over the levels that
-            both forms write differently; NaN for T = 1, which has none.
-        level_kl: the same in the KL form.
+        level_walk: one level's cost in the consistency form.
+        level_ratio: one level's log-ratio with z_{t-1} drawn, whose average is the KL.
+        level_kl: that KL.
         walk: the whole bound in the consistency form, one walk.
         jumps: in the KL form, each level reached in one jump.
         one: in the KL form, from one level drawn at random.
     """
 
     level_walk: float
+    level_ratio: float
     level_kl: float
     walk: float
     jumps: float
@@ -166,14 +171,15 @@ class Scatter(NamedTuple):
 def estimator_scatter(
     model: Hierarchy, x: Tensor, draws: int, *, generator: torch.Generator
 ) -> Scatter:
-    r"""Standard deviations of three estimators of one bound, over their noise.
+    r"""Standard deviations over the noise, of one level's cost and of the whole bound.
 
-    $$L_{t-1} = D_{KL}(q(z_{t-1}|z_t,x)\Vert p_\theta(z_{t-1}|z_t)), \qquad
-    L_{t-1} = E\left[\log\frac{q(z_{t-1}|z_t,x)}{p_\theta(z_{t-1}|z_t)}\,\Big|\,z_t, x\right]$$
+    $$\hat L_{t-1} = \log\frac{q(z_{t-1}|z_t,x)}{p_\theta(z_{t-1}|z_t)}, \qquad
+    L_{t-1} = E\big[\hat L_{t-1}\,\big|\,z_t, x\big], \qquad
+    \operatorname{Var} L_{t-1} \le \operatorname{Var} \hat L_{t-1}$$
 
-    Source: Ho et al. 2020, section 2: the KL is the log-ratio's average over z_{t-1}, a
-    Rao-Blackwellised estimate, which scatters less. That holds for one level; the levels of a
-    walk hang together, and in their sum much of the scatter cancels.
+    Source: Ho et al. 2020, section 2: the KL is the log-ratio's average over the latent below, a
+    Rao-Blackwellised estimate, which scatters less. The consistency form has other terms, whose
+    averages need not be the KLs: the two forms agree in their sums.
 
     Args:
         model: a hierarchy with a fixed encoder.
@@ -181,15 +187,19 @@ def estimator_scatter(
         draws: per x.
         generator: source of noise.
     """
-    many, shape = repeat(x, draws), (model.T, draws * len(x), model.D)
-    t = torch.randint(1, model.T + 1, (len(many),), generator=generator)
+    many, T = repeat(x, draws), model.T
+    B, shape = len(many), (T, len(many), model.D)
+    t = torch.randint(1, T + 1, (B,), generator=generator)
     with torch.no_grad():
         walk = consistency_terms(model, many, torch.randn(shape, generator=generator))
         jumps = kl_terms(model, many, torch.randn(shape, generator=generator))
         one = one_level(model, many, t, torch.randn(many.shape, generator=generator))
+        levels = torch.arange(2, T + 1).repeat_interleave(B)
+        noise = torch.randn(2, len(levels), model.D, generator=generator)
+        ratio = level_log_ratio(model, repeat(many, T - 1), levels, *noise).reshape(T - 1, B).T
 
     def spread(values: Tensor) -> float:
         return float(values.double().reshape(draws, len(x), -1).var(0).mean().sqrt())
 
-    drawn = (walk.denoising, jumps.denoising, walk.total, jumps.total, one)
+    drawn = (walk.denoising, ratio, jumps.denoising, walk.total, jumps.total, one)
     return Scatter(*(spread(values) if values.numel() else math.nan for values in drawn))

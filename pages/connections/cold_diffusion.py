@@ -94,10 +94,10 @@ def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
     )  # fmt: skip
     width = cold_world.blur_width_at(level)
     st.caption(
-        f"Nine digits of the gallery. Blur at t = {level}: {width:.1f} pixels wide (standard "
-        "deviation), of 28. Algorithm 1 blurs the restored picture again, but less; algorithm 2 "
-        "changes xₜ as the restored picture would change. Both ask the same restorer at every "
-        "step. "
+        f"Nine digits of the gallery, which a diffusion network made. Blur at t = {level}: "
+        f"{width:.1f} pixels wide (standard deviation), of 28. Algorithm 1 blurs the restored "
+        "picture again, but less; algorithm 2 changes xₜ as the restored picture would change. "
+        "Both ask the same restorer at every step. "
         + {
             "told": "It is told which digits they are. “Off the true way”: how far from the true "
             "digits, blurred to the same t.",
@@ -216,14 +216,14 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "blurred; whatever the answer has left out is gone, and the next answer has to do "
             "without. This network’s answers to a heavy blur are too dark, too: it was trained "
             "with |x̂₀ − x₀|, and most pixels of most digits are black. So the gray leaks away "
-            "from step to step. Of test digits blurred "
+            f"from step to step; from t = {STEPS}, nearly all goes black. Of test digits blurred "
             f"to t = 30, with the class not told, {naive.recognised:.0%} are recognised after "
             f"algorithm 1 and {improved.recognised:.0%} after algorithm 2. "
             "Algorithm 2 adds and takes away pictures of the same gray: it never changes a "
             "digit’s mean gray, whatever the network says.",
-            {"cot": STEPS},
-            "Third picture: nearly all black in the end. Fourth: of the right gray, most of them "
-            "digits. That blur has left little more than the gray to go by, and the class.",
+            {"corestorer": "untold", "cot": 30},
+            "Third picture: of the 4 a speck is left. Fourth: all have whole strokes, though not "
+            "always of the right digit.",
         ),
         Confusion(
             "Why does algorithm 2 forgive a wrong restorer?",
@@ -235,8 +235,9 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "broad shades are the true digit’s, the fine ones are the answer’s. Of the squared "
             f"error of the average digit, {told.forgiven[0]:.0%} remain if one starts at t = 10, "
             f"{told.forgiven[1]:.0%} at t = 20, {told.forgiven[2]:.0%} at t = 30. And noise: "
-            f"with one known noise, {told.fixed:.0%} would remain from t = 500 of 1000. With "
-            "the noise that xₜ holds, D(x̂₀, t) is xₜ itself, and nothing is forgiven.",
+            f"with one known noise, {told.fixed:.0%} would remain from t = 500 of 1000 (cosine "
+            "schedule). With the noise that xₜ holds, D(x̂₀, t) is xₜ itself, and nothing is "
+            "forgiven.",
             {"corestorer": "mean", "cot": 10},
             "Second picture: ends as the average digit, for all. Last picture: squares come off "
             "true digits. Between them: true digits in the broad, their fine strokes missing.",
@@ -260,7 +261,7 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "Why is the first answer a blur of several digits?",
             "Many digits, blurred, look like this one. Training with |x̂₀ − x₀| makes the best "
             "answer each pixel’s median over all of them (with squares it would be the mean), and "
-            "that is no digit. It is near to all of them: of test digits at t = "
+            "that is no digit. On average it is near to them: of test digits at t = "
             f"{STEPS}, the class not told, asking once has the smallest squared error, "
             f"{gray_once.error:.2f}, against {gray.error:.2f} after algorithm 2. Even algorithm "
             f"1’s black pictures, {gray_naive.error:.2f}, are nearer than sharp strokes in the "
@@ -279,16 +280,18 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             f"{improved.recognised:.0%}); at t = {STEPS}, {gray_once.recognised:.0%} and "
             f"{gray.recognised:.0%}, where guessing has 10%. What the steps give is sharp strokes "
             "instead of an average, whether or not they are those that were blurred. To make new "
-            "digits, that is what one wants.",
-            {"cot": 30},
-            "Lower chart: the dashed line ends lowest. But in the second picture strokes are "
-            "faint where the network was unsure; in the fourth they are not.",
+            "digits, that is what one wants. (On the way algorithm 2 may come nearer: a picture "
+            "that is still a little blurred shows no fine stroke in a wrong place.)",
+            {"corestorer": "untold", "cot": 30},
+            "Lower chart: algorithm 2 dips below the dashed line, and ends above it. In the second "
+            "picture the 4 is faint, where the network was unsure; in the fourth it is not.",
         ),
         Confusion(
             "Where does variety come from, if nothing is drawn on the way?",
             "From the start alone. One gray and one class give one digit. Grays like the data’s "
             "give thin digits and bold ones, since the mean gray is kept: the variety within a "
-            f"class is {plain.variety:.2f}, where training digits have {plain.real:.2f}. Noise of "
+            f"class, averaged over all ten, is {plain.variety:.2f}, where training digits have "
+            f"{plain.real:.2f}. Noise of "
             f"0.002 on the gray brings it to {little.variety:.2f}. Bansal et al. call it breaking "
             "the symmetry: the network has to take the noise for something.",
             {"coview": "nothing", "conoise": 0.0, "cogray": "one"},
@@ -358,21 +361,22 @@ def page() -> None:
     once, naive, improved = (card.ways[30, rule] for rule in ("once", "naive", "improved"))
     chapter.question(
         "The network restores a blurred digit at once, or is asked again at every small step of "
-        "the way back. Does walking come closer to the true digit?",
+        "the way back. By walking, the picture gets …",
         {
-            "Yes: each look corrects the last": "Not by squared error: of "
-            f"{once.samples:,} test digits blurred to t = 30, asking once has {once.error:.2f}, "
-            f"algorithm 2 {improved.error:.2f}, algorithm 1 {naive.error:.2f}. What walking gives "
-            "is sharp strokes.",
-            "No, but it makes sharper pictures": "The first answer is an average of all digits "
-            f"that it may be, and near to each: {once.error:.2f} by squared error, where walking "
+            "closer: each look corrects the last": "Not by squared error: of "
+            f"{once.samples:,} test digits blurred to t = 30, their class not told, asking once "
+            f"has {once.error:.2f}, algorithm 2 {improved.error:.2f}, algorithm 1 "
+            f"{naive.error:.2f}. What walking gives is sharp strokes.",
+            "sharper, but no closer": "Where the network is unsure, its first answer is "
+            "between the digits that it may be, and so nearer on average. Of test digits blurred "
+            f"to t = 30, their class not told, it has a squared error of {once.error:.2f}; walking "
             f"ends at {improved.error:.2f} (algorithm 2) or {naive.error:.2f} (algorithm 1). To "
             "make digits rather than averages, one walks.",
-            "No, errors pile up and blur it": "They pile up, but blurred it is not: a step "
+            "blurred: errors pile up": "They pile up, but blurred it is not: a step "
             "settles for some strokes, and the next one takes them for given. By algorithm 1 some "
             "get lost, and black is left.",
         },
-        answer="No, but it makes sharper pictures",
+        answer="sharper, but no closer",
     )
     chapter.look()
     exhibit(restore, fields)
@@ -402,7 +406,8 @@ def page() -> None:
             ),
             Experiment(
                 "Make sevens from gray, without any noise",
-                "thin ones from dark grays and bold ones from bright grays, all of one shape.",
+                "thin ones from dark grays and bold ones from bright grays, all of one shape. Of "
+                "the darkest, part of the bar is missing.",
                 {"coview": "nothing", "codigit": "7", "conoise": 0.0},
             ),
         ]

@@ -13,6 +13,7 @@ from diffusion_core.hierarchical import (
     consistency_terms,
     kl_terms,
     level_information,
+    level_log_ratio,
     level_schedule,
     level_term,
     noisy_entropy,
@@ -103,11 +104,11 @@ def four_models(data: str, T: int, latent: int, seed: int, stage: DeltaGenerator
     with stage:
         follow(
             live,
-            lambda rungs, start: hierarchy_views.race_frames(rungs, data, T),
-            key="hv_race", scale=19, autoplay=True, hold=True, report_frame=False, fps=3,
+            lambda rungs, start: hierarchy_views.race_frames(rungs, data, T, latent),
+            key="hv_race", scale=19, autoplay=True, hold=True, report_frame=False, fps=4,
             charts_last=True, beside=True, row_labels=("Encoder learnt", "Encoder fixed"),
             rest=RACE, ends=("not trained", "x"),
-            ticks=[(0, "not trained"), (RACE, f"{STEPS} steps"), (RACE + 1, "walk down")],
+            ticks=[(RACE + 1, "walk down")],
             label="Four hierarchies learn, then walk down",
         )  # fmt: skip
         learnt = [rung for rung in live.frames() if rung.level is None]
@@ -179,7 +180,7 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
         follow(
             live,
             lambda depths, start: hierarchy_views.depth_frames(depths, data),
-            key="hv_depth", scale=21, autoplay=True, hold=True, report_frame=False, fps=5,
+            key="hv_depth", scale=15, autoplay=True, hold=True, report_frame=False, fps=5,
             charts_last=True, rest=len(DEPTHS) * PARTS, ends=("nothing", f"T = {DEPTHS[-1]}"),
             ticks=hierarchy_views.depth_ticks(), label="Deeper and deeper",
         )  # fmt: skip
@@ -188,18 +189,19 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
             f"end, T = {DEPTHS[-1]}. At each depth both are trained with {CALLS} network calls for "
             "each of 256 points, in batches: a learnt encoder needs 2T calls for a step (it walks "
             "up, the decoder answers at every level), the DDPM one call at one level drawn at "
-            "random. While a depth is being trained, the charts show the one before. Last chart: "
-            "how far one draw of a cost of one x is from its average, for the DDPM; “one level for "
-            "all” is T times one level."
+            f"random. So at T = {DEPTHS[-1]} a learnt encoder takes {CALLS // (2 * DEPTHS[-1])} "
+            f"gradient steps, the DDPM {CALLS}. While a depth is being trained, the charts show "
+            "the one before. Last charts: how far one draw of a cost of one x is from its "
+            "average, for the DDPM; “one for all” is T times one level."
         )
 
 
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
-    free, same, _, ddpm = LEARNT.bounds
+    free, same, short, ddpm = LEARNT.bounds
     deep = dict(zip(DEPTHS, zip(LEARNT.same, LEARNT.ddpm, strict=True), strict=True))
-    level_walk, level_kl, walk, jumps, one = LEARNT.scatter
-    deepest = DEPTHS[-1]
+    level_walk, level_ratio, level_kl, walk, jumps, one = LEARNT.scatter
+    deepest, calls_learnt = DEPTHS[-1], hierarchy_world.calls_per_step("same", 4)
     return [
         Confusion(
             "Is a diffusion model a VAE?",
@@ -211,7 +213,7 @@ def confusions(told: Facts) -> list[Confusion]:
             + "; three restrictions later it is a DDPM. Two things are unlike the textbook then: "
             "the encoder learns nothing, and the top latent knows nothing of x.",
             {"hvview": "one", "hvT": 1, "hvkind": "free"},
-            "Two planes, z₁ and x: one encoder, one decoder, and the bound has two parts.",
+            "Two planes, z₁ and x: one encoder, one decoder. Below, the bound has two parts.",
         ),
         Confusion(
             "What is learnt in the encoder of a diffusion model?",
@@ -224,22 +226,27 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "Then the restrictions make the model worse?",
-            "With as many levels and as large latents, mostly. A learnt encoder may do nearly all "
-            "that a fixed one does, and more. It bends the data so that few Gaussian steps down "
-            f"are enough: with four levels of the data’s dimension it comes to {same:.2f} nats, "
-            f"the DDPM to {ddpm:.2f}, and {told.best:.2f} is the best there can be. With eight: "
-            f"{LEARNT.eight[1]:.2f} and {LEARNT.eight[3]:.2f}. Part of that is the schedule: from "
-            f"log-SNR {FIRST_LOG_SNR:g} to −{-LAST_LOG_SNR:g} in four levels, each jump is "
-            f"{(FIRST_LOG_SNR - LAST_LOG_SNR) / 3:.1f}; from 2 to −3 the same DDPM comes to "
-            f"{LEARNT.gentle:.2f}. And a learnt encoder whose latents are too small can lose: on "
-            f"the ring “Free” with one number has {LEARNT.ring[0]:.2f}, “Fixed, ends short” "
-            f"{LEARNT.ring[2]:.2f}. What the restrictions buy is depth at no cost per training "
-            "step. The price is a noisier estimate (at "
-            f"{deepest} levels, one level for all scatters by {one:.2f} nats, all KLs together by "
-            f"{jumps:.2f}), and T network calls to draw a point, as in any hierarchy of T levels.",
+            "With as many levels, mostly. What each costs and gives, with four levels:\n\n"
+            "1. **Every z as large as x.** Costs: nothing is made smaller on the way. Gives: z can "
+            f"be x with noise. Bound from {free:.2f} to {same:.2f} nats; “Free” had one number, "
+            "and two groups need no more.\n"
+            "2. **The encoder only adds noise.** Costs: it can’t bend the data so that few "
+            f"Gaussian steps down are enough, and now they may not end in N(0, I): {same:.2f} to "
+            f"{short:.2f}, {told.mismatch:.2f} of it lost at the top. Gives: a training step "
+            "calls the network once, at any depth; with a learnt encoder "
+            f"{calls_learnt:g} times at four levels. (It is a noisier estimate: T times one of "
+            f"{deepest} levels scatters by {one:.2f} nats, all KLs together by {jumps:.2f}.)\n"
+            "3. **It ends in N(0, I).** Costs: $z_T$ knows nothing of x, and the whole way is to "
+            "be made in the same few steps. Gives: the model begins where the data end, and "
+            f"next to nothing is lost there: {short:.2f} to {ddpm:.2f}.\n\n"
+            f"The best possible is {told.best:.2f}. More levels make the steps of the DDPM "
+            f"shorter, with eight it comes to {LEARNT.eight[3]:.2f}; so does a schedule that goes "
+            f"less far: from log-SNR 2 to −3, instead of {FIRST_LOG_SNR:g} to "
+            f"−{-LAST_LOG_SNR:g}, four levels come to {LEARNT.gentle:.2f}.",
             {"hvT": 8},
-            f"The first chart: with eight levels the purple line ends at {LEARNT.eight[3]:.2f}, "
-            f"with four at {ddpm:.2f}; the learnt encoders had little left to gain.",
+            f"The first chart below: with eight levels the purple line ends at "
+            f"{LEARNT.eight[3]:.2f}, with four at {ddpm:.2f}; the learnt encoders had little left "
+            "to gain.",
         ),
         Confusion(
             "Why does depth cost a diffusion model so little?",
@@ -249,10 +256,10 @@ def confusions(told: Facts) -> list[Confusion]:
             "a step takes 2T network calls. For the same calls the learnt encoder does "
             f"better up to four levels ({deep[4][0]:.2f} against {deep[4][1]:.2f}); at 32 they "
             f"last for {CALLS // 64} steps only, and it is at {deep[32][0]:.2f}, the DDPM at "
-            f"{deep[32][1]:.2f}. (Its own best for these calls, with one level, was "
-            f"{min(LEARNT.same):.2f}.) That is a budget, not a limit: Child trained VAEs with "
-            "dozens of learnt levels. There the levels are parts of one large network, and a step "
-            "goes through it once.",
+            f"{deep[32][1]:.2f}. That is a budget, not a limit: with {CALLS} steps at 32 levels, "
+            f"{2 * deepest} times the calls, the learnt encoder comes to {LEARNT.patient:.2f}. And "
+            "Child trained VAEs with dozens of learnt levels; there the levels are parts of one "
+            "large network, and a step goes through it once.",
             {"hvview": "depth"},
             hierarchy_views.WAIT
             + "First chart: the red line is lowest with one level and highest with 32, the "
@@ -264,11 +271,12 @@ def confusions(told: Facts) -> list[Confusion]:
             "choice: one network can serve all levels. The jump from x needs only steps that are "
             "linear and Gaussian; they might leave out some directions on the way, as in Jing and "
             "others’ subspace diffusion. Nor are more numbers always better. For two groups one "
-            f"number is enough ({free:.2f} nats, two: {same:.2f}); for a ring it is not "
-            f"({LEARNT.ring[0]:.2f} against {LEARNT.ring[1]:.2f}). Latent diffusion gives the "
-            "freedom back: first an encoder that makes x smaller, then a diffusion of its output.",
+            f"number is enough ({free:.2f} nats, two: {same:.2f}); for eight groups in a ring it "
+            f"is not ({LEARNT.ring[0]:.2f} against {LEARNT.ring[1]:.2f}). Latent diffusion gives "
+            "the freedom back: an encoder makes x smaller, then comes a diffusion of its output.",
             {"hvview": "one", "hvdata": "ring", "hvkind": "free", "hvdim": 1},
-            "A circle must be laid along a line, and is torn: points are drawn between the groups.",
+            "Eight groups in a circle must be laid along a line: many points are drawn between "
+            "the groups.",
         ),
         Confusion(
             "What if ᾱ at the top is not 0?",
@@ -283,11 +291,25 @@ def confusions(told: Facts) -> list[Confusion]:
             f"the DDPM has {LEARNT.deep_left[1]:.0%}, the third model still "
             f"{LEARNT.deep_left[0]:.0%}. (Four times the training changes little: "
             f"{LEARNT.longer[1]:.0%} and {LEARNT.longer[0]:.0%}.) In a learnt hierarchy a "
-            "large prior term is no fault: there z_T tells about the level below, and "
+            "large prior term is no fault: there $z_T$ tells about the level below, and "
             "the data as a whole may still fill N(0, I).",
             {"hvT": 4},
-            "Go to the first frame of the walk down: in the third picture the points of N(0, I) "
+            "Drag the timeline to “walk down”: in the third picture the points of N(0, I) "
             "lie where the green shade is not, in the fourth they cover it.",
+        ),
+        Confusion(
+            "Which terms of the bound vanish?",
+            "In a DDPM the one at the top, nearly. $L_T$, prior matching, is a "
+            "constant: no weight is in it. It is small if the noise ends near N(0, I): "
+            f"{told.top:.4f} nats in the DDPM, {told.prior:.2f} in the model that ends short. "
+            "Lₜ₋₁, the levels between, are what is trained "
+            f"({LEARNT.parts[1]:.2f} nats in all, four levels). Their sum can’t go to 0: "
+            "q(zₜ₋₁|zₜ, x) knows x, p(zₜ₋₁|zₜ) does not. L₀, the reconstruction −log p(x|z₁), "
+            f"stays and is trained, too ({hierarchy_views.nats(LEARNT.parts[0])}: a density may be "
+            "above 1). It is no KL, for q(x|z₁, x) is a point. With a learnt encoder all terms "
+            "are trained, also the one at the top.",
+            {"hvview": "one", "hvkind": "ddpm"},
+            "The table under the charts: prior matching 0.00, three KLs, a reconstruction.",
         ),
         Confusion(
             "Is the bound tight?",
@@ -306,20 +328,22 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Log-ratios or KLs: where do the two forms of the bound come from?",
             "From the direction in which q is read. The hierarchy compares q(zₜ|zₜ₋₁), upwards, "
-            "with p(zₜ|zₜ₊₁), downwards: a log-ratio on a walk. Bayes’ rule turns q "
-            "around, q(zₜ₋₁|zₜ, x). With a fixed encoder that has a formula, and two Gaussians for "
-            "the same zₜ₋₁ can be compared without drawing it: a KL. Of one level, a draw of "
-            f"the log-ratio scatters by {level_walk:.2f} nats and the KL by "
-            f"{level_kl:.2f} ({deepest} levels). The sum of all levels gains next to nothing: a "
-            f"walk scatters by {walk:.2f}, the KLs by {jumps:.2f}, because the log-ratios of one "
-            "walk share their noise, and most of it cancels; without that it would be "
-            f"{level_walk * (deepest - 1) ** 0.5:.1f}. But who trains "
-            "on one level at a time sees no sum. Often the log-ratio is printed as a KL, which it "
-            "is not: see the page [ELBO](elbo?eb_view=Two+decompositions), and the "
+            "with p(zₜ|zₜ₊₁), downwards: log-ratios on a walk. Bayes’ rule turns q around, "
+            "q(zₜ₋₁|zₜ, x), and with a fixed encoder that has a formula. For a drawn zₜ₋₁, "
+            "log q(zₜ₋₁|zₜ, x)/p(zₜ₋₁|zₜ) is another log-ratio. Its average is the KL, which for "
+            f"two Gaussians needs no draw: of one level ({deepest} in all) the log-ratio scatters "
+            f"by {level_ratio:.2f} nats, the KL by {level_kl:.2f}. The walk’s log-ratios "
+            f"({level_walk:.2f}) are other terms: on average that of z₁ lies {told.shift:.2f} "
+            "nats below its KL, and the walk’s prior matching as much above; only the sums agree. "
+            f"And the sum gains next to nothing by KLs: a walk scatters by {walk:.2f}, the KLs by "
+            f"{jumps:.2f}, because the log-ratios of one walk share their noise, and most of it "
+            f"cancels; without that it would be {level_walk * (deepest - 1) ** 0.5:.1f}. But who "
+            "trains on one level at a time sees no sum. Often the walk’s log-ratio is printed as "
+            "a KL, which it is not: see the page [ELBO](elbo?eb_view=Two+decompositions), and the "
             "[Formula detective](formula_detective?case=Consistency+form).",
             {"hvview": "depth"},
-            hierarchy_views.WAIT + "Last chart, two dashed lines: one level by itself. The "
-            "unbroken ones: all levels together.",
+            hierarchy_views.WAIT + "The last two charts: one level, where the purple lines are a "
+            "log-ratio and its KL, and all levels together.",
         ),
         Confusion(
             "Don’t the upper levels of a hierarchy go unused?",
@@ -329,12 +353,13 @@ def confusions(told: Facts) -> list[Confusion]:
             "not happen: of eight levels each tells at least "
             f"{LEARNT.told:.1f} nats about the one below. It does not help much either "
             f"({same:.2f} nats with four levels, {LEARNT.eight[1]:.2f} with eight). In a DDPM the "
-            f"top latent tells nothing about x on purpose, {told.top:.3f} nats at most. That is "
-            "the third restriction, and no fault: how much the levels below it tell is fixed, too.",
+            f"top latent tells next to nothing about x on purpose, {told.top:.3f} nats at most. "
+            "(What the table gives for it is about the level below.) That is the third "
+            "restriction, and no fault: how much the levels below it tell is fixed, too.",
             {"hvview": "one", "hvkind": "same", "hvT": 8},
-            "The table under the charts, second row: no level is near 0. The first row, “costs”, "
-            "may be: a cost is about what zₜ tells about the level below, less what the level "
-            "above tells about zₜ, so near 0 where both are equal.",
+            "The table under the charts, last column: no level is near 0. “Costs” may be: a cost "
+            "is about what zₜ tells about the level below, less what the level above tells about "
+            "zₜ, so near 0 where both are equal.",
         ),
     ]
 
@@ -347,14 +372,14 @@ def page() -> None:
     chapter.prose(
         "A "
         + term("hierarchical VAE")
-        + " is a chain: an encoder leads from x up to z₁, z₂, … z_T, a decoder back down. Three "
+        + " is a chain: an encoder leads from x up to z₁, z₂, … $z_T$, a decoder back down. Three "
         "restrictions make it a diffusion model: (1) every z is as large as x, (2) the encoder "
-        "learns nothing and adds Gaussian noise, (3) so much of it that z_T is N(0, I). Here four "
-        "models are trained; each obeys one restriction more than the one before it."
+        "learns nothing and adds Gaussian noise, (3) so much of it that $z_T$ is N(0, I). Here "
+        "four models are trained; from each to the next comes one restriction."
     )
     chapter.question(
-        "Four levels each, decoders of one size (where the encoder is learnt, it is as large "
-        "again), the same training. Which ends with the best, that is the lowest, bound?",
+        "Four levels each, decoders of one size, as many gradient steps. Which ends with the "
+        "best, that is the lowest, bound?",
         {
             "The one with all three restrictions": f"It comes to {ddpm:.2f} nats, where the models "
             f"with learnt encoders have {free:.2f} and {same:.2f}. A fixed encoder can’t arrange "
@@ -378,7 +403,8 @@ def page() -> None:
         level_term, one_level, training_loss, learn_hierarchy, under="One level at a time"
     )
     formula_and_code(
-        level_information, estimator_scatter, noisy_entropy, prior_mismatch, level_schedule,
+        level_information, level_log_ratio, estimator_scatter, noisy_entropy, prior_mismatch,
+        level_schedule,
         under="What is measured",
     )  # fmt: skip
 
@@ -393,7 +419,7 @@ def page() -> None:
                 {"hvT": 1},
             ),
             Experiment(
-                "A ring instead of two groups",
+                "A ring of eight groups instead of two",
                 f"now the third model ({LEARNT.ring[2]:.2f}) beats the DDPM "
                 f"({LEARNT.ring[3]:.2f}). A ring with some noise is not far from N(0, I), "
                 f"{told.ring:.2f} nats instead of {told.mismatch:.2f}, and its four "

@@ -55,7 +55,7 @@ def restore_frames(shots: Sequence[Sequence[Shot]], start: int, kind: str, level
     if kind != "mean":
         alt = f"what the restorer says at t = {level}"
         panels.append(Panel("$\\hat x_0$ at once", alt, still(shots[0][-1].x_t, n), "x0"))
-    off, error = "off the true way (root mean square)", "squared error per pixel"
+    off, error = "off the true way (root mean square)", "mean squared error from $x_0$"
     curves = []
     for k, way in enumerate(WAYS[kind]):
         squares = way.degradation != "blur"

@@ -9,6 +9,7 @@ import numpy as np
 from diffusion_core.hierarchical import VARIANTS
 from pages.shared.cloud import Cloud
 from pages.shared.hierarchy_world import (
+    CALLS,
     DEPTHS,
     EXTENT,
     PARTS,
@@ -20,19 +21,32 @@ from pages.shared.hierarchy_world import (
 )
 from pages.shared.player import Curve, Frames
 
+SHORT = {"free": "Free", "same": "Same dim.", "short": "Ends short", "ddpm": "DDPM"}
+"""The four where there is little room."""
 COLORS = {"free": "eps", "same": "bits", "short": "x0", "ddpm": "p"}
 BOUND = "bound, nats (lower is better)"
+BOUGHT = f"bound after {CALLS} network calls, nats (lower is better)"
 STEP = "cost of this level, nats"
 OF_IT = "its parts, nats"
-SCATTER = "DDPM: standard deviation of one draw, nats (log)"
+SCATTER = ("DDPM, one level: scatter of a draw, nats (log)", "DDPM, all levels: the same (log)")
 COST = "network calls for one point of one training step (log)"
 BEST = "best possible"
+SCATTERS = (
+    ("of a walk", "eps", ""),
+    ("log-ratio", "p", "6 5"),
+    ("its KL", "p", ""),
+    ("a walk", "eps", ""),
+    ("KLs", "p", ""),
+    ("one for all", "x0", ""),
+)
+"""Name, colour and dash of each number of a `Scatter`: three of one level, three of all."""
 SIZES = {
     1: "“Free” has one number in each latent; the first restriction makes that two, which here is "
     "more room, not less.",
     2: "“Free” has two numbers in each latent, so that the first restriction changes nothing.",
     4: "“Free” has four numbers in each latent; the first restriction takes two of them away.",
 }
+NUMBERS = {1: "1 number", 2: "2 numbers", 4: "4 numbers"}
 HEIGHT = " A latent of one number lies along a line; the height of its points is drawn at random."
 WAIT = f"Wait until T = {DEPTHS[-1]} is done. "
 """The charts of depth are empty at first."""
@@ -44,11 +58,11 @@ def z(t: int) -> str:
     return "x" if t == 0 else "z" + str(t).translate(SUB)
 
 
-def race_frames(rungs: Sequence[Rung], data: str, T: int) -> Frames:
+def race_frames(rungs: Sequence[Rung], data: str, T: int, latent: int) -> Frames:
     """Four models side by side: they learn, then walk down level by level."""
     clouds = [
         Cloud(
-            told.name,
+            told.name if told.same else f"{told.name}: {NUMBERS[latent]} in z",
             f"points that the model “{told.name}” draws, over the density of the data at that "
             "level",
             np.stack([rung.points[i] for rung in rungs]),
@@ -62,8 +76,8 @@ def race_frames(rungs: Sequence[Rung], data: str, T: int) -> Frames:
     learns = np.array([rung.level is None for rung in rungs])
     bounds = np.array([rung.terms.sum(1) for rung in rungs])
     curves = [
-        Curve(told.name, bounds[:, i], COLORS[variant], BOUND, 0, 4)
-        for i, (variant, told) in enumerate(VARIANTS.items())
+        Curve(SHORT[variant], bounds[:, i], COLORS[variant], BOUND, 0, 4)
+        for i, variant in enumerate(VARIANTS)
     ]
     curves.append(Curve(BEST, np.full(len(rungs), best_possible(data)), "q", BOUND, 0, 4,
                         dash="6 5"))  # fmt: skip
@@ -72,8 +86,8 @@ def race_frames(rungs: Sequence[Rung], data: str, T: int) -> Frames:
     ])  # fmt: skip
     costs[learns] = np.nan
     curves += [
-        Curve(told.name, costs[:, i], COLORS[variant], STEP, -2, 4)
-        for i, (variant, told) in enumerate(VARIANTS.items())
+        Curve(SHORT[variant], costs[:, i], COLORS[variant], STEP, -2, 4)
+        for i, variant in enumerate(VARIANTS)
     ]
     return Frames([], [race_caption(rung, T) for rung in rungs], curves, clouds=clouds)
 
@@ -89,19 +103,28 @@ def race_caption(rung: Rung, T: int) -> str:
 
 def race_table(rung: Rung, data: str, calls: Sequence[float]) -> str:
     """The four bounds term by term, as a Markdown table."""
-    head = (
-        "| | bound | above the best | reconstruction | levels between | prior matching "
-        "| drawn near a group | network calls |\n|---|---|---|---|---|---|---|---|\n"
-    )
-    rows = []
-    for i, told in enumerate(VARIANTS.values()):
+    best, columns = best_possible(data), []
+    for i, name in enumerate(SHORT.values()):
         terms = rung.terms[i]
-        between = f"{round(float(terms[1:-1].sum()), 2) + 0.0:.2f}" if len(terms) > 2 else "none"
-        rows.append(
-            f"| {told.name} | **{terms.sum():.2f}** | {terms.sum() - best_possible(data):.2f} "
-            f"| {terms[0]:.2f} | {between} | {terms[-1]:.2f} | {rung.near[i]:.0%} | {calls[i]:g} |"
-        )
-    return head + "\n".join(rows).replace("-", "−")
+        between = nats(terms[1:-1].sum()) if len(terms) > 2 else "none"
+        columns.append([
+            name, f"**{nats(terms.sum())}**", nats(terms.sum() - best), nats(terms[0]),
+            between, nats(terms[-1]), f"{rung.near[i]:.0%}", f"{calls[i]:g}",
+        ])  # fmt: skip
+    names = ["", "bound", "above the best", "recon\N{SOFT HYPHEN}struction", "levels between",
+             "prior matching", "drawn near a group", "network calls"]  # fmt: skip
+    return table([names, *columns])
+
+
+def nats(value: float) -> str:
+    """A number of nats with a true minus, and none before a zero."""
+    return f"{round(float(value), 2) + 0.0:.2f}".replace("-", "−")
+
+
+def table(columns: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of columns, each with its head first: narrow enough for a phone."""
+    head, *rows = ("| " + " | ".join(row) + " |" for row in zip(*columns, strict=True))
+    return "\n".join([head, "|---" * len(columns) + "|", *rows])
 
 
 def shown_levels(T: int) -> tuple[int, ...]:
@@ -146,18 +169,14 @@ def lesson_frames(lessons: Sequence[Lesson], data: str, T: int, latent: int) -> 
 def lesson_table(lesson: Lesson, fixed: bool) -> str:
     """What each level costs, and what it tells about the one below, as a Markdown table."""
     T = len(lesson.told)
-    levels = [f"{z(t)}" for t in range(T, -1, -1)]
     kind = "KL" if fixed else "log-ratio"
     names = [f"{z(T)}: prior matching", *(f"{z(t)}: {kind}" for t in range(T - 1, 0, -1)),
              "x: reconstruction"]  # fmt: skip
-    costs = [f"{round(value, 2) + 0.0:.2f}" for value in lesson.terms[::-1]]
-    told = [f"{max(value, 0):.2f}" for value in lesson.told[::-1]] + [""]
-    head = "| " + " | ".join(["level", *names]) + " |\n" + "|---" * (1 + len(levels)) + "|\n"
-    rows = [
-        "| " + " | ".join(["costs, nats", *costs]) + " |",
-        "| " + " | ".join(["tells about the one below, nats", *told]) + " |",
-    ]
-    return head + "\n".join(rows).replace("| -", "| −")
+    return table([
+        ["level", *names],
+        ["costs, nats", *map(nats, lesson.terms[::-1])],
+        ["tells about the one below, nats", *(nats(max(v, 0)) for v in lesson.told[::-1]), ""],
+    ])  # fmt: skip
 
 
 def depth_frames(depths: Sequence[Depth], data: str) -> Frames:
@@ -174,25 +193,22 @@ def depth_frames(depths: Sequence[Depth], data: str) -> Frames:
         )
         for i, (name, color) in enumerate(zip(names, ("bits", "p"), strict=True))
     ]
-    table = {
+    done = {
         name: np.stack([getattr(one.done, name) for one in depths])
         for name in ("bounds", "scatter", "calls")
     }
     best = np.full(len(depths), best_possible(data))
     curves = [
-        Curve(names[0], table["bounds"][:, 0], "bits", BOUND, 0, 5),
-        Curve(names[1], table["bounds"][:, 1], "p", BOUND, 0, 5),
-        Curve(BEST, best, "q", BOUND, 0, 5, dash="6 5"),
-        Curve(names[0], table["calls"][:, 0], "bits", COST, 1, 100, digits=0, log=True),
-        Curve(names[1], table["calls"][:, 1], "p", COST, 1, 100, digits=0, log=True),
+        Curve(names[0], done["bounds"][:, 0], "bits", BOUGHT, 0, 5),
+        Curve(names[1], done["bounds"][:, 1], "p", BOUGHT, 0, 5),
+        Curve(BEST, best, "q", BOUGHT, 0, 5, dash="6 5"),
+        Curve(names[0], done["calls"][:, 0], "bits", COST, 1, 100, digits=0, log=True),
+        Curve(names[1], done["calls"][:, 1], "p", COST, 1, 100, digits=0, log=True),
     ]
-    scatter = ("one level, log-ratio", "one level, KL", "all levels: a walk", "all levels: KLs",
-               "one level for all")  # fmt: skip
     # All are the DDPM's: none in the learnt encoder's colour.
-    colors, dashes = ("eps", "p", "eps", "p", "x0"), ("6 5", "6 5", "", "", "")
     curves += [
-        Curve(name, table["scatter"][:, i], color, SCATTER, 0.05, 20, dash=dash, log=True)
-        for i, (name, color, dash) in enumerate(zip(scatter, colors, dashes, strict=True))
+        Curve(name, done["scatter"][:, i], color, SCATTER[i // 3], 0.05, 20, dash=dash, log=True)
+        for i, (name, color, dash) in enumerate(SCATTERS)
     ]
     captions = [
         f"{one.T} level{'s' * (one.T > 1)} · {one.steps[0]} step{'s' * (one.steps[0] != 1)} of the "

@@ -47,6 +47,7 @@ DEPTHS = (1, 2, 4, 8, 16, 32)
 PARTS = 8  # looks of the models of one depth
 CALLS = 800  # of networks per example of a batch, that a model of `DEPTHS` is trained with
 SCATTERED = (64, 64)  # points, and draws of the bound for each
+AT_ONCE = 8  # of those points, between two pauses
 
 
 @cache
@@ -220,9 +221,14 @@ class Rung(NamedTuple):
     left: np.ndarray
 
 
+def stay(T: int) -> int:
+    """Frames that the walk down stays at each level: together about as many as the training has."""
+    return round((RACE + 1) / (T + 1))
+
+
 def frames_of_a_race(T: int) -> int:
     """How many `Rung`s there are."""
-    return RACE + 1 + T + 1
+    return RACE + 1 + (T + 1) * stay(T)
 
 
 def race(data: str, T: int, latent: int, seed: int) -> Iterator[Rung | None]:
@@ -241,7 +247,8 @@ def race(data: str, T: int, latent: int, seed: int) -> Iterator[Rung | None]:
         yield rung
     for at in range(T + 1):
         points, shades = (np.stack([w[field][at] for w in walks]) for field in (0, 1))
-        yield rung._replace(level=T - at, points=points, shades=shades)
+        for _ in range(stay(T)):
+            yield rung._replace(level=T - at, points=points, shades=shades)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -308,7 +315,7 @@ class Done(NamedTuple):
     calls: np.ndarray
 
 
-NOTHING = Done(np.full(2, np.nan), np.full(2, np.nan), np.full(5, np.nan), np.full(2, np.nan))
+NOTHING = Done(np.full(2, np.nan), np.full(2, np.nan), np.full(6, np.nan), np.full(2, np.nan))
 
 
 def depths(data: str, seed: int) -> Iterator[Depth | None]:
@@ -340,19 +347,23 @@ def depth(data: str, T: int, seed: int, done: Done = NOTHING) -> Iterator[Depth 
             walks.append(walk(look.model, data, seed))
             yield None
         if part == PARTS:
+            spread = yield from scatter(looks[1].model, data, seed)
             done = Done(
                 np.array([look.bound() for look in looks]),
                 np.array([told.near for told in walks]),
-                np.array(scatter(looks[1].model, data, seed)),
+                np.array(spread),
                 calls,
             )
         ends = np.stack([told.points[-1] for told in walks])
         yield Depth(T, (looks[0].steps, looks[1].steps), ends, done)
 
 
-def scatter(model: Hierarchy, data: str, seed: int) -> Scatter:
-    """`estimator_scatter` for some points of the data."""
+def scatter(model: Hierarchy, data: str, seed: int) -> Generator[None, None, Scatter]:
+    """`estimator_scatter` for some points of the data, with pauses."""
     generator = torch.Generator().manual_seed(seed + 4)
     n, draws = SCATTERED
-    x = PLANE_DATA[data]().sample(n, generator).float()
-    return estimator_scatter(model, x, draws, generator=generator)
+    x, parts = PLANE_DATA[data]().sample(n, generator).float(), []
+    for some in x.split(AT_ONCE):
+        parts.append(estimator_scatter(model, some, draws, generator=generator))
+        yield
+    return Scatter(*np.sqrt(np.square(parts).mean(0)).tolist())

@@ -25,6 +25,7 @@ from diffusion_core.hierarchical import (
     hierarchy,
     kl_terms,
     level_information,
+    level_log_ratio,
     level_schedule,
     level_term,
     noisy_entropy,
@@ -43,6 +44,7 @@ from diffusion_core.hierarchical_training import (
 from diffusion_core.mixtures import PLANE_DATA, GaussianMixture, mixture_log_density
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import standard_normal
+from diffusion_core.schedules import NoiseSchedule
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -339,10 +341,60 @@ def test_mismatch_is_a_divergence() -> None:
     assert 0 <= prior_mismatch(GaussianDiffusion(level_schedule(3, -14.0)), mixture) < 1e-6
 
 
-def test_a_kl_scatters_less_than_its_log_ratio_level_by_level() -> None:
-    model = trained("ddpm", 8, steps=200)
+EVEN = level_schedule(4, 2.0)
+UNEVEN = NoiseSchedule("uneven", torch.tensor([1.0, 0.9, 0.5, 0.2, 0.02]).double())
+
+
+@pytest.mark.parametrize("schedule", [EVEN, UNEVEN])
+def test_the_kl_is_the_average_of_its_log_ratio_and_not_of_the_walks(
+    schedule: NoiseSchedule,
+) -> None:
+    """Averaged exactly over z_{t-1}, where the log-ratio is quadratic; then over the whole walk."""
+    model, T = Linear(GaussianDiffusion(schedule)).requires_grad_(False), 4
+    below, share = nodes(1)
+    x = torch.full((len(share), 1), 0.8, dtype=torch.float64)
+    for t in range(2, T + 1):
+        level = torch.full((len(share),), t)
+        for place in (-1.5, 0.0, 0.6):
+            jump = torch.full_like(x, place)
+            ratios = level_log_ratio(model, x, level, jump, below[0])
+            kl = level_term(model, x, level, jump)
+            assert float(share @ ratios) == pytest.approx(float(kl[0]), abs=1e-12)
+            assert float(ratios.std()) > 0.01
+    noise, weights = nodes(T)
+    x = torch.full((len(weights), 1), 0.8, dtype=torch.float64)
+    walk, kls = consistency_terms(model, x, noise), kl_terms(model, x, noise)
+    gaps = weights @ walk.denoising - weights @ kls.denoising
+    # q(z_t|z_{t-1}) and q(z_t|z_{t+1}, x) differ in width, and the averages by that.
+    snr = schedule.alpha_bar / (1 - schedule.alpha_bar)
+    up, down = 1 - snr[1:-1] / snr[:-2], 1 - snr[2:] / snr[1:-1]
+    torch.testing.assert_close(gaps, 0.5 * (down / up).log(), atol=1e-10, rtol=0)
+    if schedule is EVEN:
+        assert float(gaps[0]) < -0.3
+        assert float(gaps[1:].abs().max()) < 1e-10  # of even steps the lowest level alone
+    else:
+        assert float(gaps.abs().min()) > 0.01
+    # What the levels between have more or less, the top has less or more.
+    top = weights @ walk.prior - weights @ kls.prior
+    assert float(gaps.sum() + top) == pytest.approx(0, abs=1e-12)
+    assert float(weights @ walk.reconstruction) == pytest.approx(
+        float(weights @ kls.reconstruction), abs=1e-12
+    )
+
+
+def test_a_point_has_no_log_ratio() -> None:
+    x = torch.zeros(2, 2)
+    model = hierarchy("ddpm", 3, generator=seeded())
+    with pytest.raises(ValueError, match="t = 2 or more"):
+        level_log_ratio(model, x, torch.tensor([2, 1]), x, x)
+
+
+@pytest.mark.parametrize("variant", ["short", "ddpm"])
+def test_a_kl_scatters_less_than_its_log_ratio_level_by_level(variant: str) -> None:
+    model = trained(variant, 8, steps=200)
     x = PLANE_DATA["two"]().sample(64, seeded(1)).float()
     told = estimator_scatter(model, x, 64, generator=seeded(2))
+    assert told.level_kl < 0.9 * told.level_ratio
     assert told.level_kl < 0.8 * told.level_walk
     assert told.one > told.jumps
     # Independent jumps: variances of the levels add up.
@@ -352,8 +404,29 @@ def test_a_kl_scatters_less_than_its_log_ratio_level_by_level() -> None:
     parts = torch.cat([terms.denoising, terms.reconstruction[:, None]], dim=1)
     added = parts.reshape(400, 64, -1).var(0).sum(1).mean().sqrt()
     assert told.jumps == pytest.approx(float(added), rel=0.1)
-    assert math.isnan(estimator_scatter(trained("ddpm", 1, steps=1), x, 8,
-                                        generator=seeded()).level_kl)  # fmt: skip
+    nothing = estimator_scatter(trained("ddpm", 1, steps=1), x, 8, generator=seeded())
+    assert all(map(math.isnan, nothing[:3]))
+    assert not any(map(math.isnan, nothing[3:]))
+
+
+def test_what_a_log_ratio_scatters_more_is_the_draw_of_what_lies_below() -> None:
+    """Var of the ratio = Var of the KL + average Var given z_t, each by draws of its own."""
+    model = trained("ddpm", 6, steps=200)
+    x = PLANE_DATA["two"]().sample(4, seeded(1)).float()
+    told = estimator_scatter(model, x, 4000, generator=seeded(2))
+    outer, inner, given = 300, 300, []
+    for t in range(2, 7):
+        jump = torch.randn(outer, len(x), 2, generator=seeded(t))
+        rows = x.repeat(inner * outer, 1)
+        below = torch.randn(rows.shape, generator=seeded(40 + t))
+        with torch.no_grad():
+            ratio = level_log_ratio(
+                model, rows, torch.full((len(rows),), t),
+                jump.flatten(0, 1).repeat(inner, 1), below,
+            )  # fmt: skip
+        given.append(ratio.reshape(inner, -1).var(0).mean())
+    added = told.level_kl**2 + float(torch.stack(given).mean())
+    assert told.level_ratio**2 == pytest.approx(added, rel=0.08)
 
 
 def test_an_exact_hierarchys_walk_does_not_scatter_but_its_kls_do() -> None:
