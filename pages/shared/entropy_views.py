@@ -96,7 +96,7 @@ def lengths_figure(told: Codes) -> Figure:
         between = ("bits", 0.85) if used > best else ("q", 0.25)
         for start, end, (color, opacity) in ((0, low, ("q", 0.85)), (low, high, between)):
             shapes.append(
-                {"type": "rect", "x0": left, "x1": right, "y0": start, "y1": end,
+                {"type": "rect", "layer": "below", "x0": left, "x1": right, "y0": start, "y1": end,
                  "fillcolor": COLORS[color], "opacity": opacity,
                  "line": {"color": COLORS[color], "width": 1}}
             )  # fmt: skip
