@@ -320,10 +320,10 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Which order does a diffusion model train?",
             "KL(truth‖model): in these charts KL(p‖q), with p the truth. It is what the likelihood "
-            "asks for, that the model be everywhere where data are. Each term of the [ELBO](elbo), "
-            "where the truth is called q and the model p, is KL(q(xₜ₋₁|xₜ,x₀)‖p(xₜ₋₁|xₜ)), the "
-            "true step first. A [VAE](vae)’s decoder is trained so, too: with the encoder as q "
-            "both minimise KL(q(x, z)‖p(x, z)), data and encoder "
+            "asks for, that the model be everywhere where data are. A step’s term of the "
+            "[ELBO](elbo), where the truth is called q and the model p, is "
+            "KL(q(xₜ₋₁|xₜ,x₀)‖p(xₜ₋₁|xₜ)), the true step first. A [VAE](vae)’s decoder is trained "
+            "so, too: with the encoder as q both minimise KL(q(x, z)‖p(x, z)), data and encoder "
             "first. What differs is who moves. A diffusion’s q is fixed, and only p, in the "
             "second place, is fitted. A VAE’s encoder moves as well, and for one x its part is "
             "KL(q(z|x)‖p(z|x)): there the one that is fitted stands first, and may leave out a "
