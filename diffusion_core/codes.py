@@ -135,8 +135,7 @@ def flipped(curves: Curves) -> Curves:
 def normal_log_density(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     r"""Log density of N(mean, std^2) at x.
 
-    $$\log\mathcal N(x) = -\tfrac12\left(\frac{x-\mu}{\sigma}\right)^2
-    - \log\sigma - \tfrac12\log 2\pi$$
+    $$\log\mathcal N(x) = -\frac{(x-\mu)^2}{2\sigma^2} - \log\sqrt{2\pi}\,\sigma$$
     """
     return -0.5 * ((x - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
 
@@ -162,8 +161,9 @@ def seeking_normal(x: Tensor, log_p: Tensor, start: tuple[float, float]) -> tupl
     step = x[1] - x[0]
 
     def loss(numbers: Tensor) -> Tensor:
-        log_q = normal_log_density(x, numbers[0], numbers[1].exp())
-        return (log_q.exp() * (log_q - log_p)).sum() * step
+        # Cut to the grid: one so wide that it is next to nothing on it would seem to cost nothing.
+        log_q = normal_log_density(x, numbers[0], numbers[1].exp()).log_softmax(0)
+        return (log_q.exp() * (log_q - step.log() - log_p)).sum()
 
     mean, log_std = minimise(loss, torch.tensor([start[0], math.log(start[1])]).double())
     return float(mean), float(log_std.exp())

@@ -30,6 +30,7 @@ VIEWS = {"codes": "Codes", "orders": "Two orders"}
 FITS = {"seek": "Smallest KL(q‖p)", "cover": "Smallest KL(p‖q)", "hand": "By hand"}
 P, Q = "0.5 0.25 0.125 0.125", "0.25 0.25 0.25 0.25"
 OTHER = "0.25 0.125 0.125 0.5"  # another order of p's numbers, in which both KLs differ
+THREE = "0.5 0.25 0.25"  # no word for the last letter
 RARE = "0.9 0.1"
 APART, PEAK = 4.0, 0.6  # of p's two peaks: how far apart, how wide each
 LEFT = 0.6  # the share of the left one
@@ -72,7 +73,9 @@ def exhibit() -> None:
 
 def letters() -> None:
     """Letters are drawn from p and coded for q."""
-    left, middle, right = st.columns([2, 4, 4], gap="medium")
+    # Blocks, bars, sums: on a phone one below the other, with blocks and bars on one screen.
+    left, right = st.columns(2, gap="medium")
+    pulled = right.container(horizontal=True, gap="small")
     with st.expander("More: numbers, other letters"):
         one, two, three = st.columns(3)
         rows = [
@@ -91,20 +94,20 @@ def letters() -> None:
         if read.note:
             st.info(f"{name}: {read.note}", icon=":material/info:")
     told = entropy_views.codes(p.probs, q.probs, seed)
-    with left:
-        for name, text, read, set_it, color, about in (
-            ("What is drawn, p", rows[0], p, set_p, "q", "How often each letter is drawn"),
-            ("What the code is for, q", rows[1], q, set_q, "p", "What the code was made for"),
-        ):
+    for name, text, read, set_it, color, about in (
+        ("What is drawn, p", rows[0], p, set_p, "q", "How often each letter is drawn"),
+        ("Code made for, q", rows[1], q, set_q, "p", "What the code was made for"),
+    ):
+        with pulled.container(width=165):
             chapter.prose(name)
             distribution_bars(
                 text, read.probs, key=f"en_{color}_bars", on_text=set_it, label=about,
                 color=color, names=entropy_views.LETTERS, each=f"{about}: #",
             )  # fmt: skip
     plot(
-        entropy_views.lengths_figure(told), key="en_lengths", place=middle,
+        entropy_views.lengths_figure(told), key="en_lengths", place=left,
         alt="A block per letter: as wide as the letter is frequent, as high as it costs bits with "
-        "q’s code; red where that is more than with p’s own",
+        "q’s code; red where that is more than with p’s own. A dot per word of a real code for q",
     )  # fmt: skip
     plot(
         entropy_views.sums_figure(told),
@@ -112,8 +115,7 @@ def letters() -> None:
         place=right,
         alt="Entropy, cross entropy, and the length of a real code, in bits per letter",
     )
-    with left:
-        st.button("Swap p and q", key="en_swap", on_click=swap, type="tertiary")
+    left.button("Swap p and q", key="en_swap", on_click=swap, type="tertiary")
     code = " · ".join(
         f"{letter} {word or '—'}"
         for letter, word in zip(entropy_views.LETTERS, told.words, strict=False)
@@ -121,8 +123,8 @@ def letters() -> None:
     st.caption(
         "Area of green and pale green: H(p), the fewest bits per letter that any code can take. Of "
         "green and red: H(p, q), what the code made for q takes. Red is too long, pale was saved; "
-        f"red less pale is KL(p‖q). A real code for q, in words of whole bits: {code}. Drawn: "
-        f"{told.message}… A real code for p takes {told.own:.2f} bits per letter on average."
+        f"red less pale is KL(p‖q). Dots: a real code for q, in words of whole bits, {code}. "
+        f"Drawn: {told.message}… A real code for p takes {told.own:.2f} bits per letter on average."
     )
 
 
@@ -179,15 +181,18 @@ def two_orders(third: DeltaGenerator) -> None:
             std = st.slider(
                 "Width of q", 0.2, 4.0, 1.0, 0.1, key="enstd", bind="query-params", width=165
             )
+            other = None
         else:
             mean, std = fitted(apart, fit)
+            other = fitted(apart, "cover" if fit == "seek" else "seek")
     curves = curves_of(apart, mean, std)
     left, right = st.columns(2, gap="medium")
     plot(
-        entropy_views.curves_figure(curves),
+        entropy_views.curves_figure(curves, other),
         key="en_curves",
         place=left,
-        alt="The density p with two peaks, and the normal q",
+        alt="The density p with two peaks, and the normal q"
+        + (", dotted the one that the other order chooses" if other else ""),
     )
     plot(
         entropy_views.parts_figure(curves),
@@ -201,7 +206,9 @@ def two_orders(third: DeltaGenerator) -> None:
     )
     st.caption(
         f"p: two normals of width {PEAK:g}, {LEFT:.0%} on the left. q: one normal, mean "
-        f"{minus(mean)}, standard deviation {std:.2f}. Right: the areas under the lines, what lies "
+        f"{minus(mean)}, standard deviation {std:.2f}. "
+        + ("Dotted: the normal that has the smallest KL in the other order. " if other else "")
+        + "Right: the areas under the lines, what lies "
         "below 0 counted off, are the two numbers."
     )
 
@@ -217,6 +224,7 @@ class Facts(NamedTuple):
     Attributes:
         entropy: H(p) of the letters, bits.
         cross: H(p, q).
+        spare: KL, bits, where the code has a word too many: p is ½, ¼, ¼ and q the letters.
         orders: KL of p from its other order, and the other way round, bits.
         seek: mean, standard deviation, KL(q||p), KL(p||q) of the normal with the smallest KL(q||p).
         cover: the same of the one with the smallest KL(p||q).
@@ -227,6 +235,7 @@ class Facts(NamedTuple):
 
     entropy: float
     cross: float
+    spare: float
     orders: tuple[float, float]
     seek: tuple[float, float, float, float]
     cover: tuple[float, float, float, float]
@@ -238,8 +247,9 @@ class Facts(NamedTuple):
 @st.cache_data(max_entries=1, show_spinner=False)
 def facts() -> tuple:
     """Compute them."""
-    p, q, other = (
-        torch.tensor(read_distribution(t).probs, dtype=torch.float64) for t in (P, Q, OTHER)
+    p, q, other, three = (
+        torch.tensor(read_distribution(t).probs, dtype=torch.float64)
+        for t in (P, Q, OTHER, f"{THREE} 0")
     )
     pairs = ((p, other), (other, p))
     bits = 1 / math.log(2)
@@ -253,6 +263,7 @@ def facts() -> tuple:
         Facts(
             float(entropy(p)) * bits,
             float(cross_entropy(p, q)) * bits,
+            float(cross_entropy(three, p) - entropy(three)) * bits,
             tuple(float(cross_entropy(a, b) - entropy(a)) * bits for a, b in pairs),
             both("seek"),
             both("cover"),
@@ -272,6 +283,30 @@ def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     return [
         Confusion(
+            "Is entropy a number of the data or of my code?",
+            "H(p) is one of the data alone: no code takes less on average. H(p, q), the cross "
+            "entropy, is one of both: data from p, told in the code made for q. A model’s average "
+            "−log q(x) is that, H(data) + KL(data‖model). H(data) does not depend on the model, so "
+            "cross entropy and KL have the same gradient: training wears down the KL, and the "
+            "H(data) in the loss stays.",
+            {"enview": "codes"},
+            "Pull q’s bars: H(p) stays, and what changes in H(p, q) is the red part alone. It is "
+            "gone when q’s bars are as p’s.",
+        ),
+        Confusion(
+            "Why a logarithm, and in bits or nats?",
+            "Each further bit of a word halves the room that is left for others: a word of n bits "
+            "takes 2⁻ⁿ of it. So a letter that is to have the share q of the room gets a word of "
+            "−log₂ q bits, and the average is shortest when each share is the letter’s own "
+            "probability. Base 2 counts bits, base e nats: one bit is log 2 = 0.693 nats. Code "
+            "words are counted in bits, so is a picture’s bound (bits per dimension: nats over "
+            "log 2 and over the number of pixels). Losses in code come in nats.",
+            {"enview": "codes", "enp": P, "enq": P},
+            "Words of 1, 2, 3 and 3 bits take ½, ¼, ⅛ and ⅛ of the room, which is how often their "
+            f"letters come. H(p) = {told.entropy:.2f} bits, "
+            f"{told.entropy * math.log(2):.2f} nats.",
+        ),
+        Confusion(
             "Is KL a distance?",
             "No: the order matters. For letters that come ½, ¼, ⅛, ⅛ and a code for ¼, ⅛, ⅛, ½ "
             f"KL(p‖q) is {told.orders[0]:.3f} bits, the other way round {told.orders[1]:.3f}. It "
@@ -284,28 +319,32 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "Which order does a diffusion model train?",
-            "KL(truth‖model). The average of −log p(x) over data is H(data) + KL(data‖model), so "
-            "that the likelihood asks the model to be everywhere where data are; and each term of "
-            "the [ELBO](elbo) is KL(q(xₜ₋₁|xₜ,x₀)‖p(xₜ₋₁|xₜ)), the true step first. A [VAE](vae)’s "
-            "decoder is trained so, too: both minimise KL(q(x, z)‖p(x, z)), data and encoder "
+            "KL(truth‖model): in these charts KL(p‖q), with p the truth. It is what the likelihood "
+            "asks for, that the model be everywhere where data are. A step’s term of the "
+            "[ELBO](elbo), where the truth is called q and the model p, is "
+            "KL(q(xₜ₋₁|xₜ,x₀)‖p(xₜ₋₁|xₜ)), the true step first. A [VAE](vae)’s decoder is trained "
+            "so, too: with the encoder as q both minimise KL(q(x, z)‖p(x, z)), data and encoder "
             "first. What differs is who moves. A diffusion’s q is fixed, and only p, in the "
             "second place, is fitted. A VAE’s encoder moves as well, and for one x its part is "
             "KL(q(z|x)‖p(z|x)): there the one that is fitted stands first, and may leave out a "
             "peak.",
             {"enview": "orders", "enfit": "cover"},
-            f"KL(p‖q) at its smallest: q covers both peaks, and puts most where p has least, in "
-            f"the middle. KL(q‖p) is then {told.cover[2]:.2f} nats, not {told.seek[2]:.2f}.",
+            "p is the truth, q the model with the smallest KL(p‖q): it covers both peaks, and is "
+            f"highest in the gap between them. KL(q‖p) is then {told.cover[2]:.2f} nats, not "
+            f"{told.seek[2]:.2f}.",
         ),
         Confusion(
             "Why does one order seek a peak and the other cover all?",
             "KL(p‖q) averages over p: wherever p is and q is not, log(p/q) is large, and q can’t "
             "afford to leave out anything. Its best normal has the mean and the variance of p, "
-            f"{minus(told.cover[0])} and {told.cover[1]:.2f}². KL(q‖p) averages over q: q pays "
-            "only where it is itself, and stays away from where p is not. Its best normal sits on "
-            f"the larger peak, at {minus(told.seek[0])} with width {told.seek[1]:.2f}, and pays "
-            f"{told.seek[2]:.2f} nats, the logarithm of 1/{LEFT:g}, for the share it leaves out.",
+            f"{minus(told.cover[0])} and {told.cover[1]:.2f}². KL(q‖p) averages over q: it charges "
+            "only where q is, and keeps it from where p is not. Its best normal sits on the larger "
+            f"peak, at {minus(told.seek[0])} with width {told.seek[1]:.2f}. There p is {LEFT:g} of "
+            f"q, so that it pays {told.seek[2]:.2f} nats, the logarithm of 1/{LEFT:g}: all that "
+            "the peak it leaves out costs it.",
             {"enview": "orders", "enfit": "seek"},
-            "q lies on the left peak. Right chart: what q does not look at costs it nothing.",
+            "q lies on the left peak, and KL(q‖p), dashed on the right, is charged there. At the "
+            "right peak q has no draws and pays nothing; there KL(p‖q), the green line, charges.",
         ),
         Confusion(
             "When is KL infinite?",
@@ -314,9 +353,9 @@ def confusions(told: Facts) -> list[Confusion]:
             "0. This is why a likelihood must leave nothing out. Between densities no 0 is needed: "
             "a normal q for a p with heavy tails, a Cauchy say, has words for all, but so long "
             "ones for what is far out that their average has no end.",
-            {"enview": "codes", "enp": P, "enq": "0.5 0.25 0.25"},
-            "q has three letters, p four: D has no word. Swap p and q: the same code wastes little "
-            "then, since D only has a word that is never used.",
+            {"enview": "codes", "enp": P, "enq": THREE},
+            "q has three letters, p four: D has no word. Swap p and q: now D has a word that never "
+            f"comes, C’s is one bit longer for it, and {told.spare:.2f} bits are wasted.",
         ),
         Confusion(
             "Can entropy be negative?",
@@ -330,19 +369,13 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{minus(told.narrow_q)} nats, under the charts.",
         ),
         Confusion(
-            "Bits or nats?",
-            "One bit is log 2 = 0.693 nats: the logarithm’s base is all that differs. Code words "
-            "are counted in bits, so is a picture’s bound (bits per dimension: nats over log 2 "
-            "and over the number of pixels). Losses in code come in nats.",
-            {"enview": "codes"},
-            f"H(p) = {told.entropy:.2f} bits, {told.entropy * math.log(2):.2f} nats.",
-        ),
-        Confusion(
             "Does any real code reach the entropy?",
-            "This one does, since all its probabilities are powers of ½: words of 1, 2, 3 and 3 "
-            "bits. Otherwise words of whole bits are a little too long, by less than 1 bit per "
-            "letter; coding many letters at once makes that as small as one likes. For a model of "
-            "pictures it means: −log₂ p(x) is, but for a bit or two, the size of a file.",
+            "For ½, ¼, ⅛, ⅛ one does, since all are powers of ½: words of 1, 2, 3 and 3 bits. "
+            "Otherwise words of whole bits are a little too long, by less than 1 bit per letter; "
+            "coding many letters at once makes that as small as one likes. For a model that can "
+            "tell the probability of a picture’s bytes it means: −log₂ p(x) is, but for a bit or "
+            "two, the size of a file. A model with latents, as a VAE, knows only a bound of it, "
+            "and with bits-back coding the bound is what a file takes on average.",
             {"enp": RARE, "enq": RARE},
             "Two letters of one bit each, however rare the second: the real code takes 1 bit, the "
             "entropy is 0.47.",
@@ -371,7 +404,7 @@ def page() -> None:
             "A little more": "One letter in eight can’t be said at all, by no word however long. "
             "−log 0 has no end, and neither has the average.",
             "Without end": "One letter in eight has no word: −log 0. It does not help that the "
-            "others have good ones. Make q three letters, with Fewer, and look.",
+            "others have good ones. “When is KL infinite?”, below, shows this code.",
         },
         answer="Without end",
     )
@@ -393,8 +426,9 @@ def page() -> None:
             ),
             Experiment(
                 "Bring the peaks together",
-                "as the two peaks become one, both orders have the same answer, and both numbers "
-                "go to 0.",
+                "as the two peaks become one, both orders have nearly the same answer, the dotted "
+                "line under the other, and both numbers go to 0. Pull “Peaks apart” to the right: "
+                "they part, and in the end q sits down on one peak.",
                 {"enview": "orders", "enfit": "seek", "enapart": 0.5},
             ),
             Experiment(
@@ -413,6 +447,8 @@ def page() -> None:
             Source("Cover & Thomas 2006, Elements of Information Theory", "chapters 2 and 5"),
             Source("Bishop 2006, Pattern Recognition and Machine Learning",
                    "section 10.1.2: two orders, two fits"),
+            Source("Townsend, Bird & Barber 2019, Practical Lossless Compression with Latent "
+                   "Variables using Bits Back Coding", "", "https://arxiv.org/abs/1901.04866"),
         ]
     )  # fmt: skip
     load.settle()

@@ -14,7 +14,8 @@ from pages.shared.palette import COLORS
 
 LETTERS = "ABCDE"
 DRAWN = 1000
-CEILING = 6.0  # bits, the height of the chart
+LOW, HIGH = 4.0, 6.0  # bits, the height of the chart: the higher one where a block needs it
+FLANK = 1.55  # so many of its widths left of its middle the other order's normal has its name
 
 
 class Codes(NamedTuple):
@@ -75,48 +76,58 @@ def bits(value: float) -> str:
 
 
 def lengths_figure(told: Codes) -> Figure:
-    """One block per letter, as wide as it is frequent and as high as q's code makes it cost."""
+    """One block per letter, as wide as it is frequent and as high as q's code makes it cost.
+
+    A dot stands where a real code for q has the length of the letter's word.
+    """
     shapes: list[dict[str, Any]] = []
     names: list[dict[str, Any]] = []
-    left, xs, theirs, text = 0.0, [], [], []
+    left, xs, dots, sizes, text = 0.0, [], [], [], []
+    lengths = [len(word) for word, p in zip(told.words, told.p, strict=True) if p > 0]
+    rarest = min(min(p, q) for p, q in zip(told.p, told.q, strict=True) if p > 0)
+    ceiling = LOW if rarest >= 2**-LOW and max(lengths) <= LOW else HIGH
     for k, (p, q) in enumerate(zip(told.p, told.q, strict=True)):
         if p == 0:
             continue
         right = left + p
         best, used = -math.log2(p), -math.log2(q) if q > 0 else math.inf
-        top = min(used, CEILING)
-        low, high = min(best, top), min(max(best, top), CEILING)
+        top = min(used, ceiling)
+        low, high = min(best, top), min(max(best, top), ceiling)
         between = ("bits", 0.85) if used > best else ("q", 0.25)
         for start, end, (color, opacity) in ((0, low, ("q", 0.85)), (low, high, between)):
             shapes.append(
-                {"type": "rect", "x0": left, "x1": right, "y0": start, "y1": end,
+                {"type": "rect", "layer": "below", "x0": left, "x1": right, "y0": start, "y1": end,
                  "fillcolor": COLORS[color], "opacity": opacity,
                  "line": {"color": COLORS[color], "width": 1}}
             )  # fmt: skip
-        if max(best, used) > CEILING:  # the block goes on
+        if max(best, used) > ceiling:  # the block goes on
             names.append(
-                name_at((left + right) / 2, f"↑ {bits(max(best, used))}", "bits", y=CEILING,
+                name_at((left + right) / 2, f"↑ {bits(max(best, used))}", "bits", y=ceiling,
                         yanchor="bottom", yshift=1)
             )  # fmt: skip
         if p > 0.04:
             names.append(
                 name_at((left + right) / 2, LETTERS[k], "xt", y=0, yanchor="bottom", yshift=3)
             )
+        word = told.words[k]
         xs.append((left + right) / 2)
-        theirs.append(top)
+        dots.append(min(len(word), ceiling) if word else top)
+        sizes.append(7 if word else 0)  # without a word no dot, but numbers
         text.append(
-            f"{LETTERS[k]}: drawn {p:.3f}<br>−log₂ p = {best:.2f}<br>−log₂ q = {bits(used)}"
+            f"{LETTERS[k]}: drawn {p:.3f}<br>−log₂ p = {best:.2f}<br>−log₂ q = {bits(used)}<br>"
+            f"word for q: {word or 'none'}"
         )
         left = right
-    trace = {"type": "scatter", "mode": "markers", "x": xs, "y": theirs, "text": text,
-             "hovertemplate": "%{text}", "marker": {"color": COLORS["p"], "size": 5}}  # fmt: skip
+    trace = {"type": "scatter", "mode": "markers", "x": xs, "y": dots, "text": text,
+             "hovertemplate": "%{text}", "marker": {"color": COLORS["p"], "size": sizes,
+             "line": {"color": "#fff", "width": 1}}}  # fmt: skip
     layout = {
         "xaxis": BARE | {"title": {"text": "width: how often it is drawn, p", "standoff": 8},
                          "range": [0, 1], "nticks": 5},
-        "yaxis": BARE | {"range": [0, CEILING], "nticks": 6, "showgrid": True},
-        "title": {"text": "height: bits that the letter costs", "font": {"size": 14}, "x": 0,
-                  "xref": "container", "y": 0.98},
-        "height": 320, "margin": {"l": 36, "r": 12, "t": 40, "b": 44}, "hovermode": "closest",
+        "yaxis": BARE | {"range": [0, ceiling], "nticks": 6, "showgrid": True},
+        "title": {"text": "height: bits that the letter costs; dots: its word",
+                  "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        "height": 400, "margin": {"l": 36, "r": 12, "t": 40, "b": 44}, "hovermode": "closest",
         "shapes": shapes, "annotations": names,
     } | CLEAR  # fmt: skip
     return chart([trace], layout)
@@ -124,8 +135,10 @@ def lengths_figure(told: Codes) -> Figure:
 
 def sums_figure(told: Codes) -> Figure:
     """Entropy, what is wasted, and what a real code took, in bits per letter."""
-    wasted = told.cross - told.entropy
     endless = math.isinf(told.cross)
+    wasted = told.cross - told.entropy
+    # What is shown adds up, also where both parts are rounded the same way.
+    cross = told.cross if endless else round(told.entropy, 2) + round(wasted, 2)
     end = max(3.0, 1.25 * (told.entropy + 1 if endless else max(told.cross, told.bits)))
     end = min(end, 8.0) if not endless else max(end, 4.0)
     parts = [
@@ -133,16 +146,16 @@ def sums_figure(told: Codes) -> Figure:
          f"H(p) = {told.entropy:.2f} bits, {told.entropy * math.log(2):.2f} nats"),
         (1, 0.0, told.entropy, "q", ""),
         (1, told.entropy, min(told.cross, end), "bits",
-         f"H(p, q) = {told.cross:.2f}: {wasted:.2f} wasted, KL(p‖q)" if not endless
+         f"H(p, q) = {cross:.2f}: {wasted:.2f} wasted, KL(p‖q)" if not endless
          else "H(p, q) = ∞: q rules out a letter that comes"),
-        (0, 0.0, min(told.bits, end), "p",
+        (0, 0.0, min(told.bits, end) if math.isfinite(told.bits) else 0.0, "p",
          f"{DRAWN:,} letters in a real code for q: {told.bits:.2f}" if math.isfinite(told.bits)
          else "a letter has no word in q’s code"),
     ]  # fmt: skip
     shapes, names = [], []
     for row, x0, x1, color, name in parts:
         shapes.append(
-            {"type": "rect", "x0": x0, "x1": x1, "y0": row + 0.1, "y1": row + 0.5,
+            {"type": "rect", "x0": x0, "x1": x1, "y0": row + 0.05, "y1": row + 0.45,
              "fillcolor": COLORS[color], "opacity": 0.85, "line": {"width": 0}}
         )  # fmt: skip
         if name:
@@ -153,22 +166,31 @@ def sums_figure(told: Codes) -> Figure:
         "xaxis": BARE | {"title": {"text": "bits per letter", "standoff": 8}, "range": [0, end],
                          "nticks": 6},
         "yaxis": BARE | {"range": [0, 3], "showticklabels": False},
-        "height": 320, "margin": {"l": 12, "r": 12, "t": 12, "b": 44}, "shapes": shapes,
+        "height": 225, "margin": {"l": 12, "r": 12, "t": 12, "b": 44}, "shapes": shapes,
         "annotations": names, "hovermode": "closest",
     } | CLEAR  # fmt: skip
     return chart([trace], layout)
 
 
-def curves_figure(curves: Curves) -> Figure:
-    """Both densities."""
+def curves_figure(curves: Curves, other: tuple[float, float] | None = None) -> Figure:
+    """Both densities, and dotted the normal that the other order chooses: mean and width."""
     x, p, q = curves.x.numpy(), curves.log_p.exp().numpy(), curves.log_q.exp().numpy()
+    right = int(np.flatnonzero((p[1:-1] >= p[:-2]) & (p[1:-1] >= p[2:]))[-1]) + 1  # last peak
+    flank = right + int((p[right:] < p[right] / 2).argmax())
+    lines = [
+        Line("p", x, p, "q", flank, "left", 4),
+        Line("q", x, q, "p", int(q.argmax()), "center", 10),
+    ]
+    top = float(q.max())
+    if other:
+        mean, std = other
+        second = np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * math.sqrt(2 * math.pi))
+        at = int(np.abs(x - (mean - FLANK * std)).argmin())
+        lines.insert(0, Line("q, other order ", x, second, "p", at, "right", 4, dash="dot"))
+        top = max(top, float(second.max()))
     return line_chart(
-        [
-            Line("p", x, p, "q", int(p.argmax()), "right", 10),
-            Line("q", x, q, "p", int(q.argmax()), "left", 10),
-        ],
-        x_title="x", y_title="density", y_range=(0, max(0.62, 1.15 * float(q.max()))), height=300,
-    )  # fmt: skip
+        lines, x_title="x", y_title="density", y_range=(0, max(0.62, 1.15 * top)), height=300
+    )
 
 
 def parts_figure(curves: Curves) -> Figure:
@@ -179,10 +201,12 @@ def parts_figure(curves: Curves) -> Figure:
     seeking = -curves.log_q.exp().numpy() * log
     low = float(min(covering.min(), seeking.min())) - 0.1
     high = 1.1 * float(max(covering.max(), seeking.max())) + 0.1
+    tops = int(covering.argmax()), int(seeking.argmax())
+    sides = ("right", "left") if tops[0] < tops[1] else ("left", "right")  # away from each other
     return line_chart(
         [
-            Line("p log(p/q)", x, covering, "q", int(covering.argmax()), "left", 6),
-            Line("q log(q/p)", x, seeking, "p", int(seeking.argmax()), "right", 10, dash="dash"),
+            Line("p log(p/q)", x, covering, "q", tops[0], sides[0], 6),
+            Line("q log(q/p)", x, seeking, "p", tops[1], sides[1], 10, dash="dash"),
         ],
         x_title="x", y_title="what each x adds, nats per unit of x", y_range=(low, high),
         height=300,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 
-from diffusion_core.codes import Curves, normal_log_density
+from diffusion_core.codes import Curves, cross_entropy, entropy, huffman_code, normal_log_density
 from pages.shared import entropy_views
 from pages.shared.distribution_bars import read_distribution
 from pages.shared.entropy_views import DRAWN, codes
 from tests.app.test_pages import open_page
 
 P, Q = "0.5 0.25 0.125 0.125", "0.25 0.25 0.25 0.25"
+OTHER = "0.25 0.125 0.125 0.5"
 
 
 def probs(text: str) -> tuple[float, ...]:
@@ -83,16 +86,90 @@ def test_a_letter_without_a_word() -> None:
     assert math.isinf(told.cross)
     assert math.isinf(told.bits)
     assert told.words[3] == ""
-    back = codes((0.5, 0.25, 0.25), probs(P), 0)  # "the other way round nothing would happen"
-    assert math.isfinite(back.cross)
+    purple = entropy_views.sums_figure(told)["layout"]["shapes"][-1]
+    assert purple["x0"] == purple["x1"]  # "a letter has no word": no length, either
+
+
+def test_a_word_too_many(said: str) -> None:
+    """Swapped: "D has a word that never comes, C's is one bit longer for it"."""
+    back = codes((0.5, 0.25, 0.25), probs(P), 0)
+    own = huffman_code([0.5, 0.25, 0.25])
+    assert [len(word) for word in own] == [1, 2, 2]
+    assert [len(word) for word in back.words] == [1, 2, 3, 3]
+    assert f"{back.cross - back.entropy:.2f} bits are wasted" in said
+    assert back.cross - back.entropy == 0.25  # C comes in one of four, a bit too long
+
+
+def test_a_word_takes_its_share_of_the_room() -> None:
+    words = codes(probs(P), probs(P), 0).words
+    assert [2.0 ** -len(word) for word in words] == list(probs(P))
+
+
+def test_the_entropy_of_data_is_no_matter_of_the_code() -> None:
+    """ "Cross entropy and KL have the same gradient"; "what changes is the red part alone"."""
+    p = torch.tensor(probs(P), dtype=torch.float64)
+    logits = torch.tensor([0.3, -0.2, 0.9, 0.1], dtype=torch.float64, requires_grad=True)
+    (one,) = torch.autograd.grad(cross_entropy(p, logits.softmax(0)), logits)
+    q = logits.softmax(0)
+    (other,) = torch.autograd.grad(torch.nn.functional.kl_div(q.log(), p, reduction="sum"), logits)
+    assert float(one.abs().max()) > 0.01
+    torch.testing.assert_close(one, other)
+    ends = set()
+    for text in (Q, P, "0.1 0.2 0.3 0.4"):
+        told = codes(probs(P), probs(text), 0)
+        first, green, red, _ = entropy_views.sums_figure(told)["layout"]["shapes"]
+        assert first["x1"] == green["x1"] == red["x0"] == float(entropy(p)) / math.log(2)
+        ends.add(red["x1"])
+        if text == P:
+            assert red["x1"] == red["x0"]
+    assert len(ends) == 3
+
+
+@pytest.mark.parametrize("q", [Q, P, OTHER, "0.125 0.125 0.25 0.5", "0.37 0.3 0.22 0.11"])
+def test_shown_sums_add_up(q: str) -> None:
+    told = codes(probs(P), probs(q), 0)
+    names = " ".join(
+        n["text"] for n in entropy_views.sums_figure(told)["layout"]["annotations"]
+    )  # fmt: skip
+    h, cross, waste = (
+        float(re.search(pattern, names)[1])  # type: ignore[index]
+        for pattern in (r"H\(p\) = ([\d.]+)", r"H\(p, q\) = ([\d.]+):", r": ([\d.]+) wasted")
+    )
+    assert round(h + waste, 2) == cross
+    assert abs(cross - told.cross) <= 0.01
+    assert abs(waste - (told.cross - told.entropy)) <= 0.005 + 1e-9
+
+
+@pytest.mark.parametrize("q", [Q, P, "0.5 0.25 0.25", "0.37 0.3 0.22 0.11"])
+def test_dots_are_the_words_and_blocks_fill_the_chart(q: str) -> None:
+    told = codes(probs(P), probs(q), 0)
+    figure = entropy_views.lengths_figure(told)
+    (trace,) = figure["data"]
+    shown = [y for y, size in zip(trace["y"], trace["marker"]["size"], strict=True) if size]
+    assert shown == [len(word) for word in told.words if word]
+    top = figure["layout"]["yaxis"]["range"][1]
+    highest = max(shape["y1"] for shape in figure["layout"]["shapes"])
+    assert max(*shown, highest) <= top
+    assert highest >= top / 2
+
+
+@pytest.mark.parametrize("p", ["0.9 0.05 0.05", "0.99 0.01", "0.5 0.5", "0.2 0.2 0.2 0.2 0.2"])
+@pytest.mark.parametrize("q", ["0.97 0.01 0.02", "0.5 0.5", "1 0", "0.8 0.1 0.05 0.03 0.02"])
+def test_no_block_or_dot_leaves_the_chart(p: str, q: str) -> None:
+    figure = entropy_views.lengths_figure(codes(probs(p), probs(q), 0))
+    top = figure["layout"]["yaxis"]["range"][1]
+    ends = [shape["y1"] for shape in figure["layout"]["shapes"]]
+    assert max(*ends, *figure["data"][0]["y"]) <= top
+    arrows = [n for n in figure["layout"]["annotations"] if "↑" in n["text"]]
+    assert bool(arrows) == (top == entropy_views.HIGH and max(ends) == top)
 
 
 def test_what_is_said_of_letters(said: str) -> None:
     p, q = np.array(probs(P)), np.array(probs(Q))
-    entropy, cross = -(p * np.log2(p)).sum(), -(p * np.log2(q)).sum()
-    assert (entropy, cross) == (1.75, 2.0)
+    own, cross = -(p * np.log2(p)).sum(), -(p * np.log2(q)).sum()
+    assert (own, cross) == (1.75, 2.0)
     asks = str(open_page("entropy").pills[0].label)
-    assert f"below, wastes {cross - entropy:.2f} bits" in asks
+    assert f"below, wastes {cross - own:.2f} bits" in asks
     turned = np.array([0.25, 0.125, 0.125, 0.5])
     one, other = ((a * np.log2(a / b)).sum() for a, b in ((p, turned), (turned, p)))
     assert f"KL(p‖q) is {one:.3f} bits, the other way round {other:.3f}" in said
@@ -100,9 +177,9 @@ def test_what_is_said_of_letters(said: str) -> None:
     assert other > one  # "and it is more"
     whole = codes(tuple(p), tuple(turned), 0)
     assert sum(a * len(word) for a, word in zip(p, whole.words, strict=True)) == whole.cross
-    assert f"H(p) = {entropy:.2f} bits, {entropy * math.log(2):.2f} nats" in said
+    assert f"H(p) = {own:.2f} bits, {own * math.log(2):.2f} nats" in said
     told = codes(probs(P), probs(P), 0)
-    assert told.own == told.entropy == entropy
+    assert told.own == told.entropy == own
     assert [len(word) for word in told.words] == [1, 2, 3, 3]
     rare = codes((0.9, 0.1), (0.9, 0.1), 0)
     assert rare.bits == 1
@@ -128,9 +205,17 @@ def test_what_is_said_of_the_two_orders(said: str) -> None:
     keep = one > 1e-200
     least = (one[keep] * np.log(one[keep] / p[keep])).sum() * step
     assert least == pytest.approx(math.log(1 / 0.6), abs=1e-3)
-    assert f"pays {least:.2f} nats, the logarithm of 1/0.6" in said
+    assert f"There p is 0.6 of q, so that it pays {least:.2f} nats" in said
+    assert "the logarithm of 1/0.6" in said
     assert "at −2.00 with width 0.60" in said
-    # "puts most where p has least, in the middle": q's peak, and p's valley between its peaks.
+    there = np.abs(x + 2) < 1.2
+    assert np.allclose(p[there] / one[there], 0.6, atol=1e-4)
+    # "KL(q‖p) is charged at the left peak; at the right one KL(p‖q) charges."
+    dashed = np.where(keep, one * np.log(np.where(keep, one, 1) / p), 0)
+    assert dashed[x < 0].sum() * step == pytest.approx(least, rel=2e-3)
+    green = p * (np.log(p) + 0.5 * ((x + 2) / 0.6) ** 2 + math.log(0.6 * math.sqrt(2 * math.pi)))
+    assert green[x < 0].sum() < 0 < green[x > 0].sum()
+    # "Highest in the gap between them": q's peak, and p's valley between its peaks.
     between = np.abs(x) < 2
     valley = x[between][p[between].argmin()]
     assert abs(mean - valley) < 0.5
@@ -159,6 +244,50 @@ def test_one_peak_has_one_answer() -> None:
         line = next(m.value for m in page.markdown if m.value.startswith("KL(p‖q) = "))
         both = [float(part.split("**")[1]) for part in line.split("·")[:2]]
         assert max(both) < 0.01
+
+
+def drawn(page: object, key: str) -> dict[str, list[float]]:
+    """What a chart of the page shows: the name of each line -> its values."""
+    shown = next(
+        i for i in page.get("bidi_component") if i.proto.id.endswith(key)  # type: ignore[attr-defined]
+    )  # fmt: skip
+    figure = json.loads(json.loads(shown.proto.json)["figure"])
+    return {trace["name"].strip(): trace["y"] for trace in figure["data"]}
+
+
+@pytest.mark.parametrize(("apart", "same"), [("0.5", True), ("2.5", False), ("4", False)])
+def test_both_orders_are_in_one_chart(apart: str, same: bool) -> None:
+    """ "The dotted line under the other", and "they part"; dotted is what the other view shows."""
+    lines = [
+        drawn(open_page("entropy", enview="Two orders", enapart=apart, enfit=fit), "en_curves")
+        for fit in ("Smallest KL(q‖p)", "Smallest KL(p‖q)")
+    ]
+    for one, other in (lines, lines[::-1]):
+        np.testing.assert_allclose(one["q"], other["q, other order"], atol=1e-5)
+        width = 18 / (len(one["q"]) - 1)
+        assert sum(one["q"]) * width == pytest.approx(1, abs=0.02)
+    gap = np.abs(np.array(lines[0]["q"]) - lines[1]["q"]).max() / max(lines[0]["q"])
+    assert gap < 0.01 if same else gap > 0.05
+    hand = open_page("entropy", enview="Two orders", enapart=apart, enfit="By hand")
+    assert set(drawn(hand, "en_curves")) == {"p", "q"}
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.5, 1.5, 4.0, 6.0])
+def test_names_of_lines_stand_apart(apart: float) -> None:
+    """The two names of the right chart go away from each other; p's name is not at q's."""
+    x = torch.linspace(-9, 9, 1201, dtype=torch.float64)
+    parts = [
+        normal_log_density(x, torch.tensor(m), torch.tensor(0.6)) + math.log(w)
+        for m, w in ((-apart / 2, 0.6), (apart / 2, 0.4))
+    ]
+    log_p = torch.stack(parts).logsumexp(0)
+    for mean, std in ((-apart / 2, 0.6), (0.0, 1.0), (3.0, 0.3), (-0.1 * apart, 0.7)):
+        curves = Curves(x, log_p, normal_log_density(x, torch.tensor(mean), torch.tensor(std)))
+        names = entropy_views.parts_figure(curves)["layout"]["annotations"]
+        left, right = sorted(names, key=lambda n: (n["x"], n["xanchor"] == "left"))
+        assert (left["xanchor"], right["xanchor"]) == ("right", "left")
+        p, q = entropy_views.curves_figure(curves)["layout"]["annotations"]
+        assert abs(p["x"] - q["x"]) > 0.3 or abs(p["y"] - q["y"]) > 0.1
 
 
 def test_p_and_q_change_places() -> None:
@@ -194,3 +323,25 @@ def test_lines_are_whole_so_that_their_areas_are_the_two_numbers() -> None:
         for trace in figure["data"]:
             assert low <= np.nanmin(trace["y"])
             assert np.nanmax(trace["y"]) <= high
+
+
+def test_q_sits_down_on_one_peak_in_the_end() -> None:
+    """Against the best of many normals, at every place of the slider."""
+    x = np.linspace(-9, 9, 901)
+    means, stds = np.linspace(-3.5, 3.5, 71)[:, None, None], np.geomspace(0.4, 3.5, 45)[:, None]
+    log_q = -0.5 * ((x - means) / stds) ** 2 - np.log(stds * math.sqrt(2 * math.pi))
+    widths = []
+    for apart in np.arange(0, 6.25, 0.25):
+        peaks = [
+            math.log(w) - 0.5 * ((x - m) / 0.6) ** 2 - math.log(0.6 * math.sqrt(2 * math.pi))
+            for m, w in ((-apart / 2, 0.6), (apart / 2, 0.4))
+        ]
+        cost = (np.exp(log_q) * (log_q - np.logaddexp(*peaks))).sum(-1) * (x[1] - x[0])
+        at = open_page("entropy", enview="Two orders", enapart=str(apart))
+        line = next(m.value for m in at.markdown if m.value.startswith("KL(p‖q) = "))
+        shown = float(line.split("KL(q‖p) = **")[1].split("**")[0])
+        assert cost.min() - 0.02 <= shown <= cost.min() + 0.006
+        caption = next(c.value for c in at.caption if "standard deviation" in c.value)
+        widths.append(float(caption.split("standard deviation ")[1].split(" ")[0][:4]))
+    assert widths[8] > 1  # of two apart one over both
+    assert max(widths[16:]) < 0.62

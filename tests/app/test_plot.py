@@ -51,6 +51,7 @@ VALUES = {
     "hovermode": {"x unified", "closest"},
     "barmode": {"stack", "overlay"},
     "symbol": {"circle", "circle-open", "square", "diamond", "line-ew"},
+    "layer": {"above", "below"},
     "dash": {"solid", "dash", "dot", "dashdot", "longdash"},
     "fill": {"toself"},
     "xgap": {1},

@@ -41,3 +41,31 @@ def test_peaks_are_moved_apart(page: Page, base: str) -> None:
     page.get_by_role("slider", name="Peaks apart").press("End")
     expect(page.get_by_text(re.compile(r"^KL\(p‖q\) = ")).first).not_to_have_text(before or "")
     expect(page).to_have_url(re.compile("enapart=6"))
+
+
+def test_on_a_phone_blocks_and_bars_are_on_one_screen(
+    new_page: Callable[..., Page], base: str
+) -> None:
+    page = new_page(viewport={"width": 390, "height": 844})
+    opened(page, f"{base}/entropy")
+    blocks = page.get_by_role("figure", name=re.compile("^A block per letter")).bounding_box()
+    assert blocks
+    for name in ("How often each letter is drawn: A", "What the code was made for: D"):
+        bar = page.get_by_role("slider", name=name).bounding_box()
+        assert bar
+        assert blocks["y"] + blocks["height"] <= bar["y"]  # the chart comes first
+        assert bar["y"] + bar["height"] - blocks["y"] < 844
+        assert bar["x"] + bar["width"] <= 390
+
+
+def test_dots_lie_on_the_blocks(page: Page, base: str) -> None:
+    """Letters of 0.9 and 0.1 have words of one bit: B's dot lies within its block."""
+    opened(page, f"{base}/entropy?enp=0.9+0.1&enq=0.9+0.1")
+    chart = page.get_by_role("figure", name=re.compile("^A block per letter"))
+    expect(chart.locator("svg svg > rect")).to_have_count(4)
+    order = chart.locator("svg svg > *").evaluate_all("all => all.map((e) => e.outerHTML)")
+    dots = [k for k, part in enumerate(order) if "a3.5 3.5" in part]
+    blocks = [k for k, part in enumerate(order) if part.startswith("<rect")]
+    assert len(dots) == 2
+    assert len(blocks) == 4
+    assert max(blocks) < min(dots)

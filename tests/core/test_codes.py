@@ -129,3 +129,27 @@ def test_both_best_normals_are_the_bottom_of_their_divergence(apart: float) -> N
         for step in (-0.05, 0.05):
             assert both(middle + step, width)[order] > least
             assert both(middle, width * (1 + step))[order] > least
+
+
+@pytest.mark.parametrize("apart", [1.0, 2.25, 2.5, 2.75, 3.0, 3.5, 5.0])
+@pytest.mark.parametrize("start", [(-1.0, 0.6), (1.0, 0.6), (0.0, 1.0), (0.0, 3.0)])
+def test_a_normal_so_wide_that_the_grid_loses_it_is_not_the_best(
+    apart: float, start: tuple[float, float]
+) -> None:
+    """From wherever, what is found lies on the grid; from one start it is the best of all."""
+    x = torch.linspace(-9, 9, 1201, dtype=torch.float64)
+    log_p = torch.stack([normal(x, -apart / 2, 0.6) + math.log(0.6),
+                         normal(x, apart / 2, 0.6) + math.log(0.4)]).logsumexp(0)  # fmt: skip
+
+    def cost(mean: float, std: float) -> float:
+        return divergence(flipped(Curves(x, log_p, normal(x, mean, std))))
+
+    mean, std = seeking_normal(x, log_p, (start[0] * apart / 2, start[1]))
+    assert abs(mean) <= apart / 2 + 0.01
+    assert 0.55 < std < 3
+    q = normal(x, mean, std).exp()
+    assert float(q.sum() * (x[1] - x[0])) == pytest.approx(1, abs=1e-4)
+    assert cost(mean, std) <= cost(start[0] * apart / 2, start[1]) + 1e-9
+    for step in (-0.05, 0.05):
+        assert cost(mean + step, std) > cost(mean, std)
+        assert cost(mean, std * (1 + step)) > cost(mean, std)

@@ -190,7 +190,10 @@ class Plot {
   // What lies between the axes: traces, shapes and marks, cut at the plot's edge.
   inside(place) {
     const { x, y, left, top, traces } = place;
-    let out = "";
+    const shapes = (below) => (this.layout.shapes ?? [])
+      .filter((shape) => (shape.layer === "below") === below)
+      .map((shape) => this.shape(shape, place)).join("");
+    let out = shapes(true);
     const bars = traces.filter((t) => t.type === "bar");
     const base = bars.length ? bars[0].x.map(() => 0) : [];
     for (const trace of traces) {
@@ -198,7 +201,7 @@ class Plot {
       else if (trace.type === "bar") out += this.bar(trace, place, base);
       else out += this.scatter(trace, place);
     }
-    for (const shape of this.layout.shapes ?? []) out += this.shape(shape, place);
+    out += shapes(false);
     return `<svg x="${left}" y="${top}" width="${x.length}" height="${y.length}" style="overflow:hidden">${out}</svg>`;
   }
 
