@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, level, line_chart, name_at, upright
+from pages.shared.figures import (
+    BARE,
+    CLEAR,
+    Figure,
+    Line,
+    chart,
+    level,
+    line_chart,
+    name_at,
+    upright,
+)
 from pages.shared.palette import COLORS
 from pages.shared.vae_training_world import (
     GRADIENTS,
@@ -41,13 +51,18 @@ def draws_figure(told: Gradients, way: str, by: str) -> Figure:
         "xaxis": BARE | {"title": {"text": f"gradient by {by}, a single draw’s", "standoff": 4},
                          "range": list(edges[[0, -1]]), "nticks": 6},
         "yaxis": BARE | {"nticks": 3, "showgrid": True, "range": [0, 1.15 * float(share.max())]},
-        "title": {"text": f"{name}: std {values.std():,.0f}",
+        "title": {"text": f"{name}: standard deviation {_short(float(values.std()))}",
                   "font": {"size": 14, "color": COLORS[color]}, "x": 0, "xref": "container",
                   "y": 0.98},
         "height": 185, "margin": {"l": 48, "r": 12, "t": 34, "b": 42}, "bargap": 0,
         "shapes": [upright(told.exact, "q", width=1, dash="dash")], "hovermode": "closest",
     } | CLEAR  # fmt: skip
     return chart([bars], layout)
+
+
+def _short(value: float) -> str:
+    """A number with at least two figures."""
+    return f"{value:,.{0 if value >= 10 else 1}f}"
 
 
 def averages_figure(told: Gradients) -> Figure:
@@ -83,17 +98,15 @@ def codes_figure(name: str, means: np.ndarray, told: Drawn, spread: int, *, near
         name: key in `NETWORKS`.
         means: [N, 2], digit k % 10 at k.
         told: the draws, as points.
-        spread: s, for the circle that holds 86 % of draws.
-        near: whether only the circle's neighbourhood is shown.
+        spread: s, for the ring that holds 86 % of draws.
+        near: whether only the ring's neighbourhood is shown.
     """
     turn = np.linspace(0, 2 * np.pi, 73)
-    circle = 2 * spread * np.stack([np.cos(turn), np.sin(turn)])
+    ring = 2 * spread * np.stack([np.cos(turn), np.sin(turn)])
     half = 2.2 * spread if near else 1.08 * max(float(np.abs(means).max(initial=0)), 2 * spread)
     traces: list[dict[str, Any]] = [
         {"type": "scatter", "mode": "markers", "x": told.z[:150, 0], "y": told.z[:150, 1],
          "name": "draws", "hoverinfo": "skip", "marker": {"color": COLORS["xt"], "size": 3}},
-        {"type": "scatter", "mode": "lines", "x": circle[0], "y": circle[1], "name": "N(0, s²I)",
-         "hoverinfo": "skip", "line": {"color": COLORS["p"], "width": 3}},
     ]  # fmt: skip
     for label in range(10):
         here = means[label::10]
@@ -103,6 +116,10 @@ def codes_figure(name: str, means: np.ndarray, told: Drawn, spread: int, *, near
              "text": [str(label)] * len(inside), "hoverinfo": "skip", "name": str(label),
              "textfont": {"size": 13, "color": COLORS[HUES[label % 5]]}}
         )  # fmt: skip
+    traces.append(
+        {"type": "scatter", "mode": "lines", "x": ring[0], "y": ring[1], "name": "N(0, s²I)",
+         "hoverinfo": "skip", "line": {"color": COLORS["p"], "width": 3}}
+    )  # fmt: skip
     layout = {
         "xaxis": BARE | {"range": [-half, half], "nticks": 5,
                          "title": {"text": "z₁", "standoff": 4}},
@@ -135,7 +152,7 @@ def sheet_figure(told: Drawn) -> Figure:
     return chart([trace], layout)
 
 
-def counts_figure(told: Drawn) -> Figure:
+def prior_figure(told: Drawn) -> Figure:
     """How often the draws are taken for which digit."""
     share = told.counts / told.counts.sum()
     bars = {"type": "bar", "x": np.arange(10), "y": share, "name": "draws", "opacity": 0.85,

@@ -1,4 +1,4 @@
-"""What the page on the VAE computes of its training: gradients by draws, and doing without the KL."""
+"""What the page on the VAE computes of training: gradients by draws, and going without the KL."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def net(name: str) -> VAE:
 @st.cache_data(max_entries=2, show_spinner=False)
 def encodings(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Means [200, 2] and standard deviations [200, 2] of q(z|x) for the gallery's digits."""
-    n = len(load.gallery().images)
-    if not n:
-        return np.zeros((0, 2)), np.zeros((0, 2))
+    n = max(len(load.gallery().images), 1)  # where the sheet is missing, one black digit
     x = torch.stack([vae_world.binary(k % 10, k // 10) for k in range(n)])
     with torch.inference_mode():
         q = net(name).posterior(x)
@@ -126,3 +124,13 @@ def near_zero(means: np.ndarray) -> float:
     """The share of places [N, 2] that are within 2 of 0; of N(0, I) it is 1 - e^-2."""
     return float((np.square(means).sum(1) < 4).mean())
 
+
+def short(widths: np.ndarray) -> str:
+    """Their median, with two figures and without powers of ten."""
+    return np.format_float_positional(np.median(widths), precision=2, fractional=False)
+
+
+def about(value: float) -> str:
+    """A number with two figures: what 2,048 draws can tell."""
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.{0 if rounded >= 10 else 1}f}"
