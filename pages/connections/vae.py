@@ -244,7 +244,7 @@ def without_the_kl(third: DeltaGenerator, stage: DeltaGenerator) -> None:
                     vae_training_views.codes_figure(name, means, told, spread, near=near),
                     key=f"va_codes_{name}",
                     alt="Where the encoder puts 200 digits, as numerals, and a ring that holds "
-                    "86 % of the draws",
+                    "86% of the draws",
                 )
                 plot(
                     vae_training_views.sheet_figure(told), key=f"va_sheet_{name}",
@@ -261,7 +261,7 @@ def without_the_kl(third: DeltaGenerator, stage: DeltaGenerator) -> None:
                 )
         st.caption(
             "Numerals: where each encoder puts the gallery’s digits. Gray points: draws of N(0, "
-            "s²I), the same for both; the purple ring, of radius 2s, holds 86 % of them. The "
+            "s²I), the same for both; the purple ring, of radius 2s, holds 86% of them. The "
             "second network has narrower layers; its loss was the reconstruction alone."
         )
 

@@ -130,9 +130,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"against {told.tests[0]:.1f}. A wider N(0, s²I) finds more digits, but nothing in "
             "training says which s. Learning where the codes lie is what "
             "[latent diffusion](latent_diffusion) does.",
-            {"vaview": "prior", "vaspread": 1, "vaseed": 0, "vanear": False},
-            "On the right the ring of the draws is a speck among the numerals; below, some "
-            "digits have no bar.",
+            {"vaview": "prior", "vaspread": 1, "vaseed": 0, "vanear": True},
+            "Left: numerals all over the ring of the draws. Right: most draws lie where no digit "
+            "was put; below, some digits have no bar. Without Zoom one sees how far the rest is.",
         ),
         Confusion(
             "Why z = μ + σε, and not just a draw of q?",
@@ -144,7 +144,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "value of log p(x|z) times the gradient of log q: just as right on average, but with a "
             f"standard deviation of {slow:,.0f}, so that some {about((slow / quick) ** 2)} draws "
             "are needed for every one. Most of that comes from the value being far from 0 at "
-            f"every z; less its average, {less:.0f} remain, still {less / quick:.1f} times as much.",
+            f"every z; less its average, {less:.0f} remain, still "
+            f"{less / quick:.1f} times as much.",
             first | {"vaview": "gradient", "vaby": "mean", "vavalue": "raw"},
             "Left: one narrow peak, and one that fills the axis, around the same green line. "
             "Right: orange is still on its way where purple has long arrived.",

@@ -98,7 +98,7 @@ def codes_figure(name: str, means: np.ndarray, told: Drawn, spread: int, *, near
         name: key in `NETWORKS`.
         means: [N, 2], digit k % 10 at k.
         told: the draws, as points.
-        spread: s, for the ring that holds 86 % of draws.
+        spread: s, for the ring that holds 86% of draws.
         near: whether only the ring's neighbourhood is shown.
     """
     turn = np.linspace(0, 2 * np.pi, 73)

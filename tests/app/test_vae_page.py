@@ -410,6 +410,11 @@ def test_what_is_said_of_training_without_the_kl(said: str) -> None:
         cards.append(figures["reconstruction, nats per digit"])
     assert f"{cards[1]:.1f} nats over test digits" in said
     assert f"against {cards[0]:.1f}. A wider" in said
+    # "Right: most draws lie where no digit was put": what the zoomed view shows of them.
+    shown = z[z.abs().max(1).values < 2.2]
+    alone = [(torch.cdist(shown, q.mean).min(1).values > 0.25).float().mean() for q in told]
+    assert alone[1] > 0.7
+    assert alone[0] < 0.3
     # "A wider N(0, s^2 I) finds more digits."
     wide = training.Drawn(*training.drawn_from("vae-no-kl", 8, 0))
     assert (wide.counts > 0).sum() == 10

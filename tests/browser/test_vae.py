@@ -52,7 +52,9 @@ def test_a_slider_moves_q_and_log_p_stays(page: Page, base: str) -> None:
 def test_show_me_finds_the_best_normal(page: Page, base: str) -> None:
     opened(page, f"{base}/vae")
     gap = told(page, "KL(q‖p(z|x))")
-    box = page.locator("details.fold").filter(has_text="Is it the encoder’s fault?")
+    box = page.locator("details.fold").filter(
+        has_text="Is it the encoder’s fault, or the decoder’s?"
+    )
     box.locator("summary").click()
     show_me(box, lambda: page.get_by_role("slider", name="Shift across").count() == 0)
     idle(page)
