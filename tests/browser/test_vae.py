@@ -77,7 +77,7 @@ def test_the_value_less_its_average_is_a_quieter_gradient(page: Page, base: str)
 
 def test_a_wider_draw_changes_what_the_second_network_decodes(page: Page, base: str) -> None:
     opened(page, f"{base}/vae?vaview=Without+the+KL")
-    said = page.get_by_text(re.compile("of 256 draws")).last
+    said = page.get_by_text(re.compile(r"^Of the 200 digits .* of 256 draws\.$")).last
     before = said.text_content()
     page.get_by_role("slider", name="s of N(0, s²I)").press("End")
     idle(page)
