@@ -258,13 +258,15 @@ def gradient_draws(
 ) -> tuple[Tensor, Tensor]:
     r"""The gradient of E_q[log p(x|z)] by mu and log sigma, by single draws, two ways.
 
-    $$z = \mu + \sigma\epsilon: \qquad g_1 = \nabla_z \log p(x|z) \odot (1,\ \sigma\epsilon)$$
+    $$z = \mu + \sigma\epsilon, \qquad g_1 = \nabla_z \log p(x|z) \odot (1,\ \sigma\epsilon)$$
 
     $$g_2 = \left(\log p(x|z) - b\right)\left(\frac{\epsilon}{\sigma},\ \epsilon^2 - 1\right)$$
 
     In g_1 the draw moves with mu and sigma, in g_2 it stays where it is and its probability
     changes: the second factor is the gradient of log q(z). Both are right on average, whatever the
-    number b is: that factor is 0 on average. Source: Kingma & Welling 2014, sections 2.2 and 2.4.
+    number b is: that factor is 0 on average.
+
+    Source: Kingma & Welling 2014, sections 2.2 and 2.4.
 
     Args:
         vae: the network.
