@@ -46,6 +46,7 @@ from diffusion_core.guidance import guided
 from diffusion_core.hashes import file_sha256
 from diffusion_core.judging import frechet_distance, judge, metric, moments
 from diffusion_core.latent_evaluation import (
+    autoencoded_metrics,
     compressor_metrics,
     latent_metrics,
     restoring_metrics,
@@ -112,6 +113,15 @@ ABOUT: dict[str, tuple[str, list[str]]] = {
             "nothing else.",
             "Two numbers are too few for digits: some classes lie over one another. They were "
             "chosen so that all of the latent can be seen.",
+        ],
+    ),
+    "vae_without_kl": (
+        "VAE trained without its KL term",
+        [
+            "It knows handwritten digits of 28 by 28 pixels, made black and white by chance; "
+            "nothing else.",
+            "It serves to show what the KL term is for: draws of N(0, I) are not where it was "
+            "trained.",
         ],
     ),
     "compress": (
@@ -434,6 +444,7 @@ METRICS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {
     "variational": variational_metrics,
     "denoise_categories": categorical_metrics,
     "vae": vae_metrics,
+    "vae_without_kl": autoencoded_metrics,
     "compress": compressor_metrics,
     "denoise_latents": latent_metrics,
     "restore": restoring_metrics,

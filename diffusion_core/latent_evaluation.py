@@ -60,6 +60,35 @@ def vae_metrics(recipe: Recipe, count: int = 2_000, seed: int = 10_000) -> Itera
     yield metric("KL of q(z|x) from p(z), nats per digit", nats, count, setting)
 
 
+def autoencoded_metrics(
+    recipe: Recipe, count: int = 2_000, seed: int = 10_000
+) -> Iterator[dict[str, Any]]:
+    """What a VAE trained without its KL term does with test digits, and with draws of N(0, I)."""
+    module, _ = load_module(recipe.name, "cpu")
+    assert isinstance(module, VAE)
+    test, generator = load_mnist("test"), torch.Generator().manual_seed(seed)
+    x = to_states(to_unit(test.images[:count]), 2, generator).flatten(1).float()
+    terms = torch.stack(
+        [module(x, torch.randn(count, 2, generator=generator)).double() for _ in range(32)]
+    )
+    cost, nats = terms.mean(0).mean(0).tolist()
+    q = module.posterior(x)
+    setting = f"binarised digits of the MNIST test set, seed {seed}"
+    yield metric("reconstruction, nats per digit", cost, count, setting)
+    yield metric("KL of q(z|x) from p(z), nats per digit", nats, count, setting)
+    yield metric(
+        "standard deviation of q(z|x), median", float(q.var.sqrt().median()), count, setting
+    )
+    near = float((q.mean.square().sum(1) < 4).double().mean())
+    yield metric("encoded to within 2 of 0 (of N(0, I): 0.865)", near, count, setting)
+    z = torch.randn(count, 2, generator=generator)
+    pixels = 2 * module.logits(z).sigmoid().view(-1, 1, 28, 28) - 1
+    seen = judge(the_classifier(), to_uint8(pixels))
+    shares = seen.predicted.bincount(minlength=10) / count
+    setting = f"draws of N(0, I), decoded; seed {seed}"
+    yield metric("most frequent digit’s share", float(shares.max()), count, setting)
+
+
 def compressor_metrics(recipe: Recipe) -> Iterator[dict[str, Any]]:
     """What is left of the MNIST test set after encoding and decoding, and what a latent holds."""
     module, _ = load_autoencoder(recipe.name)

@@ -12,6 +12,9 @@ from diffusion_core.datasets import TILE
 from diffusion_core.gaussian import Gaussian
 
 PIXELS = TILE * TILE
+LEAST = -20.0
+"""The smallest logarithm of a variance. The KL keeps it far above; without the KL the variance
+would go on falling to a 0 that has no gradient."""
 
 
 def layers(sizes: list[int]) -> nn.Sequential:
@@ -44,7 +47,7 @@ class VAE(nn.Module):
     def posterior(self, x: Tensor) -> Gaussian:
         """q(z|x) of binary pictures [B, 784] (0 and 1): mean and variance [B, latent]."""
         mean, log_var = self.encoder(2 * x - 1).chunk(2, dim=1)
-        return Gaussian(mean, log_var.exp())
+        return Gaussian(mean, log_var.clamp(min=LEAST).exp())
 
     def features(self, z: Tensor) -> Tensor:
         """What the decoder's last layer sees, [B, F]; its logits are linear in that."""

@@ -256,14 +256,17 @@ def many_draw_bound(log_w: Tensor, K: int) -> Tensor:
 def gradient_draws(
     vae: VAE, x: Tensor, q: Gaussian, n: int, generator: torch.Generator, baseline: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    r"""The gradient of E_q[log p(x|z)] by q's mean, by single draws, two ways: [n, latent] each.
+    r"""The gradient of E_q[log p(x|z)] by mu and log sigma, by single draws, two ways.
 
-    $$g_1 = \nabla_z \log p(x|z)$$
+    $$z = \mu + \sigma\epsilon, \qquad g_1 = \nabla_z \log p(x|z) \odot (1,\ \sigma\epsilon)$$
 
-    $$g_2 = \left(\log p(x|z) - b\right)\frac{z - \mu}{\sigma^2}$$
+    $$g_2 = \left(\log p(x|z) - b\right)\left(\frac{\epsilon}{\sigma},\ \epsilon^2 - 1\right)$$
 
-    Both are right on average, whatever the number b is: z - mu is 0 on average. Source: Kingma &
-    Welling 2014, sections 2.2 and 2.4.
+    In g_1 the draw moves with mu and sigma, in g_2 it stays where it is and its probability
+    changes: the second factor is the gradient of log q(z). Both are right on average, whatever the
+    number b is: that factor is 0 on average.
+
+    Source: Kingma & Welling 2014, sections 2.2 and 2.4.
 
     Args:
         vae: the network.
@@ -272,6 +275,9 @@ def gradient_draws(
         n: how many draws.
         generator: for the draws.
         baseline: b.
+
+    Returns:
+        g_1 and g_2, float64 [n, 2, latent] each: by mu, by log sigma.
     """
     eps = torch.randn(n, vae.latent, generator=generator)
     width = q.var.sqrt().float()
@@ -279,5 +285,24 @@ def gradient_draws(
     with torch.enable_grad():
         logits = vae.logits(z)
         given = logits @ x - F.softplus(logits).sum(1)
-        (through,) = torch.autograd.grad(given.sum(), z)
-    return through.double(), ((given.detach()[:, None] - baseline) * eps / width).double()
+        (slope,) = torch.autograd.grad(given.sum(), z)
+    through = torch.stack([slope, slope * width * eps], dim=1)
+    of_log_q = torch.stack([eps / width, eps.square() - 1], dim=1)
+    value = given.detach() - baseline
+    return through.double(), (value[:, None, None] * of_log_q).double()
+
+
+def exact_gradient(vae: VAE, x: Tensor, q: Gaussian, n: int = 24) -> Tensor:
+    """What both ways of `gradient_draws` are on average, without chance: float64 [2, latent].
+
+    Args:
+        vae: the network.
+        x: [784], 0 and 1.
+        q: mean and variance, each [latent].
+        n: places of the sum per latent number.
+    """
+    numbers = torch.stack([q.mean.double(), q.var.double().log() / 2]).requires_grad_()
+    with torch.enable_grad():
+        cost, _ = _terms(vae, x, Gaussian(numbers[0], (2 * numbers[1]).exp()), n)
+        (gradient,) = torch.autograd.grad(-cost, numbers)
+    return gradient

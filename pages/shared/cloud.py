@@ -38,6 +38,7 @@ class Cloud:
         trails: Of how many points, the first ones, the way so far is drawn.
         trail: The trails' concept.
         radius: Of a point, in CSS pixels.
+        marks: One character per point, drawn in place of its dot; "" for dots.
         side: What the player takes for its height and width in pixels, to fit it into a row.
     """
 
@@ -56,6 +57,7 @@ class Cloud:
     trails: int = 0
     trail: str = "p"
     radius: float = 1.5
+    marks: str = ""
     side: int = 12
 
 
@@ -89,8 +91,13 @@ def _pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], dict[str, bytes]]
     shade = np.zeros((n, 0, 0), np.uint8) if cloud.density is None else cloud.density
     if shade.dtype != np.uint8 or shade.ndim != 3 or len(shade) not in {1, n}:
         raise ValueError(f"cloud {cloud.title!r}: {shade.dtype} {shade.shape}, not [{n}, H, W]")
+    if len(cloud.marks) not in {0, points.shape[1]}:
+        raise ValueError(
+            f"cloud {cloud.title!r}: {len(cloud.marks)} marks, {points.shape[1]} points"
+        )
     header = {
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
+        "marks": cloud.marks,
         "units": UNITS, "shade": cloud.shade, "field": cloud.field, "pull": cloud.pull,
         "trails": cloud.trails, "trail": cloud.trail, "radius": cloud.radius,
         "w": cloud.side, "h": cloud.side, "points": points.shape[1], "arrows": arrows.shape[1],

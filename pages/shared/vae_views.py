@@ -26,8 +26,13 @@ from pages.shared.player import Curve, Frames, Panel
 from pages.shared.vae_world import BETWEEN, COUNTS, STEPS, WIDTHS, Digit, Many, Way, told_by
 
 GRAYS = [[0, "#000000"], [1, "#ffffff"]]
-SHORT = 250  # height of a chart in pixels
+SHORT = 210  # height of a chart in pixels
 PICTURE = 104  # side of a digit
+
+
+def signed(value: float) -> str:
+    """A number with two places, and a minus as long as a plus."""
+    return f"{value:.2f}".replace("-", "−")
 
 
 def picture_figure(name: str, picture: np.ndarray, color: str) -> Figure:
@@ -63,10 +68,15 @@ def window_figure(told: Digit, q: Gaussian) -> Figure:
              "y": mean[1] + size * std[1] * np.sin(turn),
              "line": {"color": COLORS["p"], "width": 3 - size}}
         )  # fmt: skip
+    # The piece of the plane with the posterior, and more of it where q reaches further.
+    ranges = [
+        [min(cells[0], m - 2.1 * s), max(cells[-1], m + 2.1 * s)]
+        for cells, m, s in zip((told.across, told.up), mean, std, strict=True)
+    ]
     layout = {
         "xaxis": BARE | {"title": {"text": "z₁", "standoff": 4}, "nticks": 5,
-                         "range": [told.across[0], told.across[-1]]},
-        "yaxis": BARE | {"nticks": 5, "range": [told.up[0], told.up[-1]]},
+                         "range": ranges[0]},
+        "yaxis": BARE | {"nticks": 5, "range": ranges[1]},
         "title": {"text": "z₂", "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
         "height": 350, "margin": {"l": 44, "r": 8, "t": 34, "b": 40}, "hovermode": "closest",
     } | CLEAR  # fmt: skip
@@ -108,7 +118,7 @@ def bars_figure(told: Digit, terms: BoundTerms) -> Figure:
         "yaxis": BARE | {"range": [0, 2], "showticklabels": False},
         "title": {"text": f"−ELBO = {total:.2f} nats, cut up twice", "font": {"size": 14}, "x": 0,
                   "xref": "container", "y": 0.98},
-        "height": 200, "margin": {"l": 12, "r": 12, "t": 34, "b": 40},
+        "height": 184, "margin": {"l": 12, "r": 12, "t": 34, "b": 40},
         "shapes": [*shapes, upright(total, "xt", width=1, dash="dot")], "annotations": names,
         "hovermode": "closest",
     } | CLEAR  # fmt: skip
@@ -147,8 +157,9 @@ def width_figure(told: Digit, width: float | None, terms: BoundTerms) -> Figure:
         )  # fmt: skip
     figure["layout"]["shapes"] = [level(0.0, "q")]
     figure["layout"]["annotations"].append(
-        name_at(0, "−log p(x)", "q", xref="paper", y=0, yanchor="bottom", xanchor="left", xshift=6)
-    )
+        name_at(0, "−log p(x)", "q", xref="paper", y=0, yanchor="bottom", xanchor="left", xshift=6,
+                yshift=3)
+    )  # fmt: skip
     return figure
 
 
@@ -190,6 +201,7 @@ def counts_figure(told: Many, K: int) -> Figure:
     figure = line_chart(
         [Line("bound with K draws", x, told.bounds, "bits", 6, "left", -16)],
         x_title="K, draws whose weights are averaged", y_title="nats", log_x=True, height=300,
+        y_axis={"showgrid": False},
         x_axis={"tickvals": [1, 4, 16, 64, 256, 1024],
                 "ticktext": ["1", "4", "16", "64", "256", "1024"]},
         y_range=(
@@ -212,7 +224,7 @@ def counts_figure(told: Many, K: int) -> Figure:
     figure["layout"]["shapes"] = [level(told.log_evidence, "q")]
     figure["layout"]["annotations"].append(
         name_at(0, "log p(x), summed", "q", xref="paper", y=told.log_evidence, yanchor="bottom",
-                xanchor="left", xshift=6, yshift=2)
+                xanchor="left", xshift=6, yshift=3)
     )  # fmt: skip
     return figure
 
@@ -224,14 +236,15 @@ def way_frames(told: Way, codes: np.ndarray, first: int, second: int) -> Frames:
     trail[:, 0] = told.z
     points = np.concatenate([trail, np.broadcast_to(codes, (n, *codes.shape))], axis=1)
     cloud = Cloud(
-        "The latent plane",
+        "The plane",
         f"where the encoder puts 200 digits, and the way from a {first} to a {second}",
         points.astype(np.float32), color="xt", extent=BETWEEN, trails=1, trail="p", radius=2.0,
         strong=_arrow(told.z), pull="p", side=28,
+        marks=" " + "".join(str(k % 10) for k in range(len(codes))),
     )  # fmt: skip
     panels = [
-        Panel("Decoded along the way", "the decoder’s picture", _bytes(told.decoded), "p", lo=0),
-        Panel("Pixels faded", "one digit faded into the other", _bytes(told.faded), "x0", lo=0),
+        Panel("Decoded", "the decoder’s picture", _bytes(told.decoded), "p", lo=0),
+        Panel("Faded", "one digit faded into the other", _bytes(told.faded), "x0", lo=0),
     ]
     title = "classifier’s largest probability"
     curves = [

@@ -167,14 +167,20 @@ def share_near(label: int, row: int, q: Gaussian) -> float:
     return float((plane.joint + plane.log_area - plane.log_evidence)[near].exp().sum())
 
 
-def gap_at_the_peak(label: int, row: int) -> float:
-    """What the best normal leaves of log p(x) where the climb begins at the posterior's peak."""
+@st.cache_data(max_entries=64, show_spinner=False)
+def from_the_peak(label: int, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [2] and variance [2] of the best normal, where the climb begins at p(z|x)'s peak."""
     vae, coarse, _ = network()
     x = binary(label, row)
     plane = summed_plane(vae, x, coarse)
     peak = plane.places[plane.joint.argmax()].double()
     best = best_normal(vae, x, Gaussian(peak, torch.full_like(peak, 0.03**2)))
-    return plane.log_evidence - bound_terms(vae, x, best, 24).bound
+    return best.mean.numpy(), best.var.numpy()
+
+
+def at_the_peak(label: int, row: int) -> Gaussian:
+    """The best normal, where the climb begins at the posterior's peak."""
+    return Gaussian(*map(torch.from_numpy, from_the_peak(label, row)))
 
 
 def terms_of(label: int, row: int, q: Gaussian) -> BoundTerms:
@@ -215,10 +221,10 @@ class Many(NamedTuple):
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def many(label: int, row: int, source: str, seed: int) -> tuple:
-    """The fields of `Many`; `source` is "encoder" or "prior"."""
+    """The fields of `Many`; `source` is "encoder", "wide" (twice as wide) or "prior"."""
     vae, _, _ = network()
     told, x = Digit(*digit(label, row)), binary(label, row)
-    q = q_of(told, best=False, shift=(0.0, 0.0), width=1.0)
+    q = q_of(told, best=False, shift=(0.0, 0.0), width=2.0 if source == "wide" else 1.0)
     if source == "prior":
         q = Gaussian(torch.zeros_like(q.mean), torch.ones_like(q.var))
     log_w = log_weights(vae, x, q, DRAWS, torch.Generator().manual_seed(seed))
@@ -243,7 +249,7 @@ def told_by(log_w: np.ndarray, K: int) -> np.ndarray:
 # --- the plane ------------------------------------------------------------------------------------
 
 STEPS = 48  # between two digits
-BETWEEN = 4.2  # the plane is shown this far
+BETWEEN = 3.6  # the plane is shown this far
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

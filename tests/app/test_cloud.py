@@ -91,3 +91,12 @@ def test_what_stands_still_is_sent_once() -> None:
     header, blobs = _pack([], ["a", "b", "c"], [], [], 0, 3, [cloud])
     assert (header["clouds"][0]["shades"], header["clouds"][0]["fields"]) == (1, 1)
     assert [len(blob) for blob in blobs] == [POINTS.size * 2, 2 * 4 * 2, 0, 16]
+
+
+def test_a_mark_stands_for_every_point_or_for_none() -> None:
+    (plain, marked), _ = pack_clouds(
+        [Cloud("a", "", POINTS), Cloud("b", "", POINTS, marks=" 0123")], 3
+    )
+    assert (plain["marks"], marked["marks"]) == ("", " 0123")
+    with pytest.raises(ValueError, match="4 marks, 5 points"):
+        pack_clouds([Cloud("c", "", POINTS, marks="0123")], 3)

@@ -21,7 +21,14 @@ def told(page: Page, term: str) -> float:
 
 @pytest.mark.parametrize(
     "address",
-    ["vae", "vae?vafit=Best+normal+nearby", "vae?vaview=Many+draws", "vae?vaview=The+plane"],
+    [
+        "vae",
+        "vae?vafit=Best+normal+nearby",
+        "vae?vaview=Many+draws",
+        "vae?vaview=Two+gradients",
+        "vae?vaview=Without+the+KL",
+        "vae?vaview=The+plane",
+    ],
 )
 def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: Check) -> None:
     opened(page, f"{base}/{address}")
@@ -45,8 +52,33 @@ def test_a_slider_moves_q_and_log_p_stays(page: Page, base: str) -> None:
 def test_show_me_finds_the_best_normal(page: Page, base: str) -> None:
     opened(page, f"{base}/vae")
     gap = told(page, "KL(q‖p(z|x))")
-    box = page.locator("details.fold").filter(has_text="Is it the encoder’s fault?")
+    box = page.locator("details.fold").filter(
+        has_text="Is it the encoder’s fault, or the decoder’s?"
+    )
     box.locator("summary").click()
     show_me(box, lambda: page.get_by_role("slider", name="Shift across").count() == 0)
     idle(page)
     assert told(page, "KL(q‖p(z|x))") < 0.2 * gap
+
+
+def test_the_value_less_its_average_is_a_quieter_gradient(page: Page, base: str) -> None:
+    opened(page, f"{base}/vae?vaview=Two+gradients")
+    title = page.get_by_text(re.compile(r"^by value, times ∇ log q: standard deviation"))
+
+    def spread() -> float:
+        return float((title.first.text_content() or "").split()[-1].replace(",", ""))
+
+    raw = spread()
+    page.get_by_role("radio", name="less its average").click()
+    idle(page)
+    expect(title.first).not_to_contain_text(f"{raw:,.0f}")
+    assert spread() < 0.2 * raw
+
+
+def test_a_wider_draw_changes_what_the_second_network_decodes(page: Page, base: str) -> None:
+    opened(page, f"{base}/vae?vaview=Without+the+KL")
+    said = page.get_by_text(re.compile(r"^Of the 200 digits .* of 256 draws\.$")).last
+    before = said.text_content()
+    page.get_by_role("slider", name="s of N(0, s²I)").press("End")
+    idle(page)
+    expect(said).not_to_have_text(before or "")

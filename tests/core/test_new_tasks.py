@@ -34,6 +34,9 @@ def test_a_vae_sees_pixels_that_are_black_or_white_by_chance() -> None:
     assert abs(float(gap)) < 4 * (0.25 / x.numel()) ** 0.5
     nats = torch.tensor([[3.0, 1.0], [5.0, 2.0]])
     assert float(loss_of(RECIPES["vae"], nats, drawn)) == 5.5
+    inputs_of, loss_of = TASKS["vae_without_kl"]
+    torch.testing.assert_close(inputs_of(RECIPES["vae-no-kl"], batch(400)), drawn)
+    assert float(loss_of(RECIPES["vae-no-kl"], nats, drawn)) == 4
 
 
 def test_an_autoencoder_pays_for_pixels_and_a_little_for_its_latent() -> None:

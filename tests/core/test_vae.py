@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from diffusion_core.gaussian import Gaussian
-from diffusion_core.vae import PIXELS, VAE
+from diffusion_core.vae import LEAST, PIXELS, VAE
 from diffusion_core.vae_bound import (
     REACH,
     best_normal,
     bound_terms,
     coarse_plane,
+    exact_gradient,
     gradient_draws,
     hermite_nodes,
     log_joint,
@@ -184,18 +185,53 @@ def test_more_draws_before_the_logarithm_lose_less() -> None:
 def test_both_gradients_are_right_on_average(name: str) -> None:
     vae, x, q = untrained(10, 3.0), picture(11), q_named(name)
     step = 0.05  # of a width: smaller ones drown in float32
-    slope = []
-    for one in torch.eye(2, dtype=torch.float64):
-        up, down = (
-            bound_terms(vae, x, Gaussian(q.mean + s * step * q.var.sqrt() * one, q.var), 32).cost
-            for s in (1, -1)
-        )
-        slope.append(-(up - down) / (2 * step * float(q.var.sqrt() @ one)))
+
+    def cost(shift: Tensor, stretch: Tensor) -> float:
+        width = q.var.sqrt()
+        moved = Gaussian(q.mean + width * shift, (width * stretch.exp()).square())
+        return bound_terms(vae, x, moved, 32).cost
+
+    slope, none = torch.zeros(2, 2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    for k, one in enumerate(step * torch.eye(2, dtype=torch.float64)):
+        width = float(q.var.sqrt()[k])
+        slope[0, k] = -(cost(one, none) - cost(-one, none)) / (2 * step * width)
+        slope[1, k] = -(cost(none, one) - cost(none, -one)) / (2 * step)
+    torch.testing.assert_close(exact_gradient(vae, x, q, 32), slope, rtol=0.01, atol=0.05)
     through, by_value = gradient_draws(vae, x, q, 60_000, torch.Generator().manual_seed(0))
     level = -bound_terms(vae, x, q).cost
     _, less = gradient_draws(vae, x, q, 60_000, torch.Generator().manual_seed(0), baseline=level)
     assert (less.std(0) < 0.5 * by_value.std(0)).all()
     for drawn in (through, by_value, less):
         error = drawn.std(0) / len(drawn) ** 0.5
-        assert ((drawn.mean(0) - torch.tensor(slope)).abs() < 4.5 * error + 0.02).all()
-        assert float(torch.tensor(slope).abs().min()) > 0.1
+        assert ((drawn.mean(0) - slope).abs() < 4.5 * error + 0.02).all()
+    assert float(slope[0].abs().min()) > 0.1
+
+
+@pytest.mark.parametrize("name", QS)
+def test_each_draw_of_a_gradient_is_that_of_torchs_distributions(name: str) -> None:
+    """`rsample` has a path from z back to mu and sigma; `sample` has none, and log q stands in."""
+    vae, x, q = untrained(12, 3.0), picture(13), q_named(name)
+    told = gradient_draws(vae, x, q, 1, torch.Generator().manual_seed(4), baseline=-3.0)
+    eps = torch.randn(1, 2, generator=torch.Generator().manual_seed(4))[0]
+    mean, log_std = q.mean.float().requires_grad_(), (q.var.log() / 2).float().requires_grad_()
+
+    def given(z: Tensor) -> Tensor:
+        return Bernoulli(logits=vae.logits(z[None])[0]).log_prob(x).sum()
+
+    through = torch.autograd.grad(given(mean + log_std.exp() * eps), [mean, log_std])
+    law = Normal(mean, log_std.exp())
+    bare = law.sample()
+    assert not bare.requires_grad
+    assert law.rsample().requires_grad
+    z = (mean + log_std.exp() * eps).detach()
+    by_value = torch.autograd.grad((given(z) + 3) * law.log_prob(z).sum(), [mean, log_std])
+    for found, exact in zip(told, (through, by_value), strict=True):
+        exact = torch.stack(exact).double()
+        torch.testing.assert_close(found[0], exact, rtol=2e-3, atol=2e-2)
+
+
+def test_no_variance_falls_to_nothing() -> None:
+    vae = untrained(14)
+    with torch.no_grad():
+        vae.encoder[-1].bias[2:] = -400.0
+    assert float(vae.posterior(picture(1)[None]).var.min()) == pytest.approx(math.exp(LEAST))

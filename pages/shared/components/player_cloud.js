@@ -108,8 +108,15 @@ function drawCloud(item, frame, ratio, root) {
   context.fillStyle = colorOf(item.color);
   context.globalAlpha = item.points > 50 ? 0.75 : 1;
   context.beginPath();
+  context.font = `${Math.round(5.5 * radius)}px sans-serif`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
   for (let i = 0; i < now.points.length; i += 2) {
     const [x, y] = [px(now.points[i]), py(now.points[i + 1])];
+    if (item.marks) {
+      context.fillText(item.marks[i / 2], x, y);
+      continue;
+    }
     context.moveTo(x + radius, y);
     context.arc(x, y, radius, 0, 2 * Math.PI);
   }

@@ -1,0 +1,162 @@
+"""The numbers that the page on the VAE names."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from pages.shared import vae_training_world as training
+from pages.shared import vae_world
+from pages.shared.vae_training_world import NETWORKS, Gradients
+from pages.shared.vae_world import COUNTS, DRAWS, WIDTHS, Digit, Many
+
+DEFAULT = 3
+TWO_PLACES = (9, 2)  # a digit, and its variant, whose posterior has two peaks
+WRONG_PLACE = (8, 1)  # one that the encoder puts where its posterior is not
+RECONSTRUCTION = "reconstruction, nats per digit"
+
+
+class Judged(NamedTuple):
+    """What takes too long for a first look, of draws of N(0, I) with seed 0; a test judges anew.
+
+    Attributes:
+        common: share of them for the digit that has fewest, with the KL, and for the one that has
+            most.
+        missing: digits that no draw gives without it.
+        sure: share of draws that the judge is sure of: with the KL, without.
+    """
+
+    common: tuple[float, float]
+    missing: tuple[int, ...]
+    sure: tuple[float, float]
+
+
+JUDGED = Judged((0.05469, 0.15234), (1, 4, 7, 9), (0.91406, 0.81641))
+
+
+class Facts(NamedTuple):
+    """The numbers that the text names; of the page's first digit unless it says otherwise.
+
+    Attributes:
+        log_p: log p(x).
+        gap: log p(x) minus the bound with the encoder's q.
+        best: the same with the best normal.
+        cost: reconstruction term.
+        kl: KL of the encoder's q from the prior.
+        two: what remains of the gap, with the best normal, of the digit with two peaks.
+        kept: the share of that digit's posterior within four widths of that normal.
+        wrong: the gap of the digit that is encoded to the wrong place: encoder's q, best near it,
+            best at the posterior's peak.
+        saved: by how much reconstruction falls at the smallest width.
+        paid: by how much KL(q || p(z)) rises there.
+        prior_bound: the bound with draws of the prior, K = 1.
+        prior_all: log of the average of all of them.
+        prior_useful: how many of them count.
+        surprise: KL(p(z|x) || p(z)).
+        sixty_four: log p(x) minus the bound with K = 64.
+        far: log p(x) minus the bound with K = 1024: draws of q, and of q twice as wide.
+        useful: how many of all draws count: of q, and of q twice as wide.
+        slope: the gradient of E_q[log p(x|z)] by the first number of mu.
+        gradients: standard deviations of single draws of it: through z, by value, by value less
+            its average.
+        widths: median standard deviation of q(z|x) over the gallery: with the KL, without.
+        near: share of the gallery's digits encoded to within 2 of 0: with the KL, without.
+        farthest: how far from 0 the network without the KL puts one of them.
+        tests: mean reconstruction of test digits, by the cards: with the KL, without.
+        card: mean -log p(x) and negative bound over test digits, and how many, as the card has it.
+    """
+
+    log_p: float
+    gap: float
+    best: float
+    cost: float
+    kl: float
+    two: float
+    kept: float
+    wrong: tuple[float, float, float]
+    saved: float
+    paid: float
+    prior_bound: float
+    prior_all: float
+    prior_useful: float
+    surprise: float
+    sixty_four: float
+    far: tuple[float, float]
+    useful: tuple[float, float]
+    slope: float
+    gradients: tuple[float, float, float]
+    widths: tuple[float, float]
+    near: tuple[float, float]
+    farthest: float
+    tests: tuple[float, float]
+    card: tuple[float, float, int]
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def facts() -> tuple:
+    """Compute them."""
+    card = vae_world.network()[2]
+    told = Digit(*vae_world.digit(DEFAULT, 0))
+
+    def gap(label: int, variant: int, *, best: bool) -> float:
+        of = Digit(*vae_world.digit(label, variant - 1))
+        q = vae_world.q_of(of, best=best, shift=(0.0, 0.0), width=1.0)
+        return of.log_evidence - vae_world.terms_of(label, variant - 1, q).bound
+
+    own = WIDTHS.index(1.0)
+    prior = Many(*vae_world.many(DEFAULT, 0, "prior", 0))
+    ours = Many(*vae_world.many(DEFAULT, 0, "encoder", 0))
+    wide = Many(*vae_world.many(DEFAULT, 0, "wide", 0))
+    by_mean, centred = (
+        Gradients(*training.gradients(DEFAULT, 0, "mean", less=less)) for less in (False, True)
+    )
+    codes = [training.encodings(name) for name in NETWORKS]
+    there = (WRONG_PLACE[0], WRONG_PLACE[1] - 1)
+    wrong = Digit(*vae_world.digit(*there))
+    two = vae_world.q_of(
+        Digit(*vae_world.digit(TWO_PLACES[0], TWO_PLACES[1] - 1)), best=True, shift=(0, 0), width=1
+    )
+    figures = {m["name"]: m for m in card["metrics"]}
+    measured = figures["-log p(x), nats per digit"]
+    return tuple(
+        Facts(
+            told.log_evidence,
+            gap(DEFAULT, 1, best=False),
+            gap(DEFAULT, 1, best=True),
+            float(told.costs[own]),
+            float(told.nats[own]),
+            gap(*TWO_PLACES, best=True),
+            vae_world.share_near(TWO_PLACES[0], TWO_PLACES[1] - 1, two),
+            (
+                gap(*WRONG_PLACE, best=False),
+                gap(*WRONG_PLACE, best=True),
+                wrong.log_evidence
+                - vae_world.terms_of(*there, vae_world.at_the_peak(*there)).bound,
+            ),
+            float(told.costs[own] - told.costs[0]),
+            float(told.nats[0] - told.nats[own]),
+            float(prior.bounds[0]),
+            float(vae_world.told_by(prior.log_w, DRAWS)[0]),
+            prior.useful,
+            told.surprise,
+            told.log_evidence - float(ours.bounds[COUNTS.index(64)]),
+            tuple(told.log_evidence - float(m.bounds[-1]) for m in (ours, wide)),
+            (ours.useful, wide.useful),
+            by_mean.exact,
+            (*by_mean.spread, centred.spread[1]),
+            tuple(float(np.median(width)) for _, width in codes),
+            tuple(training.near_zero(mean) for mean, _ in codes),
+            float(np.linalg.norm(codes[1][0], axis=1).max()),
+            tuple(
+                next(m["value"] for m in c["metrics"] if m["name"] == RECONSTRUCTION)
+                for c in (card, training.without_kl()[1])
+            ),
+            (
+                measured["value"],
+                figures["negative bound, nats per digit"]["value"],
+                measured["samples"],
+            ),
+        )
+    )

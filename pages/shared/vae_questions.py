@@ -1,0 +1,176 @@
+"""What people ask about the VAE, with the numbers that answer."""
+
+from __future__ import annotations
+
+import math
+
+from pages.shared import vae_views
+from pages.shared.chapter import Confusion, term
+from pages.shared.vae_facts import DEFAULT, JUDGED, TWO_PLACES, WRONG_PLACE, Facts
+from pages.shared.vae_training_world import PRIOR_DRAWS, about
+from pages.shared.vae_world import COUNTS, DRAWS, WIDTHS
+
+
+def _listed(digits: tuple[int, ...]) -> str:
+    """Digits as a sentence has them: a 1, a 7 or a 9."""
+    *most, last = [f"a{'n' * (digit == 8)} {digit}" for digit in digits]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def confusions(told: Facts) -> list[Confusion]:
+    """What people ask here, each with a setting that shows the answer."""
+    exact, bound, count = told.card
+    quick, slow, less = told.gradients
+    first = {"vadigit": DEFAULT, "varow": 1}
+    return [
+        Confusion(
+            "What lies between the ELBO and log p(x)?",
+            "KL(q(z|x)‖p(z|x)), and nothing else, for any q: log p(x) does not depend on q, so "
+            "what a better q adds to the bound it takes from that KL. Pushing the bound up in q is "
+            "therefore fitting q to the posterior, without ever computing the posterior. Here it "
+            f"is computed: for the opening 3 log p(x) is −{-told.log_p:.2f} nats and the bound "
+            f"{told.gap:.2f} below it. Over {count:,} test digits the averages are "
+            f"−{exact:.1f} and −{bound:.1f}, by the network’s [card](/model_cards).",
+            first | {"vax": 1.5, "vay": -1.0},
+            "Both bars grow, and the green part stays: what is lost is all in the red.",
+        ),
+        Confusion(
+            "Is it the encoder’s fault, or the decoder’s?",
+            "Not the decoder’s: a bad one makes log p(x) itself low, the green part, and no q "
+            "changes that. The gap is the encoder’s for the most part, with the opening 3. The "
+            "best normal nearby, found by climbing the "
+            f"bound itself, leaves {told.best:.2f} of the {told.gap:.2f} nats. The rest is the "
+            "price of one network that answers for all digits (the "
+            + term("amortization gap")
+            + "); what even the best normal leaves is there because the posterior is no normal "
+            "with independent numbers (the approximation gap). Now and then an encoder errs "
+            "grossly: variant "
+            f"{WRONG_PLACE[1]} of the digit {WRONG_PLACE[0]} is put where its posterior is not, at "
+            f"a price of {told.wrong[0]:.0f} nats. Climbing from there ends on a lower hill, with "
+            f"{told.wrong[1]:.0f} left; climbing from the posterior’s peak leaves "
+            f"{told.wrong[2]:.2f}.",
+            first | {"vafit": "best"},
+            "The ellipses lie on the green shade, and the red part of the bar is nearly gone.",
+        ),
+        Confusion(
+            "What if the posterior has two peaks?",
+            "A normal has one. KL(q‖p) asks for q to be nowhere where p is not, so where the peaks "
+            f"are well apart the best q sits on one of them. Of variant {TWO_PLACES[1]} of the "
+            f"digit {TWO_PLACES[0]} it keeps {told.kept:.0%} of the posterior and leaves a gap of "
+            f"{told.two:.2f} nats, nearly all of it −log {told.kept:.4f} = "
+            f"{-math.log(told.kept):.3f}. The other order, KL(p‖q), would ask for q to be "
+            "everywhere where p is, and spread it over both and the empty land between them: "
+            "[Entropy and KL](entropy).",
+            {"vadigit": TWO_PLACES[0], "varow": TWO_PLACES[1], "vafit": "best"},
+            "Two green peaks; the best normal covers one of them.",
+        ),
+        Confusion(
+            "Why not draw z from the prior and average p(x|z)?",
+            f"It is right on average, and wasteful: of the {DRAWS:,} draws here hardly any falls "
+            f"where the opening 3 is, and {told.prior_useful:.0f} draws of equal weight would say "
+            "as much. The logarithm of a single draw is "
+            f"{told.log_p - told.prior_bound:.0f} nats too low on average; all draws together "
+            f"come within {told.log_p - told.prior_all:.1f}. z tells "
+            f"KL(p(z|x)‖p(z)) = {told.surprise:.1f} nats of this x: where the posterior lies it is "
+            f"typically some {round(math.exp(told.surprise), -1):,.0f} times as dense as the prior "
+            "(e to that power). With more latent numbers z tells more, every further nat makes it "
+            "2.7 times as much, and drawing from the prior becomes hopeless. The encoder says "
+            "where to look.",
+            first | {"vaview": "draws", "vafrom": "prior"},
+            "Left: nearly all draws lie far below log p(x). Right: the bound begins "
+            f"{told.log_p - told.prior_bound:.0f} nats too low.",
+        ),
+        Confusion(
+            "Where does Jensen’s inequality come in?",
+            "The weights p(x, z)/q(z) have the mean p(x). The ELBO averages their logarithms, "
+            "and the logarithm is concave: the average of the logarithms lies below the logarithm "
+            "of the average ("
+            + term("Jensen's inequality")
+            + "; for a convex function it would be the other way round). Average K weights first, "
+            "and they vary less, so less is lost: with K = 64 the bound for the opening 3 is some "
+            f"{told.sixty_four:.1f} nats below log p(x) instead of {told.gap:.1f}. It is tight "
+            "where all weights are equal: q is the posterior then.",
+            first | {"vaview": "draws", "vak": 64},
+            "The histogram has become narrow, and its average, dashed, lies close to log p(x).",
+        ),
+        Confusion(
+            "Many draws of q, and the red curve still ends below log p(x)?",
+            f"By {told.far[0]:.2f} nats at K = {COUNTS[-1]}, outside its own band. The bound is "
+            "right, but p(x, z)/q(z) has no upper limit where q is narrower than the prior: in "
+            "q’s tails lie rare draws with large weights, and a run that has too few of them tells "
+            f"the bound too low, and its error too small. The {DRAWS:,} draws count as "
+            f"{told.useful[0]:.0f}. Draws of a q twice as wide count as {told.useful[1]:,.0f}: "
+            "with K = 1 they say less, since that q is no good fit, and with K = "
+            f"{COUNTS[-1]} they end {told.far[1]:.2f} below.",
+            first | {"vaview": "draws", "vafrom": "wide", "vak": 64},
+            "The curve begins lower than with q itself, and ends closer to log p(x).",
+        ),
+        Confusion(
+            "Why keep KL(q‖p(z)) at all? It only makes reconstruction worse",
+            "Make q eight times narrower: reconstruction of the opening 3 gains "
+            f"{told.saved:.1f} nats, and the KL rises by {told.paid:.1f}. The sum of both is a "
+            "bound of log p(x), and q is no narrower than telling x apart is worth. Without the KL "
+            "nothing keeps q from becoming a point: that is the next question.",
+            first | {"vawidth": WIDTHS[0]},
+            "Lower chart: to the left blue gains next to nothing, and purple rises on and on.",
+        ),
+        Confusion(
+            "What happens without the KL?",
+            "It was tried, with a second network whose loss is the reconstruction alone. Its q "
+            f"shrank to points: the median σ is {told.widths[1]:.6f}, the least that the code "
+            f"allows, against {told.widths[0]:.3f}. Its codes lie as far as {told.farthest:.0f} "
+            f"from 0, and {told.near[1]:.0%} of the 200 digits within 2 of 0, against "
+            f"{told.near[0]:.0%}; of N(0, I) {1 - math.exp(-2):.0%} does. So a draw of N(0, I) "
+            f"shows what happens to lie there: of {PRIOR_DRAWS} draws none is taken for "
+            f"{_listed(JUDGED.missing)}, where the VAE gives every digit {JUDGED.common[0]:.0%} to "
+            f"{JUDGED.common[1]:.0%} of them. The judge is sure of {JUDGED.sure[1]:.0%} of its "
+            f"draws, and of {JUDGED.sure[0]:.0%} of the VAE’s: no large difference, since with two "
+            "numbers the decoder draws strokes nearly everywhere. Nor did reconstruction gain: "
+            f"{told.tests[1]:.1f} nats over test digits, with narrower layers and fewer steps, "
+            f"against {told.tests[0]:.1f}. A wider N(0, s²I) finds more digits, but nothing in "
+            "training says which s. Learning where the codes lie is what "
+            "[latent diffusion](latent_diffusion) does.",
+            {"vaview": "prior", "vaspread": 1, "vaseed": 0, "vanear": True},
+            "Left: numerals all over the ring of the draws. Right: most draws lie where no digit "
+            "was put; below, some digits have no bar. Without Zoom one sees how far the rest is.",
+        ),
+        Confusion(
+            "Why z = μ + σε, and not just a draw of q?",
+            "To differentiate an average over q by q’s own parameters. A bare draw of q is a "
+            "number without a past: automatic differentiation finds no path from it back to μ and "
+            "σ. μ + σε has one, and the decoder’s slope at z comes back along it. For μ₁ of the "
+            f"opening 3’s q a single draw of the gradient, which is {vae_views.signed(told.slope)}"
+            f", then has a standard deviation of {quick:.0f}. Without a path one can take the "
+            "value of log p(x|z) times the gradient of log q: just as right on average, but with a "
+            f"standard deviation of {slow:,.0f}, so that some {about((slow / quick) ** 2)} draws "
+            "are needed for every one. Most of that comes from the value being far from 0 at "
+            f"every z; less its average, {less:.0f} remain, still "
+            f"{less / quick:.1f} times as much.",
+            first | {"vaview": "gradient", "vaby": "mean", "vavalue": "raw"},
+            "Left: one narrow peak, and one that fills the axis, around the same green line. "
+            "Right: orange is still on its way where purple has long arrived.",
+        ),
+        Confusion(
+            "Why are a VAE’s pictures blurred?",
+            "What is shown as decoded is the chance of each pixel being white: the mean of p(x|z), "
+            "not a draw of it. A draw is black and white, and ragged, since each pixel is drawn by "
+            "itself. The mean is one over all digits that z may stand for (and x was drawn from a "
+            "gray picture, so that some gray at the edges is right). Two numbers can’t tell many "
+            "digits apart, and the loss bounds KL(data‖model), which charges dearly for a digit "
+            "that the model calls impossible and little for a blur that covers it: so the model "
+            "covers. Diffusion models take as many latent numbers as there are pixels, and "
+            "many small steps, in each of which a mean and a little noise are enough. How a "
+            "VAE becomes one: [From VAE to diffusion](hierarchical_vae).",
+            first | {"vaview": "bound"},
+            "On the left: x, what its z is decoded to, and a draw by those chances.",
+        ),
+        Confusion(
+            "Is p(x) = p(x|z) p(z)?",
+            "That is p(x, z), for one z. p(x) is its integral over z; the page "
+            "[Formula detective](formula_detective) has the case where notes leave it out. Here "
+            "the integral is a sum over a grid that is made finer where there is something.",
+            first | {"vaview": "bound"},
+            "Green shade: p(z|x), which is p(x, z) at this x, over p(x). What p(x, z) comes to "
+            "over the whole plane is p(x).",
+        ),
+    ]

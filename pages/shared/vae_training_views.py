@@ -1,0 +1,170 @@
+"""What the page on the VAE shows of its training: gradients by draws, and doing without the KL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pages.shared.figures import (
+    BARE,
+    CLEAR,
+    Figure,
+    Line,
+    chart,
+    level,
+    line_chart,
+    name_at,
+    upright,
+)
+from pages.shared.palette import COLORS
+from pages.shared.vae_training_world import (
+    GRADIENTS,
+    NETWORKS,
+    SHEET,
+    Drawn,
+    Gradients,
+)
+from pages.shared.vae_views import GRAYS
+
+WAYS = {"through": ("through z = μ + σε", "p"), "by_value": ("by value, times ∇ log q", "eps")}
+BINS = 61
+HUES = ("x0", "eps", "q", "p", "bits")  # of the digits 0 to 4, and again of 5 to 9
+
+
+def reach(told: Gradients) -> tuple[float, float]:
+    """What both histograms show of the axis: 2.5 of the wider one's deviations, both ways."""
+    half = 2.5 * max(told.spread)
+    return told.exact - half, told.exact + half
+
+
+def draws_figure(told: Gradients, way: str, by: str) -> Figure:
+    """How often a single draw says what of the gradient; both ways have the same axis."""
+    name, color = WAYS[way]
+    values = getattr(told, way)
+    edges = np.linspace(*reach(told), BINS + 1)
+    share = np.histogram(values, edges)[0] / len(values)
+    bars = {"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": share, "name": "draws",
+            "opacity": 0.8, "marker": {"color": COLORS[color]}, "width": edges[1] - edges[0],
+            "hovertemplate": "%{y:.3f} of them"}  # fmt: skip
+    layout = {
+        "xaxis": BARE | {"title": {"text": f"gradient by {by}, a single draw’s", "standoff": 4},
+                         "range": list(edges[[0, -1]]), "nticks": 6},
+        "yaxis": BARE | {"nticks": 3, "showgrid": True, "range": [0, 1.15 * float(share.max())]},
+        "title": {"text": f"{name}: standard deviation {_short(float(values.std()))}",
+                  "font": {"size": 14, "color": COLORS[color]}, "x": 0, "xref": "container",
+                  "y": 0.98},
+        "height": 185, "margin": {"l": 48, "r": 12, "t": 34, "b": 42}, "bargap": 0,
+        "shapes": [upright(told.exact, "q", width=1, dash="dash")], "hovermode": "closest",
+    } | CLEAR  # fmt: skip
+    return chart([bars], layout)
+
+
+def _short(value: float) -> str:
+    """A number with at least two figures."""
+    return f"{value:,.{0 if value >= 10 else 1}f}"
+
+
+def averages_figure(told: Gradients) -> Figure:
+    """What the draws so far average, both ways, and what the gradient is."""
+    n = np.unique(np.geomspace(1, GRADIENTS, 120).round().astype(int))
+    means = {way: (np.cumsum(getattr(told, way)) / np.arange(1, GRADIENTS + 1))[n - 1]
+             for way in WAYS}  # fmt: skip
+    half = 1.5 * max(told.spread) / 4
+    lines = [
+        Line(name, n.astype(float), means[way], color, len(n) // 2, "left", 16 if k else -16)
+        for k, (way, (name, color)) in enumerate(WAYS.items())
+    ]
+    # The names stand above the chart's ends instead of on the lines, which may cross.
+    figure = line_chart(
+        lines, x_title="draws that are averaged", y_title="their average", log_x=True, height=370,
+        y_range=(told.exact - half, told.exact + half),
+        x_axis={"tickvals": [1, 8, 64, 512], "ticktext": ["1", "8", "64", "512"]},
+    )  # fmt: skip
+    figure["layout"]["annotations"] = [
+        name_at(1, name, color, xref="paper", y=1 - 0.08 * k, yref="paper", xanchor="right",
+                xshift=-6)
+        for k, (name, color) in enumerate(WAYS.values())
+    ] + [name_at(1, "exact", "q", xref="paper", y=1 - 0.16, yref="paper", xanchor="right",
+                 xshift=-6)]  # fmt: skip
+    figure["layout"]["shapes"] = [level(told.exact, "q")]
+    return figure
+
+
+def codes_figure(name: str, means: np.ndarray, told: Drawn, spread: int, *, near: bool) -> Figure:
+    """Where an encoder puts the gallery's digits, as numerals, and where N(0, s^2 I) is drawn.
+
+    Args:
+        name: key in `NETWORKS`.
+        means: [N, 2], digit k % 10 at k.
+        told: the draws, as points.
+        spread: s, for the ring that holds 86% of draws.
+        near: whether only the ring's neighbourhood is shown.
+    """
+    turn = np.linspace(0, 2 * np.pi, 73)
+    ring = 2 * spread * np.stack([np.cos(turn), np.sin(turn)])
+    half = 2.2 * spread if near else 1.08 * max(float(np.abs(means).max(initial=0)), 2 * spread)
+    traces: list[dict[str, Any]] = [
+        {"type": "scatter", "mode": "markers", "x": told.z[:150, 0], "y": told.z[:150, 1],
+         "name": "draws", "hoverinfo": "skip", "marker": {"color": COLORS["xt"], "size": 3}},
+    ]  # fmt: skip
+    for label in range(10):
+        here = means[label::10]
+        inside = here[(np.abs(here) < half).all(1)]
+        traces.append(
+            {"type": "scatter", "mode": "text", "x": inside[:, 0], "y": inside[:, 1],
+             "text": [str(label)] * len(inside), "hoverinfo": "skip", "name": str(label),
+             "textfont": {"size": 13, "color": COLORS[HUES[label % 5]]}}
+        )  # fmt: skip
+    traces.append(
+        {"type": "scatter", "mode": "lines", "x": ring[0], "y": ring[1], "name": "N(0, s²I)",
+         "hoverinfo": "skip", "line": {"color": COLORS["p"], "width": 3}}
+    )  # fmt: skip
+    layout = {
+        "xaxis": BARE | {"range": [-half, half], "nticks": 5,
+                         "title": {"text": "z₁", "standoff": 4}},
+        "yaxis": BARE | {"range": [-half, half], "nticks": 5},
+        "title": {"text": f"Trained {NETWORKS[name]}{' the KL' if name != 'vae' else ''}",
+                  "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        "height": 330, "margin": {"l": 40, "r": 8, "t": 34, "b": 40}, "hovermode": "closest",
+    } | CLEAR  # fmt: skip
+    return chart(traces, layout)
+
+
+def sheet_figure(told: Drawn) -> Figure:
+    """The first draws, decoded, as one sheet."""
+    rows, columns = SHEET
+    wide = 29  # a digit, and one pixel between two
+    sheet = np.full((rows * wide - 1, columns * wide - 1), np.nan)
+    for k, picture in enumerate(told.pictures):
+        top, left = (k // columns) * wide, (k % columns) * wide
+        sheet[top : top + 28, left : left + 28] = picture
+    trace = {"type": "heatmap", "x": np.arange(sheet.shape[1]), "y": np.arange(sheet.shape[0]),
+             "z": np.nan_to_num(sheet[::-1], nan=0.35), "zmin": 0, "zmax": 1, "colorscale": GRAYS,
+             "showscale": False, "hovertemplate": "%{z:.2f}"}  # fmt: skip
+    layout = {
+        "xaxis": BARE | {"showticklabels": False, "range": [-0.5, sheet.shape[1] - 0.5]},
+        "yaxis": BARE | {"showticklabels": False, "range": [-0.5, sheet.shape[0] - 0.5]},
+        "title": {"text": "decoded draws", "font": {"size": 14, "color": COLORS["p"]}, "x": 0,
+                  "xref": "container", "y": 0.98},
+        "height": 270, "margin": {"l": 0, "r": 0, "t": 30, "b": 4}, "hovermode": "closest",
+    } | CLEAR  # fmt: skip
+    return chart([trace], layout)
+
+
+def prior_figure(told: Drawn) -> Figure:
+    """How often the draws are taken for which digit."""
+    share = told.counts / told.counts.sum()
+    bars = {"type": "bar", "x": np.arange(10), "y": share, "name": "draws", "opacity": 0.85,
+            "marker": {"color": COLORS["p"]}, "width": 0.8,
+            "hovertemplate": "%{y:.2f} of the draws"}  # fmt: skip
+    layout = {
+        "xaxis": BARE | {"range": [-0.6, 9.6], "dtick": 1,
+                         "title": {"text": "digit, by the classifier", "standoff": 4}},
+        "yaxis": BARE | {"range": [0, max(0.5, 1.1 * float(share.max()))], "nticks": 4,
+                         "showgrid": True},
+        "title": {"text": "share of the draws", "font": {"size": 14}, "x": 0, "xref": "container",
+                  "y": 0.98},
+        "height": 180, "margin": {"l": 44, "r": 8, "t": 34, "b": 42}, "hovermode": "closest",
+    } | CLEAR  # fmt: skip
+    return chart([bars], layout)
