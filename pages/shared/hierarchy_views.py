@@ -136,7 +136,7 @@ def lesson_frames(lessons: Sequence[Lesson], data: str, T: int, latent: int) -> 
     """One model's levels side by side while it learns, and its bound."""
     clouds = []
     for t in shown_levels(T):
-        shades = np.stack([one.walk.shades[T - t] for one in lessons])
+        shades = np.stack([one.shades[T - t] for one in lessons])
         what = "the data" if t == 0 else "the data, sent up by the encoder"
         place = "" if t == 0 or latent > 1 else ": one number"
         place = ": two of four numbers" if t and latent == 4 else place

@@ -108,36 +108,40 @@ def data_shade(data: str) -> np.ndarray:
 
 
 class Walk(NamedTuple):
-    """What a model draws on its way down, and where the encoder puts the data.
+    """What a model draws on its way down.
 
     Attributes:
         points: float32 [T + 1, DRAWN, 2] from z_T to x.
-        shades: uint8 [T + 1, SHADES, SHADES] of the data at the same levels, walked up.
         near: share of the drawn x within three widths of a group.
         left: of those at the lower left.
     """
 
     points: np.ndarray
-    shades: np.ndarray
     near: float
     left: float
 
 
 def walk(model: Hierarchy, data: str, seed: int) -> Walk:
-    """Draw from a model, and send data up its encoder; the noise is the same for every look."""
+    """Draw from a model; the noise is the same for every look."""
     generator = torch.Generator().manual_seed(seed + 2)
     top = torch.randn(DRAWN, WIDEST, generator=generator)[:, : model.latent]
     noise = torch.randn(model.T, DRAWN, WIDEST, generator=generator)
     with torch.no_grad():
         down = model.descend(top, noise)
-        x = PLANE_DATA[data]().sample(SHADED, generator).float()
-        up, _ = model.climb(x, torch.randn(model.T, SHADED, model.latent, generator=generator))
     return Walk(
         torch.stack([in_plane(z) for z in down]).numpy(),
-        np.stack([shade(in_plane(z)) for z in reversed(up)]),
         near(data, down[-1]),
         lower_left(down[-1]),
     )
+
+
+def sent_up(model: Hierarchy, data: str, seed: int) -> np.ndarray:
+    """Where the encoder puts the data at each level: uint8 [T + 1, SHADES, SHADES], z_T first."""
+    generator = torch.Generator().manual_seed(seed + 5)
+    x = PLANE_DATA[data]().sample(SHADED, generator).float()
+    with torch.no_grad():
+        up, _ = model.climb(x, torch.randn(model.T, SHADED, model.latent, generator=generator))
+    return np.stack([shade(in_plane(z)) for z in reversed(up)])
 
 
 def informed(model: Hierarchy, data: str, seed: int) -> np.ndarray:
@@ -160,12 +164,14 @@ class Lesson(NamedTuple):
         terms: [T + 1] nats: reconstruction, levels from below, prior matching.
         told: [T] nats that z_t tells about z_{t-1}.
         walk: what it draws.
+        shades: uint8 [T + 1, SHADES, SHADES]: as `sent_up`.
     """
 
     steps: int
     terms: np.ndarray
     told: np.ndarray
     walk: Walk
+    shades: np.ndarray
 
 
 def lessons(
@@ -177,7 +183,10 @@ def lessons(
         look = yield from until(run, STEPS * shown // LOOKS)
         told = informed(look.model, data, seed)
         yield None
-        yield Lesson(look.steps, look.terms().numpy(), told, walk(look.model, data, seed))
+        shades = sent_up(look.model, data, seed)
+        yield None
+        terms = look.terms().numpy()
+        yield Lesson(look.steps, terms, told, walk(look.model, data, seed), shades)
 
 
 def taught(data: str, variant: str, T: int, latent: int, seed: int) -> Iterator[Look]:
@@ -236,17 +245,24 @@ def race(data: str, T: int, latent: int, seed: int) -> Iterator[Rung | None]:
     yield Rung(*untrained(data, T, latent, seed))
     runs = [taught(data, variant, T, latent, seed) for variant in VARIANTS]
     for shown in range(1, RACE + 1):
-        looks, walks = [], []
+        models, terms, walks = [], [], []
         for run in runs:
             look = yield from until(run, STEPS * shown // RACE)
+            models.append(look.model)
             yield None
-            looks.append(look)
+            terms.append(look.terms().numpy())
+            yield None
             walks.append(walk(look.model, data, seed))
-            yield None
-        rung = learning(looks, walks, data)
+        rung = learning(look.steps, terms, walks, data)
         yield rung
+    up = []
+    for model in models:
+        up.append(sent_up(model, data, seed))
+        yield None
     for at in range(T + 1):
-        points, shades = (np.stack([w[field][at] for w in walks]) for field in (0, 1))
+        points, shades = (
+            np.stack([way[at] for way in ways]) for ways in ([w.points for w in walks], up)
+        )
         for _ in range(stay(T)):
             yield rung._replace(level=T - at, points=points, shades=shades)
 
@@ -255,17 +271,18 @@ def race(data: str, T: int, latent: int, seed: int) -> Iterator[Rung | None]:
 def untrained(data: str, T: int, latent: int, seed: int) -> tuple:
     """The fields of the first `Rung`, kept: it is what a moved control is answered with."""
     looks = [next(taught(data, variant, T, latent, seed)) for variant in VARIANTS]
-    return tuple(learning(looks, [walk(look.model, data, seed) for look in looks], data))
+    walks = [walk(look.model, data, seed) for look in looks]
+    return tuple(learning(0, [look.terms().numpy() for look in looks], walks, data))
 
 
-def learning(looks: Sequence[Look], walks: Sequence[Walk], data: str) -> Rung:
+def learning(steps: int, terms: Sequence[np.ndarray], walks: Sequence[Walk], data: str) -> Rung:
     """Four models on their way."""
     return Rung(
-        looks[0].steps,
+        steps,
         None,
         np.stack([told.points[-1] for told in walks]),
         np.repeat(data_shade(data), len(walks), axis=0),
-        np.stack([look.terms().numpy() for look in looks]),
+        np.stack(terms),
         np.array([told.near for told in walks]),
         np.array([told.left for told in walks]),
     )

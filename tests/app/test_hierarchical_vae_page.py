@@ -240,7 +240,8 @@ def test_a_learnt_encoder_comes_upon_something_like_diffusion() -> None:
     """The third experiment: wider and nearer from level to level, and covered by what is drawn."""
     *_, look = hierarchy_world.taught("two", "same", 4, 2, 0)
     walk = hierarchy_world.walk(look.model, "two", 0)
-    assert all(alike(p, s) > 0.75 for p, s in zip(walk.points, walk.shades, strict=True))
+    shades = hierarchy_world.sent_up(look.model, "two", 0)
+    assert all(alike(p, s) > 0.75 for p, s in zip(walk.points, shades, strict=True))
     x = PLANE_DATA["two"]().sample(4000, torch.Generator().manual_seed(8)).float()
     small = x.sum(1) < 0
     with torch.no_grad():
@@ -421,10 +422,10 @@ def test_no_level_collapses_and_a_fixed_encoder_stays_as_it_is() -> None:
     terms, told = lessons[-1].terms, lessons[-1].told
     np.testing.assert_allclose(terms[1:-1], told[:-1] - told[1:], atol=0.25)
     assert np.abs(terms[1:-1]).min() < 0.2 < told.min()  # a cost near 0 is no unused level
-    moved = np.abs(lessons[0].walk.shades[0].astype(int) - lessons[-1].walk.shades[0]).max()
+    moved = np.abs(lessons[0].shades[0].astype(int) - lessons[-1].shades[0]).max()
     assert moved > 50  # a learnt encoder's shades do change
     fixed = frames_of(hierarchy_world.lessons("two", "ddpm", 4, 2, 0))
-    assert np.array_equal(fixed[0].walk.shades, fixed[-1].walk.shades)
+    assert np.array_equal(fixed[0].shades, fixed[-1].shades)
     assert not np.array_equal(fixed[0].walk.points, fixed[-1].walk.points)
     np.testing.assert_allclose(fixed[-1].terms.sum(), bounds("two", 4)[3], atol=1e-5)
 
