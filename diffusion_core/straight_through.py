@@ -113,16 +113,16 @@ def leads_down(z: Tensor, way: Tensor, codes: Tensor, losses: Tensor) -> Tensor:
     return -change[:, 0].sign().long()
 
 
-# --- a VQ-VAE in the plane ------------------------------------------------------------------------
+# --- a small VQ-VAE -------------------------------------------------------------------------------
 
 
 class Miniature(NamedTuple):
     """A VQ-VAE whose encoder and decoder are a matrix and a shift each.
 
     Attributes:
-        encoder: [d, d + 1], the last column is the shift.
+        encoder: [d, D + 1] from data of D numbers to d; the last column is the shift.
         codes: [K, d].
-        decoder: [d, d + 1].
+        decoder: [D, d + 1].
     """
 
     encoder: Tensor
@@ -134,16 +134,16 @@ class Moment(NamedTuple):
     """One step of its training.
 
     Attributes:
+        weights: as they are at this step.
         z: [N, d] what the encoder says.
-        codes: [K, d].
-        shown: [K, d] what the decoder makes of the codes.
+        shown: [K, D] what the decoder makes of the codes.
         copied: [N, d] the gradient of a vector's own reconstruction error, as it is copied to z.
         losses: [N, K] reconstruction error of each vector with each code.
         parts: reconstruction, codebook, commitment.
     """
 
+    weights: Miniature
     z: Tensor
-    codes: Tensor
     shown: Tensor
     copied: Tensor
     losses: Tensor
@@ -151,7 +151,7 @@ class Moment(NamedTuple):
 
 
 def affine(weight: Tensor, x: Tensor) -> Tensor:
-    """x [N, d] times a matrix plus a shift, [d, d + 1]: [N, d]."""
+    """A matrix times x [N, D], plus a shift; both are in the weight [d, D + 1]: [N, d]."""
     return x @ weight[:, :-1].T + weight[:, -1]
 
 
@@ -161,7 +161,7 @@ def train_miniature(
     """Train encoder, codes and decoder at once, by plain gradient steps over all data.
 
     Args:
-        x: [N, d] data.
+        x: [N, D] data.
         start: the weights that it begins with.
         steps: how many.
         rate: of every weight's step.
@@ -187,8 +187,9 @@ def train_miniature(
         with torch.no_grad():
             shown = affine(weights.decoder, weights.codes)
             copied = 2 * (decoded - x) @ weights.decoder[:, :-1]
+            now = Miniature(*(w.detach().clone() for w in weights))
             yield Moment(
-                z.detach(), weights.codes.detach().clone(), shown, copied, distances(x, shown),
+                now, z.detach(), shown, copied, distances(x, shown),
                 (float(parts.reconstruction), float(parts.codebook), float(parts.commitment)),
             )  # fmt: skip
             for weight, slope in zip(weights, slopes, strict=True):
