@@ -110,23 +110,23 @@ class Averages(NamedTuple):
     """What moving averages remember.
 
     Attributes:
-        count: [K] decayed number of vectors that each code replaced.
+        weight: [K] decayed number of vectors that each code replaced.
         total: [K, d] decayed sum of them.
     """
 
-    count: Tensor
+    weight: Tensor
     total: Tensor
 
     @property
     def codes(self) -> Tensor:
         """[K, d]: the sums over the numbers."""
-        return self.total / self.count[:, None]
+        return self.total / self.weight[:, None]
 
 
 def credited(codes: Tensor, N: int) -> Averages:
     """Averages that begin at these codes [K, d], as if each had replaced its share of N vectors."""
-    count = torch.full((len(codes),), N / len(codes), dtype=codes.dtype)
-    return Averages(count, count[:, None] * codes)
+    weight = torch.full((len(codes),), N / len(codes), dtype=codes.dtype)
+    return Averages(weight, weight[:, None] * codes)
 
 
 def moving_average_step(z: Tensor, held: Averages, decay: float) -> Averages:
@@ -149,14 +149,14 @@ def moving_average_step(z: Tensor, held: Averages, decay: float) -> Averages:
         What there is next. A code of weight 0, which replaced nothing under gamma = 0, stays where
         it is.
     """
-    count, total = replaced(z, nearest_code(z, held.codes), len(held.count))
+    count, total = replaced(z, nearest_code(z, held.codes), len(held.weight))
     new = Averages(
-        decay * held.count + (1 - decay) * count, decay * held.total + (1 - decay) * total
+        decay * held.weight + (1 - decay) * count, decay * held.total + (1 - decay) * total
     )
-    gone = new.count <= 0
+    gone = new.weight <= 0
     tiny = torch.finfo(z.dtype).tiny ** 0.5
     return Averages(
-        torch.where(gone, tiny, new.count),
+        torch.where(gone, tiny, new.weight),
         torch.where(gone[:, None], tiny * held.codes, new.total),
     )
 
@@ -171,15 +171,15 @@ def restart_dead(z: Tensor, held: Averages) -> tuple[Averages, Tensor]:
     Returns:
         The averages after it, and which codes were dead, [K] bool.
     """
-    share = len(z) / len(held.count)
-    dead = held.count < DEAD * share
+    share = len(z) / len(held.weight)
+    dead = held.weight < DEAD * share
     if not dead.any():
         return held, dead
     fresh = worst_served(z, distances(z, held.codes).amin(1), int(dead.sum()))
-    count = held.count.masked_fill(dead, FRESH * share)
+    weight = held.weight.masked_fill(dead, FRESH * share)
     total = held.total.clone()
     total[dead] = FRESH * share * fresh
-    return Averages(count, total), dead
+    return Averages(weight, total), dead
 
 
 def worst_served(z: Tensor, distance: Tensor, count: int) -> Tensor:

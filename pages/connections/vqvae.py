@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -20,18 +18,18 @@ from diffusion_core.straight_through import first_other_cell, loss_parts, straig
 from diffusion_core.vqvae import VQVAE
 from pages.shared import chapter, load, vq_gradient, vq_views, vq_world
 from pages.shared.canvas import canvas
-from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.chapter import Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.player import follow, player, session_runs
 from pages.shared.plot import plot
 from pages.shared.vq_facts import BETA, DECAY, DIGIT, MEASURED, PLACE, SIZE, STAIRS, Facts, facts
 from pages.shared.vq_gradient import BETAS, COPIES, COUNTS, RANGE, Stairs, Training
+from pages.shared.vq_lessons import confusions, signed
 from pages.shared.vq_world import (
     DECAYS,
     KINDS,
     LEARN,
     LEARN_STEPS,
-    PLACES,
     PUTS,
     SIZES,
     STARTS,
@@ -197,11 +195,11 @@ def codes_learn(second: DeltaGenerator) -> None:
             "Codes begin", list(STARTS), key="vqstart", default="far", required=True,
             bind="query-params", format_func=STARTS.get, width="content",
         )  # fmt: skip
-        K = st.select_slider("Codes", SIZES, SIZE, key="vqsize", bind="query-params", width=130)
-    rule = st.segmented_control(
-        "They learn by", list(LEARN), key="vqlearn", default="average", required=True,
-        bind="query-params", format_func=LEARN.get, width="content",
-    )  # fmt: skip
+        rule = st.segmented_control(
+            "and learn by", list(LEARN), key="vqlearn", default="average", required=True,
+            bind="query-params", format_func=LEARN.get, width="content",
+        )  # fmt: skip
+        K = st.select_slider("Codes", SIZES, SIZE, key="vqsize", bind="query-params", width=100)
     stage = st.container()
     with st.expander("More: other data, the averages’ decay, other beginnings"):
         one, two, three = st.columns(3, gap="large")
@@ -221,8 +219,9 @@ def codes_learn(second: DeltaGenerator) -> None:
             ends=("first", "learnt"), label="Codes that learn",
         )  # fmt: skip
         st.caption(
-            f"{vq_world.POINTS} vectors that stand still, all in each step; purple: the codes and "
-            "the way they came; red lines: where the regions of two codes meet. A code that "
+            f"{vq_world.POINTS} vectors that stand still, all in each step. Purple: the codes and "
+            "the way they came; red lines: where the regions of two codes meet. Second plane: each "
+            "vector’s way to the code that replaces it, whose square is the error. A code that "
             "replaces nothing has no reason to move. "
             + (f"Level line: (5/{K})²/12, the best for an unbroken line." if kind == "line" else "")
         )
@@ -271,11 +270,6 @@ def staircase() -> None:
     )
 
 
-def signed(value: float) -> str:
-    """Two decimals, with a minus sign instead of a hyphen."""
-    return f"{value:.2f}".replace("-", "−")
-
-
 def in_training() -> None:
     """Encoder, codes and decoder, trained at once."""
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
@@ -300,146 +294,16 @@ def in_training() -> None:
         f"{vq_gradient.SAMPLES} points in four stripes. The encoder turns a point into one number "
         "z, a code replaces it, the decoder makes a point of the code; encoder and decoder are a "
         "matrix and a shift each. Left: red lines part the data by their codes; purple: what the "
-        "codes are decoded to. Right: z across, the stripe upwards; purple: the codes. In the "
-        "end most arrows lead to a worse code, since each z has the best one already."
+        "codes are decoded to. Middle: z across, the stripe upwards; purple: the codes. Right: "
+        "each point’s way to what is made of it. In the end most copied steps lead to a worse "
+        "code, since most z have the best one already."
     )
-
-
-def confusions(told: Facts) -> list[Confusion]:
-    """What people ask here, each with a setting that shows the answer."""
-    K, nats = vq_views.CODES, PLACES * math.log(vq_views.CODES)
-    average, gradient, restart = told.far
-    first = {"vqview": "tokens"}
-    return [
-        Confusion(
-            "Does a token paint its own 4 × 4 pixels?",
-            "It is decoded together with its neighbours: the decoder’s convolutions look several "
-            "tokens far. Put the farthest code into the middle of the opening 3, and "
-            f"{told.own} of its own 16 pixels change and {told.others} others, in a block of "
-            f"{told.box[0]} × {told.box[1]}; with the next nearest code {told.near} change. Over "
-            f"all 49 places it is {told.mean:.0f} on average. So a token is no tile, and its "
-            "meaning hangs on what is beside it.",
-            first,
-            "Last picture: the solid frame is the token’s own, the dotted one what changes.",
-        ),
-        Confusion(
-            "Is token 35 more like token 36 than like token 90?",
-            "No: a number is only a name, and where a code stands in the list is chance. The "
-            f"cosine of a code and the next in the list is {signed(told.alike[0])} on average, of "
-            f"a code and its nearest {signed(told.alike[1])}. So noise that moves a token to the "
-            "next number would make no sense here. VQ-Diffusion’s noise replaces a token by any "
-            "other, or by [MASK].",
-            first | {"vqput": "near"},
-            "The next nearest code: another number altogether, and the picture changes little.",
-        ),
-        Confusion(
-            "Does the straight-through estimator give the true gradient?",
-            "No. Between two borders all z have one code and one loss: a staircase, whose true "
-            "gradient is 0 on every stair, and helps nobody. What is copied to z is the decoder’s "
-            "gradient at the code: right for the dashed line there, as if nothing were replaced. "
-            "Whether it leads to a better stair is another matter: with 8 codes it does for "
-            f"{told.right[0]:.0%} of all z here, with {COUNTS[-1]} for {told.right[1]:.0%}. On the "
-            "best stair of all, it still pushes.",
-            {"vqview": "gradient"},
-            "Green arrows lead to a lower stair, red ones to a higher one. Then more codes.",
-        ),
-        Confusion(
-            "And if the encoder got the true gradient?",
-            "It would learn nothing of the reconstruction. In the small VQ-VAE the error falls "
-            f"from {told.learned[0]:.2f} to {told.learned[1]:.2f} with the copied gradient (β = "
-            f"{BETA:g}). With the true one and β = 0 the encoder stands still; codes and decoder "
-            f"do what they can with what it gives them, and {told.learned[2]:.2f} remain.",
-            {"vqview": "gradient", "vqpart": "training", "vqcopy": "true", "vqbeta": 0.0},
-            "Left: the red lines stay askew. Then press “copied”: they turn along the stripes.",
-        ),
-        Confusion(
-            "Two terms with stop-gradients that are the same number. What for?",
-            "Each is the squared distance of z from its code; they differ in who is moved. In the "
-            "codebook’s term z is held still, and the code comes to z: without it, codes get no "
-            "gradient, as the copy goes past them. In the commitment term the code is held still, "
-            "and z comes to the code: without it nothing stops z from running ahead of its codes. "
-            f"In the small VQ-VAE z spreads to a standard deviation of {told.spread[0]:.1f} with "
-            f"β = 0, to {told.spread[1]:.1f} with β = {BETA:g}; the squared distance from its code "
-            f"rises to {told.drift[0]:.2f} on the way, and to {told.drift[1]:.2f}.",
-            {"vqview": "gradient", "vqpart": "training", "vqbeta": 0.0},
-            "Right: the blue points run ahead of the purple codes; blue line below.",
-        ),
-        Confusion(
-            "What is codebook collapse, and why does a restart help?",
-            "A code learns from the vectors that it replaces. One that is nobody’s nearest "
-            "replaces none, is not moved, and stays nobody’s nearest: dead. Begun far away, "
-            f"{SIZE} codes end with a "
-            + term("perplexity")
-            + f" of {average:.1f} by averages and {gradient:.1f} by the gradient; begun at data, "
-            f"with {told.near_perplexity:.1f}. A restart puts a dead code where a vector is served "
-            f"badly, so that it has something to replace at once: {restart:.1f}, and the error "
-            f"falls from {told.far_error[0]:.2f} to {told.far_error[2]:.2f}.",
-            {"vqview": "codes", "vqlearn": "restart"},
-            "For some steps a few codes do all the work. Then the others are restarted.",
-        ),
-        Confusion(
-            "Is this k-means?",
-            "The codes’ part is. With γ = 0 and all data in each step, the moving average of a "
-            "code is the mean of what it replaced: Lloyd’s step, after which the error is never "
-            "larger. With γ above 0 a code goes only part of that way. On a line, where the best "
-            f"is known, five codes reach {told.line[0]:.4f}; the formula says Δ²/12 = "
-            f"{told.line[1]:.4f}. What k-means has not is an encoder that moves the data while the "
-            "codes run after them; hence averages that forget slowly.",
-            {"vqview": "codes", "vqdata": "line", "vqsize": 5, "vqstart": "near", "vqdecay": 0.0},
-            "Lower chart: the error comes down to the level line, which is Δ²/12.",
-        ),
-        Confusion(
-            "Why are the shipped codes unit vectors?",
-            "Then only directions count: the nearest code is the one with the largest inner "
-            "product, no code can be too far out to be found, and z can’t run away by growing. "
-            "Together with restarts it keeps all codes in use: on MNIST’s test set each of the "
-            f"{K} is, by the network’s [card](/model_cards).",
-            {"vqview": "codes", "vqlearn": "average"},
-            "What can’t happen on a sphere in this way: all codes far out on one side, and most "
-            "of them dead.",
-        ),
-        Confusion(
-            "Where is the KL term? Is the loss still a bound?",
-            "The encoder is sure: q(z|x) puts everything on one code per place. Under a prior "
-            f"with even chances its KL is −log(1/{K}) = {math.log(K):.2f} nats per token, "
-            f"{nats:.1f} per digit, whatever the encoder does: a constant, which training may "
-            "leave out. With it, reconstruction as −log p(x|z) plus KL is a bound, as in a "
-            "[VAE](vae), but a loose one: a prior with even chances draws no digits. The "
-            "codebook’s term and the commitment are no part of it; they only serve training.",
-            {"vqview": "drawn"},
-            "First picture: that prior’s draws. It is what the constant KL takes for granted.",
-        ),
-        Confusion(
-            "Why is the prior learnt afterwards?",
-            "Because the tokens’ cost under it can then be brought down without touching the "
-            f"pictures. Even chances charge 343 bits per digit. A table of how often each code "
-            f"comes in the gallery, {told.bits:.0f} (perplexity {told.perplexity:.1f} of {K}). "
-            f"VQ-Diffusion’s bound is {told.bound:.0f} bits, given the class, over MNIST’s test "
-            "set, by its [card](/model_cards): it knows which tokens go together. One could train "
-            "both at once, but then tokens change while their prior learns, and a cheap prior is "
-            "also had by tokens that tell less.",
-            {"vqview": "drawn"},
-            "Even chances, place by place, VQ-Diffusion: three priors, one decoder.",
-        ),
-        Confusion(
-            "The decoder is good. Why not draw 49 codes at random?",
-            "Because it is good at tokens that belong together. A classifier is "
-            f"{SURE:.0%} sure of {MEASURED.even:.0%} of pictures with even chances, and of "
-            f"{MEASURED.placewise:.0%} where each token is right for its place but not for its "
-            f"neighbours. Of VQ-Diffusion’s it is of {MEASURED.diffusion:.0%}. How it goes about "
-            "it, token by token, is on [Discrete sampling](discrete_sampling), where the network "
-            "vq-mask-and-replace works on these very tokens.",
-            {"vqview": "drawn"},
-            "Second picture: strokes that do not go on in the next patch.",
-        ),
-    ]
 
 
 def page() -> None:
     """Lay out the page."""
     chapter.header("VQ-VAE", defaults=DEFAULTS)
     load.or_stop(vq_world.network)
-    told = Facts(*facts())
     chapter.prose(
         "A VQ-VAE turns a digit into 7 × 7 vectors and replaces each by the nearest of 128 codes. "
         "What is left are 49 numbers, the "
@@ -448,19 +312,19 @@ def page() -> None:
         "to draw such numbers."
     )  # fmt: skip
     chapter.question(
-        "The token in the middle of this 3 is replaced by the code farthest from it. How many of "
-        "the 784 pixels change?",
+        "Take each of the 49 tokens from another digit, at its own place. What is decoded?",
         {
-            "Its own 16": "That would be a mosaic. This decoder looks at a token’s neighbours, and "
-            f"each of them looks back: {told.others} pixels beyond its own change, too.",
-            "Some hundred": f"{told.own + told.others}, in a block of {told.box[0]} × "
-            f"{told.box[1]} pixels. A token says something about its place, and the decoder works "
-            "out the strokes from all tokens near it.",
-            "All of them": "The decoder’s convolutions look several tokens far, and what they see "
-            f"fades with the distance. {784 - told.own - told.others} pixels stay as they are, to "
-            "within one level of 255.",
+            "A digit": "Each token is right for its place, but not for its neighbours. Hardly any "
+            f"such picture is a digit: a classifier is sure of {MEASURED.placewise:.0%}, of the "
+            f"gallery’s own {MEASURED.gallery:.0%}. See “Drawn”.",
+            "Strokes that do not fit": "They end at the next token, or turn. A classifier is sure "
+            f"of {MEASURED.placewise:.0%} of such pictures, of the gallery’s own "
+            f"{MEASURED.gallery:.0%}. What tokens go together is what the diffusion model has to "
+            "learn. See “Drawn”.",
+            "Gray noise": "Each code stands for a piece of a picture, and the decoder draws "
+            "strokes from whatever it is given, even from 49 codes with even chances. See “Drawn”.",
         },
-        answer="Some hundred",
+        answer="Strokes that do not fit",
     )
     chapter.look()
     exhibit()
@@ -472,7 +336,7 @@ def page() -> None:
         gradient_step, moving_average_step, restart_dead, line_error, under="How codes learn"
     )
     formula_and_code(first_other_cell, under="Where a copied step leads")
-    chapter.why(confusions(told))
+    chapter.why(confusions(Facts(*facts())))
     chapter.try_this(
         [
             Experiment(
@@ -482,7 +346,7 @@ def page() -> None:
             ),
             Experiment(
                 "Sixteen codes that begin far away",
-                "few of them ever replace anything. Then press “Averages, restarts”.",
+                "few of them ever replace anything. Then press “Restarts”.",
                 {"vqview": "codes", "vqsize": 16},
             ),
             Experiment(

@@ -13,6 +13,7 @@ from torch import Tensor
 from diffusion_core.codebooks import nearest_code
 from diffusion_core.straight_through import (
     Miniature,
+    Moment,
     affine,
     leads_down,
     straight_through,
@@ -95,7 +96,7 @@ COPIES = {"copied": "copied", "true": "the true one"}
 SAMPLES, CODES = 200, 4
 STEPS, EVERY, RATE = 160, 2, 0.05
 ANGLE = 75  # degrees: the encoder looks nearly along what does not matter
-DATA_EXTENT, Z_EXTENT, CELLS = 3.2, 7.0, 96
+DATA_EXTENT, Z_EXTENT, CELLS = 3.2, 7.0, 80
 STRETCH = 2.4  # the first number of x, drawn upwards
 
 
@@ -125,6 +126,7 @@ class Training(NamedTuple):
         z: [n, SAMPLES] what the encoder says.
         codes: [n, CODES].
         shown: [n, CODES, 2] what the codes are decoded to.
+        ways: [n, SAMPLES, 4] where each point is, and how far to what is made of it.
         stripes: uint8 [n, CELLS, CELLS] borders of the data that share a code.
         parts: [n, 3] reconstruction, codebook, commitment.
         leads: [n, 2] share of the copied gradients that lead to a better code, and to a worse one.
@@ -134,6 +136,7 @@ class Training(NamedTuple):
     z: np.ndarray
     codes: np.ndarray
     shown: np.ndarray
+    ways: np.ndarray
     stripes: np.ndarray
     parts: np.ndarray
     leads: np.ndarray
@@ -153,8 +156,16 @@ def training(beta: float, copy: bool) -> tuple:
             torch.stack([m.z[:, 0] for m in out]).numpy(),
             torch.stack([m.weights.codes[:, 0] for m in out]).numpy(),
             torch.stack([m.shown for m in out]).numpy(),
+            np.stack([ways_of(x, m) for m in out]),
             np.stack([borders(c) for c in cells]),
             np.array([m.parts for m in out]),
             np.array([[float((v == s).double().mean()) for s in (1, -1)] for v in verdicts]),
         )
     )
+
+
+def ways_of(x: Tensor, moment: Moment) -> np.ndarray:
+    """From each point to what is made of it: [SAMPLES, 4] float32."""
+    made = moment.shown[nearest_code(moment.z, moment.weights.codes)]
+    way: np.ndarray = torch.cat([x, made - x], 1).float().numpy()
+    return way

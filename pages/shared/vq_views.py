@@ -105,7 +105,8 @@ def picture_figure(
         scale = [[0, COLORS["x0"]], [0.5, "rgba(128, 128, 128, 0.15)"], [1, COLORS["bits"]]]
     low, high = (-255, 255) if signed else (0, 255)
     values = picture[::-1].astype(np.float64)
-    if signed:  # small changes would not be seen
+    if signed:  # small changes would not be seen; those of one level do not count
+        values[np.abs(values) <= 1] = 0
         values = 255 * np.sign(values) * np.sqrt(np.abs(values) / 255)
     trace = {"type": "heatmap", "x": side, "y": side, "z": values, "customdata": picture[::-1],
              "zmin": low, "zmax": high, "colorscale": scale, "showscale": False,
@@ -173,7 +174,7 @@ def learning_frames(told: Learning, kind: str) -> Frames:
     )  # fmt: skip
     used = Histogram(
         "Vectors per code", "how many vectors each code replaces", told.counts.astype(np.float32),
-        lo=0.5, hi=K + 0.5, color="p", reference=False,
+        lo=0, hi=K, color="p", reference=False,
     )  # fmt: skip
     error = "mean squared distance to the code (log)"
     low = 10 ** np.floor(np.log10(told.error.min()))
@@ -189,7 +190,13 @@ def learning_frames(told: Learning, kind: str) -> Frames:
         + (f" · {r} restarted" if r else "")
         for i, (c, r) in enumerate(zip(told.counts, told.restarted, strict=True))
     ]  # fmt: skip
-    return Frames([], captions, curves, [used], clouds=[cloud])
+    return Frames(
+        [],
+        captions,
+        curves,
+        [used],
+        clouds=[cloud, _ways(told.ways, EXTENT, "each vector’s way to its code")],
+    )
 
 
 # --- the gradient ---------------------------------------------------------------------------------
@@ -207,7 +214,7 @@ def stairs_figure(told: Stairs, z: float) -> Figure:
     step_x = np.repeat(edges, 2)[1:-1]
     step_y = np.repeat(told.losses, 2)
     lines = [
-        Line("without a codebook", fine, smooth, "xt", 18, "left", 12, dash="dash"),
+        Line("without a codebook", fine, smooth, "xt", 9, "left", 8, dash="dash"),
         Line("the loss", step_x, step_y, "p", 2 * int(told.losses.argmax()) + 1, "left", 12,
              width=3),
     ]  # fmt: skip
@@ -215,6 +222,7 @@ def stairs_figure(told: Stairs, z: float) -> Figure:
         lines, x_title="z, what the encoder says", y_title="squared error", height=330,
         y_range=(-0.06 * top, top),
     )  # fmt: skip
+    figure["data"][1]["mode"] = "lines"  # without a mark at each corner
     figure["layout"]["hovermode"] = "closest"
     figure["layout"]["xaxis"]["range"] = [-RANGE, RANGE]
     shown = {1: "→", -1: "←", 0: "·"}
@@ -241,7 +249,7 @@ def shares_figure(K: int) -> Figure:
     """How many z are led to a smaller loss, against the number of codes."""
     x, y = np.array(COUNTS, np.float64), right_shares()
     figure = line_chart(
-        [Line("led to a smaller loss", x, y, "q", len(x) - 4, "right", -20)],
+        [Line("led to a smaller loss", x, y, "q", len(x) - 1, "right", -30)],
         x_title="codes in the range", y_title="share of all z", height=330, y_range=(0, 1),
     )  # fmt: skip
     figure["data"].append(
@@ -283,4 +291,13 @@ def training_frames(told: Training) -> Frames:
         Curve("a worse code", told.leads[:, 1], "bits", leads, 0, 1),
     ]
     captions = [f"step {EVERY * i}" for i in range(n)]
-    return Frames([], captions, curves, clouds=[left, right])
+    errors = _ways(told.ways, DATA_EXTENT, "each point’s way to what is made of it")
+    return Frames([], captions, curves, clouds=[left, right, errors])
+
+
+def _ways(ways: np.ndarray, extent: float, alt: str) -> Cloud:
+    """What is lost, as lines from each vector to what stands for it."""
+    return Cloud(
+        "What is lost", alt, ways[:, :, :2], color="xt", extent=extent, arrows=ways, field="bits",
+        radius=1.2, side=28,
+    )  # fmt: skip

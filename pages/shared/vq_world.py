@@ -112,6 +112,17 @@ def swap(picture: np.ndarray, row: int, column: int, put: str, number: int, seed
     )  # fmt: skip
 
 
+def far_changes(picture: np.ndarray) -> np.ndarray:
+    """How many pixels change with the farthest code, for each place of a picture: [7, 7]."""
+    module, _ = network()
+    codes = module.codebook.codes
+    tokens = module.encode(torch.from_numpy(picture.copy())[None])
+    variants = tokens.flatten(1).repeat(PLACES, 1)
+    variants.diagonal().copy_((codes @ codes.T).argmin(1)[tokens.flatten()])
+    decoded = module.decode(variants.reshape(-1, SIDE, SIDE))
+    return changed_pixels(module.decode(tokens), decoded).sum((1, 2)).reshape(SIDE, SIDE).numpy()
+
+
 def changed_pixels(before: Tensor, after: Tensor) -> Tensor:
     """Where two pictures differ by more than one level of 255: bool."""
     return (after.int() - before.int()).abs() > 1
@@ -218,11 +229,11 @@ def plain_sheets(seed: int) -> tuple[np.ndarray, np.ndarray]:
 # --- a codebook in the plane ----------------------------------------------------------------------
 
 KINDS = {"clusters": "Five clusters", "line": "A line"}
-STARTS = {"far": "Far away", "near": "At data"}
-LEARN = {"average": "Moving averages", "gradient": "Gradient", "restart": "Averages, restarts"}
+STARTS = {"far": "Far", "near": "At data"}
+LEARN = {"average": "Averages", "gradient": "Gradient", "restart": "Restarts"}
 SIZES = (2, 3, 4, 5, 8, 12, 16)
-DECAYS = (0.0, 0.5, 0.8, 0.9, 0.95)
-POINTS, LEARN_STEPS, CELLS = 240, 80, 96
+DECAYS = (0.0, 0.5, 0.8, 0.9)
+POINTS, LEARN_STEPS, CELLS = 240, 60, 80
 EXTENT = 3.2
 LINE = 5.0  # its length
 RATE = 1.0
@@ -257,6 +268,7 @@ class Learning(NamedTuple):
     Attributes:
         data: [POINTS, 2].
         codes: [n, K, 2].
+        ways: [n, POINTS, 4] where each vector is, and how far to its code.
         counts: [n, K] how many vectors each code replaces.
         error: [n] mean squared distance.
         perplexity: [n].
@@ -266,6 +278,7 @@ class Learning(NamedTuple):
 
     data: np.ndarray
     codes: np.ndarray
+    ways: np.ndarray
     counts: np.ndarray
     error: np.ndarray
     perplexity: np.ndarray
@@ -273,7 +286,7 @@ class Learning(NamedTuple):
     borders: np.ndarray
 
 
-@st.cache_data(max_entries=24, show_spinner=False)
+@st.cache_data(max_entries=12, show_spinner=False)
 def learning(kind: str, K: int, rule: str, start: str, decay: float, seed: int) -> tuple:
     """The fields of `Learning`."""
     data = plane_data(kind)
@@ -289,6 +302,12 @@ def learning(kind: str, K: int, rule: str, start: str, decay: float, seed: int) 
         Learning(
             data.numpy(),
             torch.stack(codes).numpy(),
+            np.stack(
+                [
+                    torch.cat([data, at[k] - data], 1).float()
+                    for at, k in zip(codes, numbers, strict=True)
+                ]
+            ),
             np.stack([k.bincount(minlength=K).numpy() for k in numbers]),
             np.array([float(quantisation_error(data, at)) for at in codes]),
             np.array([perplexity(k, K) for k in numbers]),
