@@ -139,7 +139,7 @@ class Moment(NamedTuple):
         shown: [K, D] what the decoder makes of the codes.
         copied: [N, d] the gradient of a vector's own reconstruction error, as it is copied to z.
         losses: [N, K] reconstruction error of each vector with each code.
-        parts: reconstruction, codebook, commitment.
+        parts: of the loss.
     """
 
     weights: Miniature
@@ -147,7 +147,7 @@ class Moment(NamedTuple):
     shown: Tensor
     copied: Tensor
     losses: Tensor
-    parts: tuple[float, float, float]
+    parts: LossParts
 
 
 def affine(weight: Tensor, x: Tensor) -> Tensor:
@@ -190,7 +190,7 @@ def train_miniature(
             now = Miniature(*(w.detach().clone() for w in weights))
             yield Moment(
                 now, z.detach(), shown, copied, distances(x, shown),
-                (float(parts.reconstruction), float(parts.codebook), float(parts.commitment)),
+                LossParts(*(part.detach() for part in parts)),
             )  # fmt: skip
             for weight, slope in zip(weights, slopes, strict=True):
                 weight -= rate * slope

@@ -287,8 +287,8 @@ def in_training() -> None:
     player(
         frames.panels, key="vq_training", total=len(told.z), captions=frames.captions,
         curves=frames.curves, clouds=frames.clouds, scale=10, autoplay=True, hold=True,
-        report_frame=False, charts_last=True, rest=len(told.z) - 1, ends=("untrained", "trained"),
-        label="A small VQ-VAE in training",
+        report_frame=False, charts_last=True, beside=True, rest=len(told.z) - 1,
+        ends=("untrained", "trained"), label="A small VQ-VAE in training",
     )  # fmt: skip
     st.caption(
         f"{vq_gradient.SAMPLES} points in four stripes. The encoder turns a point into one number "

@@ -54,7 +54,7 @@ class Facts(NamedTuple):
         perplexity: of the gallery's tokens.
         bits: 49 tokens of that perplexity.
         bound: bits per digit of VQ-Diffusion's bound, as its card has it.
-        alike: mean cosine of a code and the next number's, and of a code and the nearest one.
+        alike: mean cosine of a code and the next number's, of any two, of one and its nearest.
         far: perplexity at the end, begun far away: by averages, by the gradient, with restarts.
         far_error: the errors.
         near_perplexity: begun at data, by averages.
@@ -74,7 +74,7 @@ class Facts(NamedTuple):
     perplexity: float
     bits: float
     bound: float
-    alike: tuple[float, float]
+    alike: tuple[float, float, float]
     far: tuple[float, float, float]
     far_error: tuple[float, float, float]
     near_perplexity: float
@@ -98,6 +98,7 @@ def facts() -> tuple:
     codes = module.codebook.codes
     alike = codes @ codes.T
     following = float(alike.diagonal(1).mean())
+    any_two = float(alike.triu(1).sum()) / (len(codes) * (len(codes) - 1) / 2)
     nearest = float(alike.fill_diagonal_(-1).amax(1).mean())
 
     def learnt(rule: str, start: str) -> Learning:
@@ -119,7 +120,7 @@ def facts() -> tuple:
             used,
             PLACES * math.log2(used),
             bound_of_tokens(),
-            (following, nearest),
+            (following, any_two, nearest),
             tuple(float(told.perplexity[-1]) for told in far),
             tuple(float(told.error[-1]) for told in far),
             float(learnt("average", "near").perplexity[-1]),

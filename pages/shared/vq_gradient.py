@@ -158,7 +158,7 @@ def training(beta: float, copy: bool) -> tuple:
             torch.stack([m.shown for m in out]).numpy(),
             np.stack([ways_of(x, m) for m in out]),
             np.stack([borders(c) for c in cells]),
-            np.array([m.parts for m in out]),
+            np.array([[float(part) for part in m.parts] for m in out]),
             np.array([[float((v == s).double().mean()) for s in (1, -1)] for v in verdicts]),
         )
     )

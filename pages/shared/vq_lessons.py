@@ -37,9 +37,9 @@ def confusions(told: Facts) -> list[Confusion]:
             "Is token 35 more like token 36 than like token 90?",
             "No: a number is only a name, and where a code stands in the list is chance. The "
             f"cosine of a code and the next in the list is {signed(told.alike[0])} on average, of "
-            f"a code and its nearest {signed(told.alike[1])}. So noise that moves a token to the "
-            "next number would make no sense here. VQ-Diffusion’s noise replaces a token by any "
-            "other, or by [MASK].",
+            f"any two {signed(told.alike[1])}, of a code and its nearest {signed(told.alike[2])}. "
+            "So noise that moves a token to the next number would make no sense here. "
+            "VQ-Diffusion’s noise replaces a token by any other, or by [MASK].",
             first | {"vqput": "near"},
             "The next nearest code: another number altogether, and the picture changes little.",
         ),

@@ -291,13 +291,13 @@ def training_frames(told: Training) -> Frames:
         Curve("a worse code", told.leads[:, 1], "bits", leads, 0, 1),
     ]
     captions = [f"step {EVERY * i}" for i in range(n)]
-    errors = _ways(told.ways, DATA_EXTENT, "each point’s way to what is made of it")
+    errors = _ways(told.ways, DATA_EXTENT, "each point’s way to what is made of it", row=1)
     return Frames([], captions, curves, clouds=[left, right, errors])
 
 
-def _ways(ways: np.ndarray, extent: float, alt: str) -> Cloud:
+def _ways(ways: np.ndarray, extent: float, alt: str, row: int = 0) -> Cloud:
     """What is lost, as lines from each vector to what stands for it."""
     return Cloud(
         "What is lost", alt, ways[:, :, :2], color="xt", extent=extent, arrows=ways, field="bits",
-        radius=1.2, side=28,
+        radius=1.2, side=28, row=row,
     )  # fmt: skip
