@@ -256,11 +256,13 @@ def staircase() -> None:
         vq_views.shares_figure(K), key="vq_shares", place=right,
         alt="The share of all z that a copied step leads to a smaller loss, against the codes",
     )  # fmt: skip
-    k = int(np.abs(told.codes - z).argmin())
+    far = np.abs(told.codes - z)
+    k, border = int(far.argmin()), bool(np.diff(np.sort(far))[0] < 1e-9)
+    slope = "none, on the border of two" if border else "**0**"
     leads = {1: "a smaller loss", -1: "a larger loss", 0: "no other cell"}[int(told.verdict[k])]
     st.markdown(
         f"z = {signed(z)} becomes the code {signed(told.codes[k])}. True gradient of the loss by "
-        f"z: **0**. Copied: **{signed(told.copied[k])}**, the slope of the dashed line at the "
+        f"z: {slope}. Copied: **{signed(told.copied[k])}**, the slope of the dashed line at the "
         f"code; a step against it leads to {leads}."
     )
     st.caption(

@@ -26,7 +26,6 @@ from pages.shared.vq_world import borders, grid
 RANGE = 3.0  # z from -RANGE to RANGE
 TARGET = 1.0
 COUNTS = tuple(range(2, 25))
-NUDGE = 0.01
 
 
 def even_codes(K: int) -> Tensor:
@@ -76,17 +75,6 @@ def stairs(K: int) -> tuple:
 def right_shares() -> np.ndarray:
     """For each of COUNTS, how many of all z are led to a smaller loss: cells are equally wide."""
     return np.array([float((Stairs(*stairs(K)).verdict == 1).mean()) for K in COUNTS])
-
-
-def stair_loss(z: float, K: int) -> float:
-    """The loss of one z, through its code."""
-    codes = even_codes(K)
-    return float(cost(codes[nearest_code(torch.tensor([[z]], dtype=codes.dtype), codes)]))
-
-
-def nudged(z: float, K: int) -> float:
-    """The slope of the staircase around z, by two losses NUDGE to either side."""
-    return (stair_loss(z + NUDGE, K) - stair_loss(z - NUDGE, K)) / (2 * NUDGE)
 
 
 # --- in training ----------------------------------------------------------------------------------

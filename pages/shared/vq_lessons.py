@@ -138,7 +138,7 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{SURE:.0%} sure of {MEASURED.even:.0%} of pictures with even chances, and of "
             f"{MEASURED.placewise:.0%} where each token is right for its place but not for its "
             f"neighbours. Of VQ-Diffusion’s it is of {MEASURED.diffusion:.0%}. How it goes about "
-            "it, token by token, is on [Discrete sampling](discrete_sampling), where the network "
+            "it, token by token, is on [Discrete sampling](discrete_sampling?dsnet=vq-mask-and-replace), where the network "
             "vq-mask-and-replace works on these very tokens.",
             {"vqview": "drawn"},
             "Second picture: strokes that do not go on in the next patch.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -83,7 +84,7 @@ def test_without_decay_and_with_all_data_it_is_a_step_of_k_means(seed: int) -> N
     codes[5] = 40.0  # replaces nothing
     held = credited(codes, len(z))
     for _ in range(5):
-        near = [min(range(6), key=lambda k: float((v - codes[k]).square().sum())) for v in z]  # noqa: B023
+        near = [min(range(6), key=lambda k: float((v - codes[k]).square().sum())) for v in z]
         means = []
         for k in range(6):
             mine = [v for v, j in zip(z, near, strict=True) if j == k]
@@ -117,7 +118,7 @@ def test_the_error_never_rises(rule: str, decay: float, seed: int) -> None:
     walk = learn_codes(z, start, rule, steps=40, rate=0.9, decay=decay)
     errors = [float(quantisation_error(z, codes)) for codes, _ in walk]
     assert len(errors) == 41
-    assert all(b <= a + 1e-12 for a, b in zip(errors, errors[1:], strict=False))
+    assert all(b <= a + 1e-12 for a, b in itertools.pairwise(errors))
     assert errors[-1] < 0.8 * errors[0]
 
 
