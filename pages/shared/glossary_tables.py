@@ -171,7 +171,7 @@ TERMS: tuple[Term, ...] = (
          "with it, and beyond", ("CFG", "guidance"), ("conventions", "reverse_sampling")),
     Term("closed form", "a formula that gives the answer at once, without a loop or an integral"),
     Term("codebook", "a numbered list of vectors; others are replaced by the nearest of them",
-         ("codes",), ("vqvae",)),
+         (), ("vqvae",)),
     Term("cold diffusion", "a degradation without anything random, such as blur, undone step by "
          "step by a network", (), ("cold_diffusion",)),
     Term("conditional independence", "knowing a third thing, one tells nothing about the other"),
@@ -274,7 +274,7 @@ TERMS: tuple[Term, ...] = (
          "were not there", ("straight-through",), ("vqvae",)),
     Term("telescoping", "a product or sum in which neighbours cancel and only the ends remain",
          ("telescopes",), ("elbo",)),
-    Term("token", "the number of the code that stands for a piece of a picture", ("tokens",),
+    Term("token", "the number of the code that stands for a piece of a picture", (),
          ("vqvae", "discrete_sampling")),
     Term("transition matrix", "entry [i, j]: the probability that state i becomes state j",
          (), ("transition_matrices", "conventions")),
