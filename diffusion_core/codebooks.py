@@ -70,9 +70,8 @@ def perplexity(number: Tensor, K: int) -> float:
 def line_error(width: float, K: int) -> float:
     r"""The smallest error that K codes leave of numbers spread evenly over an interval.
 
-    $$\frac{\Delta^2}{12}, \qquad \Delta = \frac{\text{width}}{K}$$
-
-    Source: Gray & Neuhoff 1998, section II, for a step of size Delta.
+    $$\frac1\Delta\int_{-\Delta/2}^{\Delta/2} u^2\,du = \frac{\Delta^2}{12}, \qquad
+    \Delta = \frac{\text{width}}{K}$$
 
     Args:
         width: of the interval.

@@ -184,7 +184,7 @@ def who_draws(second: DeltaGenerator) -> None:
         f"Share of such pictures that a classifier is {SURE:.0%} sure to be some digit: even "
         f"chances {MEASURED.even:.0%}, place by place {MEASURED.placewise:.0%}, VQ-Diffusion "
         f"{MEASURED.diffusion:.0%}; of the gallery’s digits, encoded and decoded, "
-        f"{MEASURED.gallery:.0%}. It has only seen digits, and is now and then sure of none."
+        f"{MEASURED.gallery:.0%}. It knows digits only, and is at times sure of what is none."
     )
 
 
@@ -309,16 +309,16 @@ def page() -> None:
     chapter.prose(
         "A VQ-VAE turns a digit into 7 × 7 vectors and replaces each by the nearest of 128 codes. "
         "What is left are 49 numbers, the "
-        + term("token", "the number of a code")
-        + "s, and a decoder that makes a digit of them. A diffusion model for categories can learn "
+        + term("tokens", "the numbers of codes")
+        + ", and a decoder that makes a digit of them. A diffusion model for categories can learn "
         "to draw such numbers."
     )  # fmt: skip
     chapter.question(
         "Take each of the 49 tokens from another digit, at its own place. What is decoded?",
         {
-            "A digit": "Each token is right for its place, but not for its neighbours. Hardly any "
-            f"such picture is a digit: a classifier is sure of {MEASURED.placewise:.0%}, of the "
-            f"gallery’s own {MEASURED.gallery:.0%}. See “Drawn”.",
+            "A digit": "Seldom: each token is right for its place, but not for its neighbours. A "
+            f"classifier is sure of {MEASURED.placewise:.0%} of such pictures, of the gallery’s "
+            f"own {MEASURED.gallery:.0%}. See “Drawn”.",
             "Strokes that do not fit": "They end at the next token, or turn. A classifier is sure "
             f"of {MEASURED.placewise:.0%} of such pictures, of the gallery’s own "
             f"{MEASURED.gallery:.0%}. What tokens go together is what the diffusion model has to "

@@ -94,8 +94,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "code is the mean of what it replaced: Lloyd’s step, after which the error is never "
             "larger. With γ above 0 a code goes only part of that way. On a line, where the best "
             f"is known, five codes reach {told.line[0]:.4f}; the formula says Δ²/12 = "
-            f"{told.line[1]:.4f}. What k-means has not is an encoder that moves the data while the "
-            "codes run after them; hence averages that forget slowly.",
+            f"{told.line[1]:.4f}. What k-means has not are batches, and an encoder that "
+            "moves the data while the codes run after them: hence averages, which forget slowly.",
             {"vqview": "codes", "vqdata": "line", "vqsize": 5, "vqstart": "near", "vqdecay": 0.0},
             "Lower chart: the error comes down to the level line, which is Δ²/12.",
         ),
@@ -137,9 +137,9 @@ def confusions(told: Facts) -> list[Confusion]:
             "Because it is good at tokens that belong together. A classifier is "
             f"{SURE:.0%} sure of {MEASURED.even:.0%} of pictures with even chances, and of "
             f"{MEASURED.placewise:.0%} where each token is right for its place but not for its "
-            f"neighbours. Of VQ-Diffusion’s it is of {MEASURED.diffusion:.0%}. How it goes about "
-            "it, token by token, is on [Discrete sampling](discrete_sampling?dsnet=vq-mask-and-replace), where the network "
-            "vq-mask-and-replace works on these very tokens.",
+            f"neighbours. Of VQ-Diffusion’s it is of {MEASURED.diffusion:.0%}. Its tokens are these "
+            "very ones, and [MASK] as a 129th state. How it goes about it, token by token, shows "
+            "[Discrete sampling](discrete_sampling?dsnet=vq-mask-and-replace).",
             {"vqview": "drawn"},
             "Second picture: strokes that do not go on in the next patch.",
         ),
