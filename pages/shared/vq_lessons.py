@@ -97,7 +97,7 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{told.line[1]:.4f}. What k-means has not are batches, and an encoder that "
             "moves the data while the codes run after them: hence averages, which forget slowly.",
             {"vqview": "codes", "vqdata": "line", "vqsize": 5, "vqstart": "near", "vqdecay": 0.0},
-            "Lower chart: the error comes down to the level line, which is Δ²/12.",
+            "Upper chart: the error comes down to the level line, which is Δ²/12.",
         ),
         Confusion(
             "Why are the shipped codes unit vectors?",
@@ -137,8 +137,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "Because it is good at tokens that belong together. A classifier is "
             f"{SURE:.0%} sure of {MEASURED.even:.0%} of pictures with even chances, and of "
             f"{MEASURED.placewise:.0%} where each token is right for its place but not for its "
-            f"neighbours. Of VQ-Diffusion’s it is of {MEASURED.diffusion:.0%}. Its tokens are these "
-            "very ones, and [MASK] as a 129th state. How it goes about it, token by token, shows "
+            f"neighbours. Of VQ-Diffusion’s it is of {MEASURED.diffusion:.0%}. Its tokens are "
+            "these very ones, and [MASK] as a 129th state. How it goes about it, token by token, shows "
             "[Discrete sampling](discrete_sampling?dsnet=vq-mask-and-replace).",
             {"vqview": "drawn"},
             "Second picture: strokes that do not go on in the next patch.",
