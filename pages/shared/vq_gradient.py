@@ -19,7 +19,7 @@ from diffusion_core.straight_through import (
     straight_through,
     train_miniature,
 )
-from pages.shared.vq_world import borders, grid
+from pages.shared.vq_world import borders, grid, region
 
 # --- one number -----------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ def training(beta: float, copy: bool) -> tuple:
     walk = train_miniature(x, beginning(), steps=STEPS, rate=RATE, commitment=beta, copy=copy)
     out = list(walk)[::EVERY]
     verdicts = [leads_down(m.z, -m.copied, m.weights.codes, m.losses) for m in out]
-    cells = [nearest_code(affine(m.weights.encoder, places), m.weights.codes) for m in out]
+    cells = [region(affine(m.weights.encoder, places), m.weights.codes) for m in out]
     return tuple(
         Training(
             x.numpy(),

@@ -138,8 +138,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{SURE:.0%} sure of {MEASURED.even:.0%} of pictures with even chances, and of "
             f"{MEASURED.placewise:.0%} where each token is right for its place but not for its "
             f"neighbours. Of VQ-Diffusion’s it is of {MEASURED.diffusion:.0%}. Its tokens are "
-            "these very ones, and [MASK] as a 129th state. How it goes about it, token by token, shows "
-            "[Discrete sampling](discrete_sampling?dsnet=vq-mask-and-replace).",
+            "these very ones, and [MASK] as a 129th state. How it goes about it, token by token, "
+            "shows [Discrete sampling](discrete_sampling?dsnet=vq-mask-and-replace).",
             {"vqview": "drawn"},
             "Second picture: strokes that do not go on in the next patch.",
         ),

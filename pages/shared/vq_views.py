@@ -104,13 +104,15 @@ def picture_figure(
     if signed:
         scale = [[0, COLORS["x0"]], [0.5, "rgba(128, 128, 128, 0.15)"], [1, COLORS["bits"]]]
     low, high = (-255, 255) if signed else (0, 255)
-    values = picture[::-1].astype(np.float64)
+    values = picture[::-1].astype(np.float64 if signed else np.int64)
     if signed:  # small changes would not be seen; those of one level do not count
         values[np.abs(values) <= 1] = 0
         values = 255 * np.sign(values) * np.sqrt(np.abs(values) / 255)
-    trace = {"type": "heatmap", "x": side, "y": side, "z": values, "customdata": picture[::-1],
+    trace = {"type": "heatmap", "x": side, "y": side, "z": values,
              "zmin": low, "zmax": high, "colorscale": scale, "showscale": False,
-             "hovertemplate": "%{customdata:.0f}" + (" of 255" if signed else "")}  # fmt: skip
+             "hovertemplate": "%{z}"}  # fmt: skip
+    if signed:
+        trace |= {"customdata": picture[::-1], "hovertemplate": "%{customdata} of 255"}
     hidden = BARE | {"showticklabels": False, "range": [-0.5, 27.5]}
     layout: dict[str, Any] = {
         "xaxis": hidden, "yaxis": hidden, "height": 28 + PICTURE, "hovermode": "closest",

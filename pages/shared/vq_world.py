@@ -312,7 +312,7 @@ def learning(kind: str, K: int, rule: str, start: str, decay: float, seed: int) 
             np.array([float(quantisation_error(data, at)) for at in codes]),
             np.array([perplexity(k, K) for k in numbers]),
             np.array(restarted),
-            np.stack([borders(nearest_code(places, at.float())) for at in codes]),
+            np.stack([borders(region(places, at.float())) for at in codes]),
         )
     )
 
@@ -323,6 +323,11 @@ def grid(extent: float, cells: int) -> Tensor:
     along = torch.linspace(-extent + half, extent - half, cells)
     up, across = torch.meshgrid(along.flip(0), along, indexing="ij")
     return torch.stack([across, up], -1).reshape(-1, 2)
+
+
+def region(places: Tensor, codes: Tensor) -> Tensor:
+    """The nearest code of many places [M, d]: [M]. One product, as there are thousands."""
+    return (places @ codes.T - 0.5 * codes.square().sum(1)).argmax(1)
 
 
 def borders(region: Tensor) -> np.ndarray:
