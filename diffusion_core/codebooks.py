@@ -19,7 +19,9 @@ def nearest_code(z: Tensor, codes: Tensor) -> Tensor:
 
     $$k = \arg\min_j \lVert z - e_j\rVert, \qquad z_q = e_k$$
 
-    Source: van den Oord et al. 2017, eq. 1 and 2. Of two that are equally near, the first.
+    Of two that are equally near, the first.
+
+    Source: van den Oord et al. 2017, eq. 1 and 2.
 
     Args:
         z: [N, d] vectors.
@@ -54,7 +56,7 @@ def quantisation_error(z: Tensor, codes: Tensor) -> Tensor:
 def perplexity(number: Tensor, K: int) -> float:
     r"""With how many equally frequent codes one would have to guess as much.
 
-    $$\exp\Big(-\sum_k p_k \log p_k\Big), \qquad p_k = n_k/N$$
+    $$\exp\left(-\sum_k p_k \log p_k\right), \qquad p_k = \frac{n_k}{N}$$
 
     K where all codes are used alike, 1 where one replaces everything. Its binary logarithm is the
     number of bits that a token takes, on average, in a code made for these frequencies.
@@ -89,9 +91,10 @@ def gradient_step(z: Tensor, codes: Tensor, rate: float) -> Tensor:
     $$\frac1N\sum_i\lVert \operatorname{sg}[z_i]-e_{k_i}\rVert^2, \qquad
     e_k \leftarrow e_k - \text{rate}\cdot\frac{2n_k}{N}\,(e_k - \bar z_k)$$
 
-    A code that replaced nothing has the gradient 0. Source: van den Oord et al. 2017, eq. 3, the
-    second term; the mean of the n vectors that a code replaced stands where that derivative puts
-    it.
+    A code that replaced nothing has the gradient 0; others are drawn to the mean of the n vectors
+    that they replaced.
+
+    Source: van den Oord et al. 2017, eq. 3, the second term.
 
     Args:
         z: [N, d] vectors; they do not move.
@@ -136,8 +139,9 @@ def moving_average_step(z: Tensor, held: Averages, decay: float) -> Averages:
     e_k = \frac{m_k}{N_k}$$
 
     No rate to choose, and no gradient. With gamma = 0 and all data at once it is the step of
-    k-means (Lloyd 1982): each code goes to the mean of its vectors. Source: van den Oord et al.
-    2017, appendix A.1.
+    k-means (Lloyd 1982): each code goes to the mean of its vectors.
+
+    Source: van den Oord et al. 2017, appendix A.1.
 
     Args:
         z: [N, d] vectors.

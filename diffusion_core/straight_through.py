@@ -17,9 +17,10 @@ def straight_through(z: Tensor, codes: Tensor) -> Tensor:
     $$z_q = z + \operatorname{sg}[e_k - z], \qquad
     \frac{\partial L}{\partial z} := \frac{\partial L}{\partial z_q}$$
 
-    The true derivative of the nearest code by z is 0 wherever there is one. Source: Bengio,
-    Léonard & Courville 2013, on the straight-through estimator; van den Oord et al. 2017, section
-    3.2.
+    The true derivative of the nearest code by z is 0 wherever there is one.
+
+    Source: Bengio, Léonard & Courville 2013, on the straight-through estimator; van den Oord et
+    al. 2017, section 3.2.
 
     Args:
         z: [N, d] what the encoder says.
@@ -48,11 +49,13 @@ class LossParts(NamedTuple):
 def loss_parts(x: Tensor, z: Tensor, codes: Tensor, decoded: Tensor) -> LossParts:
     r"""The three terms, each with what it may not move held still.
 
-    $$L = \lVert x - D(z_q)\rVert^2 + \lVert \operatorname{sg}[z] - e\rVert^2
-    + \beta\,\lVert z - \operatorname{sg}[e]\rVert^2$$
+    $$L = R + C + \beta\,M, \qquad R = \lVert x - D(z_q)\rVert^2, \qquad
+    C = \lVert \operatorname{sg}[z] - e\rVert^2, \qquad
+    M = \lVert z - \operatorname{sg}[e]\rVert^2$$
 
-    The last two are one number; what differs is who is moved by it. Source: van den Oord et al.
-    2017, eq. 3, with a squared error for log p(x|z_q).
+    The last two are one number; what differs is who is moved by it.
+
+    Source: van den Oord et al. 2017, eq. 3, with a squared error for log p(x|z_q).
 
     Args:
         x: [N, *] data.

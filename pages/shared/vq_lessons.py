@@ -114,9 +114,10 @@ def confusions(told: Facts) -> list[Confusion]:
             "The encoder is sure: q(z|x) puts everything on one code per place. Under a prior "
             f"with even chances its KL is −log(1/{K}) = {math.log(K):.2f} nats per token, "
             f"{nats:.1f} per digit, whatever the encoder does: a constant, which training may "
-            "leave out. With it, −log p(x|z), here a squared error, plus KL is a bound, as in a "
-            "[VAE](vae), but a loose one: a prior with even chances draws no digits. The "
-            "codebook’s term and the commitment are no part of it; they only serve training.",
+            "leave out. With it, −log p(x|z), here a squared error, plus KL is never below "
+            "−log p(x), as in a [VAE](vae). But the bound is loose, and so is the model: its prior "
+            "with even chances draws no digits. The codebook’s term and the commitment are no part "
+            "of it; they only serve training.",
             {"vqview": "drawn"},
             "First picture: that prior’s draws. It is what the constant KL takes for granted.",
         ),
