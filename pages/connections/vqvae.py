@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -30,6 +32,7 @@ from pages.shared.vq_world import (
     KINDS,
     LEARN,
     LEARN_STEPS,
+    PLACES,
     PUTS,
     SIZES,
     STARTS,
@@ -148,9 +151,11 @@ def one_digit(second: DeltaGenerator) -> None:
 
 def said_of(told: vq_world.Swap, across: int, down: int) -> str:
     """What the replaced token does, in numbers."""
+    bits = math.log2(vq_world.gallery_perplexity())
     new = "[MASK]" if told.new == vq_views.CODES else f"{told.new}"
     said = (
-        f"49 tokens × 7 bits = **343 bits**, instead of 784 pixels × 8 = 6,272. Decoded, the "
+        "49 tokens × 7 bits = **343 bits**, instead of 784 pixels × 8 = 6,272; in a code made for "
+        f"how often each comes in the gallery, 49 × {bits:.2f} = {PLACES * bits:.0f}. Decoded, the "
         f"picture is off by {told.error:.3f} (root mean square; black to white is 1).\n\n"
         f"Row {down}, column {across}: code {told.old} → {new}. "
     )

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import streamlit as st
 import torch
 
-from diffusion_core.codebooks import perplexity
 from pages.shared import load, vq_world
 from pages.shared.vq_gradient import COUNTS, Training, right_shares, training
 from pages.shared.vq_world import DECAYS, PLACES, Learning, learning, network, swap
@@ -94,7 +93,7 @@ def facts() -> tuple:
     module, _ = network()
     tokens, images = vq_world.gallery_tokens(), load.gallery().images
     off = (module.decode(tokens).double() - images) / 255 if len(images) else torch.zeros(1)
-    used = perplexity(tokens, module.codes) if len(tokens) else math.nan
+    used = vq_world.gallery_perplexity()
     codes = module.codebook.codes
     alike = codes @ codes.T
     following = float(alike.diagonal(1).mean())

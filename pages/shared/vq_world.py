@@ -142,6 +142,13 @@ def gallery_tokens() -> Tensor:
     return network()[0].encode(load.gallery().images)
 
 
+@cache
+def gallery_perplexity() -> float:
+    """Of the codes in the gallery's tokens; NaN where there is no gallery."""
+    tokens = gallery_tokens()
+    return perplexity(tokens, network()[0].codes) if len(tokens) else math.nan
+
+
 # --- who draws them -------------------------------------------------------------------------------
 
 DRAWN, STEPS = 12, 25  # digits, and steps of VQ-Diffusion

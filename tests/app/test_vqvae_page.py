@@ -271,6 +271,7 @@ def test_three_priors_for_one_picture(said: str) -> None:
     entropy = -(share * np.log2(share)).sum()
     book = number(said, "comes in the gallery, # (perplexity")
     assert book == pytest.approx(49 * entropy, abs=0.51)
+    assert f"comes in the gallery, 49 × {entropy:.2f} = {49 * entropy:.0f}." in said
     assert number(said, "(perplexity # of 128)") == pytest.approx(2**entropy, abs=0.06)
     metrics = read_card("vq-mask-and-replace").fields["metrics"]
     (bound,) = (m for m in metrics if m["name"] == "bound, nats per digit")
