@@ -110,9 +110,13 @@ def picture_figure(
         values = 255 * np.sign(values) * np.sqrt(np.abs(values) / 255)
     trace = {"type": "heatmap", "x": side, "y": side, "z": values,
              "zmin": low, "zmax": high, "colorscale": scale, "showscale": False,
-             "hovertemplate": "%{z}"}  # fmt: skip
-    if signed:
-        trace |= {"customdata": picture[::-1], "hovertemplate": "%{customdata} of 255"}
+             }  # fmt: skip
+    # Each pixel that can be pointed at costs the browser time at every move of a control.
+    trace |= (
+        {"customdata": picture[::-1], "hovertemplate": "%{customdata} of 255"}
+        if signed
+        else {"hoverinfo": "skip"}
+    )
     hidden = BARE | {"showticklabels": False, "range": [-0.5, 27.5]}
     layout: dict[str, Any] = {
         "xaxis": hidden, "yaxis": hidden, "height": 28 + PICTURE, "hovermode": "closest",
