@@ -38,6 +38,7 @@ if st.runtime.exists():
                 st.Page("pages/connections/guidance.py", title="Guidance"),
                 st.Page("pages/connections/cold_diffusion.py", title="Cold diffusion"),
                 st.Page("pages/connections/latent_diffusion.py", title="Latent diffusion"),
+                st.Page("pages/connections/vqvae.py", title="VQ-VAE"),
             ],
             "Reference": [
                 st.Page("pages/reference/conventions.py", title="Conventions"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diffusion_core.codebooks import worst_served
 from diffusion_core.datasets import TILE, to_uint8, to_unit
 from diffusion_core.networks import ChannelNorm
 
@@ -94,14 +95,8 @@ class Codebook(nn.Module):
         self.sums[dead] = self.FRESH * share * fresh
 
     def worst_served(self, z: Tensor, number: Tensor, count: int) -> Tensor:
-        """`count` vectors of the batch [count, features], picked by their distance to their code.
-
-        A vector's chance is in proportion to its squared distance (Arthur & Vassilvitskii 2007),
-        in a systematic draw: evenly spaced points on the running sum, without randomness.
-        """
-        distance = (z - self.codes[number]).square().sum(1).double().cumsum(0)
-        points = (torch.arange(count, device=z.device) + 0.5) / max(count, 1) * distance[-1]
-        return z[torch.searchsorted(distance, points).clamp(max=len(z) - 1)]
+        """`count` vectors of the batch, [count, features], picked by their distance to a code."""
+        return worst_served(z, (z - self.codes[number]).square().sum(1), count)
 
 
 class Block(nn.Module):

@@ -43,6 +43,9 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
         "latent_diffusion": (
             "Latent diffusion", "Why diffuse in a latent, and what does it cost?"
         ),
+        "vqvae": (
+            "VQ-VAE", "How does a picture become 49 numbers, and who draws those?"
+        ),
     },
     "reference": {
         "conventions": (

@@ -188,7 +188,7 @@ def look(told: About, denoiser: NetworkDiscreteDenoiser, card: Card, vqvae: VQVA
         said = belief(denoiser(masked, torch.tensor([diffusion.T])))
         own = bool((said[..., diffusion.mask] == 0).all())
     levels = diffusion.K - own
-    colors = _token_colors(levels) if told.tokens else _gray_colors(levels)
+    colors = token_colors(levels) if told.tokens else _gray_colors(levels)
     if own:
         colors = np.concatenate([colors, [MASK_COLOR]]).astype(np.uint8)
     return Net(told, denoiser, card, levels, own, colors, vqvae)
@@ -228,7 +228,7 @@ def _gray_colors(levels: int) -> np.ndarray:
     return np.repeat(gray[:, None], 3, 1)
 
 
-def _token_colors(levels: int) -> np.ndarray:
+def token_colors(levels: int) -> np.ndarray:
     """A colour per token, spread by the golden ratio; they only tell tokens apart."""
     k = np.arange(levels)
     hue = k * 0.61803398875 % 1 * 2 * np.pi

@@ -170,6 +170,8 @@ TERMS: tuple[Term, ...] = (
     Term("classifier-free guidance", "going from the prediction without a class through the one "
          "with it, and beyond", ("CFG", "guidance"), ("conventions", "reverse_sampling")),
     Term("closed form", "a formula that gives the answer at once, without a loop or an integral"),
+    Term("codebook", "a numbered list of vectors; others are replaced by the nearest of them",
+         (), ("vqvae",)),
     Term("cold diffusion", "a degradation without anything random, such as blur, undone step by "
          "step by a network", (), ("cold_diffusion",)),
     Term("conditional independence", "knowing a third thing, one tells nothing about the other"),
@@ -234,6 +236,8 @@ TERMS: tuple[Term, ...] = (
     Term("one-hot", "a vector with a 1 at the state and 0 elsewhere", ("one-hot vector",)),
     Term("parameterization", "what the network is asked for: x₀, ε, v or the score",
          ("prediction target",), ("x0_vs_eps",)),
+    Term("perplexity", "how many equally likely choices would be as hard to guess: the "
+         "exponential of the entropy", (), ("vqvae",)),
     Term("posterior", "the distribution of something unknown once the evidence is in",
          ("posterior distribution",), ("posterior",)),
     Term("posterior collapse", "a latent that has come to tell nothing about x",
@@ -266,8 +270,12 @@ TERMS: tuple[Term, ...] = (
          (), ("transition_matrices",)),
     Term("stochastic differential equation", "the process with steps so short that t is continuous",
          ("SDE",), ("score", "conventions")),
+    Term("straight-through estimator", "a gradient copied past a step that has none, as if it "
+         "were not there", ("straight-through",), ("vqvae",)),
     Term("telescoping", "a product or sum in which neighbours cancel and only the ends remain",
          ("telescopes",), ("elbo",)),
+    Term("token", "the number of the code that stands for a piece of a picture", (),
+         ("vqvae", "discrete_sampling")),
     Term("transition matrix", "entry [i, j]: the probability that state i becomes state j",
          (), ("transition_matrices", "conventions")),
     Term("Tweedie's formula", "the average clean picture from the score: E[x₀|xₜ] = "
@@ -281,6 +289,8 @@ TERMS: tuple[Term, ...] = (
          ("VE",), ("conventions",)),
     Term("variance preserving", "signal shrinks as noise grows, so that the variance stays near 1",
          ("VP",), ("forward_process", "conventions")),
+    Term("VQ-VAE", "an autoencoder whose latents are numbers of a codebook",
+         ("vector-quantised VAE",), ("vqvae",)),
     Term("zero terminal SNR", "a schedule whose last step holds no signal at all: ᾱ = 0 at T",
          (), ("noise_schedules",)),
 )  # fmt: skip

@@ -13,7 +13,7 @@ LINK = re.compile(r"\]\((\w+)\?([^)\s]+)\)")
 
 
 @pytest.mark.parametrize(
-    "name", ["guidance", "hierarchical_vae", "learned_schedule", "transition_matrices"]
+    "name", ["guidance", "hierarchical_vae", "learned_schedule", "transition_matrices", "vqvae"]
 )
 def test_what_a_link_asks_for_is_followed(name: str) -> None:
     found = [link for m in open_page(name).markdown for link in LINK.findall(m.value)]

@@ -1,0 +1,159 @@
+"""What the page on the VQ-VAE computes of gradients: a staircase, a small VQ-VAE in training."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from diffusion_core.codebooks import nearest_code
+from diffusion_core.straight_through import (
+    Miniature,
+    Moment,
+    affine,
+    leads_down,
+    straight_through,
+    train_miniature,
+)
+from pages.shared.vq_world import borders, grid, region
+
+# --- one number -----------------------------------------------------------------------------------
+
+RANGE = 3.0  # z from -RANGE to RANGE
+TARGET = 1.0
+COUNTS = tuple(range(2, 25))
+
+
+def even_codes(K: int) -> Tensor:
+    """K codes, evenly over the range: [K, 1] float64, each in the middle of its cell."""
+    return (((torch.arange(K, dtype=torch.float64) + 0.5) / K - 0.5) * 2 * RANGE)[:, None]
+
+
+def decode_number(z: Tensor) -> Tensor:
+    """A decoder of one number, bent: z + sin 2z."""
+    return z + (2 * z).sin()
+
+
+def cost(z: Tensor) -> Tensor:
+    """Squared error of what z is decoded to."""
+    return (decode_number(z) - TARGET).square()
+
+
+class Stairs(NamedTuple):
+    """The loss as a function of what the encoder says.
+
+    Attributes:
+        codes: [K].
+        losses: [K] with each code.
+        copied: [K] the gradient that a z in this cell is given.
+        verdict: [K] where a step against it leads: 1 to a smaller loss, -1 to a larger one, 0 to
+            no other cell.
+    """
+
+    codes: np.ndarray
+    losses: np.ndarray
+    copied: np.ndarray
+    verdict: np.ndarray
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def stairs(K: int) -> tuple:
+    """The fields of `Stairs`."""
+    codes = even_codes(K)
+    z = codes.clone().requires_grad_()
+    (copied,) = torch.autograd.grad(cost(straight_through(z, codes)).sum(), z)
+    losses = cost(codes)[:, 0]
+    verdict = leads_down(codes, -copied, codes, losses.expand(K, K))
+    return tuple(Stairs(codes[:, 0].numpy(), losses.numpy(), copied[:, 0].numpy(), verdict.numpy()))
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def right_shares() -> np.ndarray:
+    """For each of COUNTS, how many of all z are led to a smaller loss: cells are equally wide."""
+    return np.array([float((Stairs(*stairs(K)).verdict == 1).mean()) for K in COUNTS])
+
+
+# --- in training ----------------------------------------------------------------------------------
+
+BETAS = (0.0, 0.25, 1.0)
+COPIES = {"copied": "copied", "true": "the true one"}
+SAMPLES, CODES = 200, 4
+STEPS, EVERY, RATE = 160, 2, 0.05
+ANGLE = 75  # degrees: the encoder looks nearly along what does not matter
+DATA_EXTENT, Z_EXTENT, CELLS = 3.2, 7.0, 80
+STRETCH = 2.4  # the first number of x, drawn upwards
+
+
+def stripes() -> Tensor:
+    """Data in the plane: four stripes side by side, [SAMPLES, 2]."""
+    generator = torch.Generator().manual_seed(0)
+    at = torch.tensor([-2.1, -0.7, 0.7, 2.1], dtype=torch.float64)[torch.arange(SAMPLES) % 4]
+    noise = torch.randn(2, SAMPLES, generator=generator, dtype=torch.float64)
+    return torch.stack([at + 0.18 * noise[0], 0.55 * noise[1]], 1)
+
+
+def beginning() -> Miniature:
+    """An encoder to one number that looks askew, a decoder that looks back the same way."""
+    along = [math.cos(math.radians(ANGLE)), math.sin(math.radians(ANGLE))]
+    return Miniature(
+        torch.tensor([[*along, 0.0]], dtype=torch.float64),
+        torch.linspace(-1, 1, CODES, dtype=torch.float64)[:, None],
+        torch.tensor([[along[0], 0.0], [along[1], 0.0]], dtype=torch.float64),
+    )
+
+
+class Training(NamedTuple):
+    """A small VQ-VAE in training, every few steps.
+
+    Attributes:
+        x: [SAMPLES, 2] data.
+        z: [n, SAMPLES] what the encoder says.
+        codes: [n, CODES].
+        shown: [n, CODES, 2] what the codes are decoded to.
+        ways: [n, SAMPLES, 4] where each point is, and how far to what is made of it.
+        stripes: uint8 [n, CELLS, CELLS] borders of the data that share a code.
+        parts: [n, 3] reconstruction, codebook, commitment.
+        leads: [n, 2] share of the copied gradients that lead to a better code, and to a worse one.
+    """
+
+    x: np.ndarray
+    z: np.ndarray
+    codes: np.ndarray
+    shown: np.ndarray
+    ways: np.ndarray
+    stripes: np.ndarray
+    parts: np.ndarray
+    leads: np.ndarray
+
+
+@st.cache_data(max_entries=6, show_spinner=False)
+def training(beta: float, copy: bool) -> tuple:
+    """The fields of `Training`."""
+    x, places = stripes(), grid(DATA_EXTENT, CELLS).double()
+    walk = train_miniature(x, beginning(), steps=STEPS, rate=RATE, commitment=beta, copy=copy)
+    out = list(walk)[::EVERY]
+    verdicts = [leads_down(m.z, -m.copied, m.weights.codes, m.losses) for m in out]
+    cells = [region(affine(m.weights.encoder, places), m.weights.codes) for m in out]
+    return tuple(
+        Training(
+            x.numpy(),
+            torch.stack([m.z[:, 0] for m in out]).numpy(),
+            torch.stack([m.weights.codes[:, 0] for m in out]).numpy(),
+            torch.stack([m.shown for m in out]).numpy(),
+            np.stack([ways_of(x, m) for m in out]),
+            np.stack([borders(c) for c in cells]),
+            np.array([[float(part) for part in m.parts] for m in out]),
+            np.array([[float((v == s).double().mean()) for s in (1, -1)] for v in verdicts]),
+        )
+    )
+
+
+def ways_of(x: Tensor, moment: Moment) -> np.ndarray:
+    """From each point to what is made of it: [SAMPLES, 4] float32."""
+    made = moment.shown[nearest_code(moment.z, moment.weights.codes)]
+    way: np.ndarray = torch.cat([x, made - x], 1).float().numpy()
+    return way

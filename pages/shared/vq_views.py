@@ -1,0 +1,309 @@
+"""What the page on the VQ-VAE shows: tokens, sheets, codes in a plane, a staircase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffusion_core.vqvae import PATCH, SIDE
+from pages.shared import vq_world
+from pages.shared.cloud import Cloud
+from pages.shared.discrete_networks import MASK_COLOR, token_colors
+from pages.shared.figures import (
+    BARE,
+    CLEAR,
+    Figure,
+    Line,
+    chart,
+    line_chart,
+    name_at,
+    upright,
+)
+from pages.shared.palette import COLORS
+from pages.shared.player import Curve, Frames, Histogram, Panel
+from pages.shared.vq_gradient import (
+    COUNTS,
+    DATA_EXTENT,
+    EVERY,
+    RANGE,
+    STRETCH,
+    Z_EXTENT,
+    Stairs,
+    Training,
+    cost,
+    right_shares,
+)
+from pages.shared.vq_world import EXTENT, KINDS, STEPS, Learning, Shot, Swap
+
+GRAYS: list[list[Any]] = [[0, "#000000"], [1, "#ffffff"]]
+PICTURE = 138  # side of a digit, in pixels
+TABLE = 300  # of the tokens
+CODES = 128
+
+
+def hexed(rgb: np.ndarray) -> str:
+    """[3] uint8 as "#rrggbb"."""
+    return "#" + "".join(f"{v:02x}" for v in rgb)
+
+
+def colors_of_tokens() -> np.ndarray:
+    """One per code and the last for [MASK]: [CODES + 1, 3] uint8."""
+    return np.concatenate([token_colors(CODES), [MASK_COLOR]]).astype(np.uint8)
+
+
+def tokens_figure(told: Swap, row: int, column: int) -> Figure:
+    """The 7 by 7 numbers, each on its code's colour, one place framed."""
+    colors = colors_of_tokens()
+    side = np.arange(1, SIDE + 1)
+    scale = [[k / CODES, hexed(color)] for k, color in enumerate(colors)]
+    cells = {"type": "heatmap", "x": side, "y": side, "z": told.tokens, "zmin": 0, "zmax": CODES,
+             "colorscale": scale, "showscale": False, "xgap": 1, "ygap": 1,
+             "text": [["[MASK]" if k == CODES else f"code {k}" for k in r] for r in told.tokens],
+             "hovertemplate": "row %{y}, column %{x}: <b>%{text}</b>"}  # fmt: skip
+    across, down = np.meshgrid(side, side)
+    flat = told.tokens.ravel()
+    light = colors[flat] @ np.array([0.299, 0.587, 0.114]) > 128
+    numbers = {"type": "scatter", "mode": "text", "x": across.ravel(), "y": down.ravel(),
+               "text": ["M" if k == CODES else str(k) for k in flat], "hoverinfo": "skip",
+               "textfont": {"size": 13, "color": ["#111111" if on else "#ffffff" for on in light]},
+               }  # fmt: skip
+    frame = {"type": "rect", "x0": column + 0.5, "x1": column + 1.5, "y0": row + 0.5,
+             "y1": row + 1.5, "fillcolor": "rgba(0,0,0,0)", "layer": "above",
+             "line": {"color": COLORS["bits"], "width": 4}}  # fmt: skip
+    hidden = BARE | {"showticklabels": False}
+    layout = {
+        "xaxis": hidden | {"range": [0.5, SIDE + 0.5]},
+        "yaxis": hidden | {"range": [SIDE + 0.5, 0.5]},
+        "title": {"text": "its 49 tokens: press one", "x": 0, "xref": "container", "y": 0.98,
+                  "font": {"size": 14, "color": COLORS["p"]}},
+        "height": TABLE + 28, "margin": {"l": 0, "r": 0, "t": 28, "b": 0}, "hovermode": "closest",
+        "shapes": [frame],
+    } | CLEAR  # fmt: skip
+    return chart([cells, numbers], layout)
+
+
+def picture_figure(
+    name: str, picture: np.ndarray, color: str, patch: tuple[int, int] | None = None,
+    box: tuple[int, int, int, int] | None = None, *, signed: bool = False,
+) -> Figure:  # fmt: skip
+    """A digit uint8 [28, 28], or a signed difference of two, with its name above.
+
+    Args:
+        name: set above.
+        picture: levels 0..255, or differences of levels.
+        color: of the name.
+        patch: row and column of the token whose own pixels are framed.
+        box: first and last row and column that are framed, dotted.
+        signed: whether it is a difference: gray where there is none.
+    """
+    side = np.arange(28)
+    scale: list[list[Any]] = GRAYS
+    if signed:
+        scale = [[0, COLORS["x0"]], [0.5, "rgba(128, 128, 128, 0.15)"], [1, COLORS["bits"]]]
+    low, high = (-255, 255) if signed else (0, 255)
+    values = picture[::-1].astype(np.float64 if signed else np.int64)
+    if signed:  # small changes would not be seen; those of one level do not count
+        values[np.abs(values) <= 1] = 0
+        values = 255 * np.sign(values) * np.sqrt(np.abs(values) / 255)
+    trace = {"type": "heatmap", "x": side, "y": side, "z": values,
+             "zmin": low, "zmax": high, "colorscale": scale, "showscale": False,
+             }  # fmt: skip
+    # Each pixel that can be pointed at costs the browser time at every move of a control.
+    trace |= (
+        {"customdata": picture[::-1], "hovertemplate": "%{customdata} of 255"}
+        if signed
+        else {"hoverinfo": "skip"}
+    )
+    hidden = BARE | {"showticklabels": False, "range": [-0.5, 27.5]}
+    layout: dict[str, Any] = {
+        "xaxis": hidden, "yaxis": hidden, "height": 28 + PICTURE, "hovermode": "closest",
+        "title": {"text": name, "font": {"size": 14, "color": COLORS[color]}, "x": 0,
+                  "xref": "container", "y": 0.98},
+        "margin": {"l": 0, "r": 0, "t": 28, "b": 0}, "shapes": [],
+    } | CLEAR  # fmt: skip
+    if patch is not None:
+        top, left = (PATCH * v for v in patch)
+        layout["shapes"].append(_frame((top, top + PATCH - 1, left, left + PATCH - 1), "solid"))
+    if box is not None:
+        layout["shapes"].append(_frame(box, "dot"))
+    return chart([trace], layout)
+
+
+def _frame(box: tuple[int, int, int, int], dash: str) -> dict[str, Any]:
+    top, bottom, left, right = box
+    return {"type": "rect", "x0": left - 0.5, "x1": right + 0.5, "y0": 27.5 - top,
+            "y1": 26.5 - bottom, "fillcolor": "rgba(0,0,0,0)",
+            "line": {"color": COLORS["bits"], "width": 2, "dash": dash}}  # fmt: skip
+
+
+# --- who draws them -------------------------------------------------------------------------------
+
+
+def drawn_frames(shots: Sequence[Shot], start: int, plain: tuple[np.ndarray, np.ndarray]) -> Frames:
+    """Two ways without a model, which stand still, and VQ-Diffusion step by step."""
+    n = len(shots)
+    still = [np.broadcast_to(sheet, (n, *sheet.shape)) for sheet in plain]
+    panels = [
+        Panel("Even chances", "twelve pictures of tokens drawn with even chances", still[0], "eps",
+              lo=0),
+        Panel("Place by place", "twelve pictures of tokens drawn place by place", still[1], "xt",
+              lo=0),
+        Panel("VQ-Diffusion: tokens", "the tokens of twelve digits, as colours",
+              np.stack([s.cells for s in shots]), "p", lo=0, hi=0),
+        Panel("VQ-Diffusion: decoded", "those tokens, decoded",
+              np.stack([s.decoded for s in shots]), "p", lo=0),
+    ]  # fmt: skip
+    chart_name = "share of the tokens that are [MASK]"
+    curves = [Curve("[MASK]", np.array([s.masked for s in shots]), "eps", chart_name, 0, 1)]
+    captions = [
+        f"t = {s.t} · step {start + i} of {STEPS}" if s.t else f"t = 0 · done in {STEPS} steps"
+        for i, s in enumerate(shots)
+    ]
+    return Frames(panels, captions, curves)
+
+
+# --- a codebook in the plane ----------------------------------------------------------------------
+
+
+def learning_frames(told: Learning, kind: str) -> Frames:
+    """Vectors and codes, the codes' regions, how often each is used, and both measures."""
+    n, K = told.counts.shape
+    data = np.broadcast_to(told.data, (n, *told.data.shape))
+    cloud = Cloud(
+        "Vectors and codes", f"{len(told.data)} vectors ({KINDS[kind].lower()}), {K} codes and the "
+        "borders of their regions", np.concatenate([told.codes, data], axis=1).astype(np.float32),
+        color="xt", extent=EXTENT, density=told.borders, shade="bits", trails=K, trail="p",
+        radius=2.2, side=28,
+    )  # fmt: skip
+    used = Histogram(
+        "Vectors per code", "how many vectors each code replaces", told.counts.astype(np.float32),
+        lo=0, hi=K, color="p", reference=False,
+    )  # fmt: skip
+    error = "mean squared distance to the code (log)"
+    low = 10 ** np.floor(np.log10(told.error.min()))
+    high = 10 ** np.ceil(np.log10(told.error.max()))
+    curves = [
+        Curve("error", told.error, "bits", error, float(low), float(high), digits=3, log=True,
+              line=vq_world.best_on_the_line(K) if kind == "line" else None),
+        Curve("perplexity", told.perplexity, "p", f"codes in use, as perplexity (of {K})", 0,
+              float(K)),
+    ]  # fmt: skip
+    captions = [
+        f"step {i} · {int((c > 0).sum())} of {K} codes used"
+        + (f" · {r} restarted" if r else "")
+        for i, (c, r) in enumerate(zip(told.counts, told.restarted, strict=True))
+    ]  # fmt: skip
+    return Frames(
+        [],
+        captions,
+        curves,
+        [used],
+        clouds=[cloud, _ways(told.ways, EXTENT, "each vector’s way to its code")],
+    )
+
+
+# --- the gradient ---------------------------------------------------------------------------------
+
+VERDICTS = {1: "q", -1: "bits", 0: "xt"}
+
+
+def stairs_figure(told: Stairs, z: float) -> Figure:
+    """The loss as a staircase, the smooth one without a codebook, and where copied steps lead."""
+    K = len(told.codes)
+    fine = np.linspace(-RANGE, RANGE, 241)
+    smooth = cost(torch.from_numpy(fine)).numpy()
+    edges = np.linspace(-RANGE, RANGE, K + 1)
+    top = max(float(told.losses.max()), float(smooth.max())) * 1.12
+    step_x = np.repeat(edges, 2)[1:-1]
+    step_y = np.repeat(told.losses, 2)
+    lines = [
+        Line("without a codebook", fine, smooth, "xt", 9, "left", 8, dash="dash"),
+        Line("the loss", step_x, step_y, "p", 2 * int(told.losses.argmax()) + 1, "left", 12,
+             width=3),
+    ]  # fmt: skip
+    figure = line_chart(
+        lines, x_title="z, what the encoder says", y_title="squared error", height=330,
+        y_range=(-0.06 * top, top),
+    )  # fmt: skip
+    figure["data"][1]["mode"] = "lines"  # without a mark at each corner
+    figure["layout"]["hovermode"] = "closest"
+    figure["layout"]["xaxis"]["range"] = [-RANGE, RANGE]
+    shown = {1: "→", -1: "←", 0: "·"}
+    figure["data"].append(
+        {"type": "scatter", "mode": "text", "x": told.codes, "y": told.losses + 0.045 * top,
+         "text": [shown[int(-np.sign(g))] for g in told.copied],
+         "textfont": {"size": 22 if K <= 12 else 16,
+                      "color": [COLORS[VERDICTS[int(v)]] for v in told.verdict]},
+         "name": "copied step", "hovertemplate": "code at %{x:.2f}, copied step %{text}"}
+    )  # fmt: skip
+    figure["data"].append(
+        {"type": "scatter", "mode": "markers", "x": told.codes, "y": told.losses, "name": "codes",
+         "marker": {"color": COLORS["p"], "size": 8, "symbol": "circle"},
+         "hovertemplate": "code at %{x:.2f}: loss %{y:.2f}"}
+    )  # fmt: skip
+    figure["layout"]["shapes"] = [upright(z, "x0")]
+    figure["layout"]["annotations"].append(
+        name_at(z, "z", "x0", y=1, yref="paper", xanchor="left", xshift=5, yshift=-8)
+    )
+    return figure
+
+
+def shares_figure(K: int) -> Figure:
+    """How many z are led to a smaller loss, against the number of codes."""
+    x, y = np.array(COUNTS, np.float64), right_shares()
+    figure = line_chart(
+        [Line("led to a smaller loss", x, y, "q", len(x) - 1, "right", -30)],
+        x_title="codes in the range", y_title="share of all z", height=330, y_range=(0, 1),
+    )  # fmt: skip
+    figure["data"].append(
+        {"type": "scatter", "mode": "markers", "x": [K], "y": [y[COUNTS.index(K)]], "name": "now",
+         "marker": {"color": COLORS["q"], "size": 12, "symbol": "circle"},
+         "hovertemplate": "%{y:.2f}"}
+    )  # fmt: skip
+    return figure
+
+
+def training_frames(told: Training) -> Frames:
+    """The data with the encoder's stripes, its one number, and what training does to both."""
+    n, N = told.z.shape
+    data = np.broadcast_to(told.x, (n, *told.x.shape))
+    left = Cloud(
+        "Data, decoded codes", "data in the plane, the borders of what the encoder gives one code, "
+        "and what the codes are decoded to",
+        np.concatenate([told.shown, data], axis=1).astype(np.float32), color="xt",
+        extent=DATA_EXTENT, density=told.stripes, shade="bits", trails=told.codes.shape[1],
+        trail="p", radius=2.2, side=28,
+    )  # fmt: skip
+    height = np.broadcast_to(STRETCH * told.x[:, 0], (n, N))
+    points = np.concatenate(
+        [
+            np.stack([told.codes, STRETCH * told.shown[:, :, 0]], -1),
+            np.stack([told.z, height], -1),
+        ], axis=1,
+    )  # fmt: skip
+    right = Cloud(
+        "z → and codes", "the encoder’s number to the right, the stripe of the data upwards",
+        points.astype(np.float32), color="x0", extent=Z_EXTENT, trails=told.codes.shape[1],
+        trail="p", radius=2.2, side=28,
+    )  # fmt: skip
+    error, leads = "mean squared error", "copied steps that lead to"
+    curves = [
+        Curve("reconstruction", told.parts[:, 0], "p", error, 0, 2.5),
+        Curve("z to its code", told.parts[:, 1], "x0", error, 0, 2.5),
+        Curve("a better code", told.leads[:, 0], "q", leads, 0, 1),
+        Curve("a worse code", told.leads[:, 1], "bits", leads, 0, 1),
+    ]
+    captions = [f"step {EVERY * i}" for i in range(n)]
+    errors = _ways(told.ways, DATA_EXTENT, "each point’s way to what is made of it", row=1)
+    return Frames([], captions, curves, clouds=[left, right, errors])
+
+
+def _ways(ways: np.ndarray, extent: float, alt: str, row: int = 0) -> Cloud:
+    """What is lost, as lines from each vector to what stands for it."""
+    return Cloud(
+        "What is lost", alt, ways[:, :, :2], color="xt", extent=extent, arrows=ways, field="bits",
+        radius=1.2, side=28, row=row,
+    )  # fmt: skip

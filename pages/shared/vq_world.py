@@ -1,0 +1,352 @@
+"""What the page on the VQ-VAE computes: tokens, digits drawn as tokens, codes that learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from diffusion_core.checkpoints import Card
+from diffusion_core.codebooks import (
+    learn_codes,
+    line_error,
+    nearest_code,
+    perplexity,
+    quantisation_error,
+)
+from diffusion_core.discrete_sampling import sample_discrete
+from diffusion_core.schedules import evenly_spaced
+from diffusion_core.vqvae import PATCH, SIDE, VQVAE, load_vqvae
+from pages.shared import discrete_networks, load
+from pages.shared.discrete_networks import Net
+from pages.shared.latent_world import in_rows
+
+PLACES = SIDE * SIDE
+PUTS = {
+    "far": "the farthest code",
+    "near": "the next nearest",
+    "random": "any code",
+    "mask": "[MASK]",
+    "hand": "a number",
+    "own": "nothing else",
+}
+
+
+@st.cache_resource(max_entries=1, show_spinner="Loading the network …")
+def network() -> tuple[VQVAE, Card]:
+    """The VQ-VAE and its card.
+
+    Raises:
+        CheckpointError: when it is missing or was tampered with.
+    """
+    found = load_vqvae(device="cpu")
+    load.settle()
+    return found
+
+
+# --- a digit as tokens ----------------------------------------------------------------------------
+
+
+class Swap(NamedTuple):
+    """A picture's tokens, one of them replaced.
+
+    Attributes:
+        tokens: [7, 7] int64, as they are now.
+        old: the code that was there.
+        new: the one that is there now; the number of codes for [MASK].
+        plain: uint8 [28, 28], what the picture's own tokens are decoded to.
+        decoded: uint8 [28, 28], what these are.
+        error: root mean square of plain minus the picture, black to white being 1.
+        own: pixels of the token's own patch that change by more than one level of 255.
+        others: pixels elsewhere that do.
+        box: first and last row and column that change, (top, bottom, left, right); None for none.
+    """
+
+    tokens: np.ndarray
+    old: int
+    new: int
+    plain: np.ndarray
+    decoded: np.ndarray
+    error: float
+    own: int
+    others: int
+    box: tuple[int, int, int, int] | None
+
+
+def put_in(own: int, put: str, number: int, seed: int) -> int:
+    """The code that replaces `own`, by a key of PUTS."""
+    codes = network()[0].codebook.codes
+    alike = codes @ codes[own]
+    if put == "far":
+        return int(alike.argmin())
+    if put == "near":
+        alike[own] = -torch.inf
+        return int(alike.argmax())
+    if put == "random":
+        other = torch.randint(len(codes) - 1, (1,), generator=torch.Generator().manual_seed(seed))
+        return int((own + 1 + other) % len(codes))
+    return {"mask": len(codes), "hand": number, "own": own}[put]
+
+
+def swap(picture: np.ndarray, row: int, column: int, put: str, number: int, seed: int) -> Swap:
+    """Encode a picture uint8 [28, 28], replace the token at a place, decode both."""
+    module, _ = network()
+    tokens = module.encode(torch.from_numpy(picture.copy())[None])[0]
+    old = int(tokens[row, column])
+    new = put_in(old, put, number, seed)
+    changed = tokens.clone()
+    changed[row, column] = new
+    plain, decoded = module.decode(torch.stack([tokens, changed]))
+    moved = changed_pixels(plain, decoded)
+    here = moved[row * PATCH : (row + 1) * PATCH, column * PATCH : (column + 1) * PATCH].sum()
+    error = float(((plain.double() - torch.from_numpy(picture)) / 255).square().mean()) ** 0.5
+    return Swap(
+        changed.numpy(), old, new, plain.numpy(), decoded.numpy(), error,
+        int(here), int(moved.sum() - here), box_of(moved),
+    )  # fmt: skip
+
+
+def far_changes(picture: np.ndarray) -> np.ndarray:
+    """How many pixels change with the farthest code, for each place of a picture: [7, 7]."""
+    module, _ = network()
+    codes = module.codebook.codes
+    tokens = module.encode(torch.from_numpy(picture.copy())[None])
+    variants = tokens.flatten(1).repeat(PLACES, 1)
+    variants.diagonal().copy_((codes @ codes.T).argmin(1)[tokens.flatten()])
+    decoded = module.decode(variants.reshape(-1, SIDE, SIDE))
+    return changed_pixels(module.decode(tokens), decoded).sum((1, 2)).reshape(SIDE, SIDE).numpy()
+
+
+def changed_pixels(before: Tensor, after: Tensor) -> Tensor:
+    """Where two pictures differ by more than one level of 255: bool."""
+    return (after.int() - before.int()).abs() > 1
+
+
+def box_of(moved: Tensor) -> tuple[int, int, int, int] | None:
+    """First and last row and column of what is True in [H, W]; None for nothing."""
+    rows, columns = (moved.any(d).nonzero()[:, 0] for d in (1, 0))
+    if not len(rows):
+        return None
+    return int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
+
+
+@cache
+def gallery_tokens() -> Tensor:
+    """Tokens of the gallery's digits: [N, 7, 7]."""
+    return network()[0].encode(load.gallery().images)
+
+
+@cache
+def gallery_perplexity() -> float:
+    """Of the codes in the gallery's tokens; NaN where there is no gallery."""
+    tokens = gallery_tokens()
+    return perplexity(tokens, network()[0].codes) if len(tokens) else math.nan
+
+
+# --- who draws them -------------------------------------------------------------------------------
+
+DRAWN, STEPS = 12, 25  # digits, and steps of VQ-Diffusion
+DIFFUSION = "vq-mask-and-replace"
+SURE = 0.99  # of the judge
+
+
+def even_draws(count: int, seed: int) -> Tensor:
+    """Each token any code, all equally likely: [count, 7, 7]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(network()[0].codes, (count, SIDE, SIDE), generator=generator)
+
+
+def placewise_draws(count: int, seed: int) -> Tensor:
+    """Each token that of some gallery digit at this place, whatever the other places are."""
+    known = gallery_tokens()
+    generator = torch.Generator().manual_seed(seed)
+    if not len(known):
+        return even_draws(count, seed)
+    whose = torch.randint(len(known), (count, SIDE, SIDE), generator=generator)
+    return known.gather(0, whose)
+
+
+def sure_share(tokens: Tensor) -> float:
+    """Of how many of these pictures the classifier is sure that they are some digit."""
+    return sure_of(network()[0].decode(tokens))
+
+
+@torch.inference_mode()
+def sure_of(pictures: Tensor) -> float:
+    """The share of pictures uint8 [N, 28, 28] that the classifier is SURE of."""
+    x = pictures[:, None].float() / 127.5 - 1
+    return float((load.classifier()(x).softmax(1).amax(1) >= SURE).double().mean())
+
+
+class Shot(NamedTuple):
+    """One stop of VQ-Diffusion.
+
+    Attributes:
+        t: of the noise.
+        cells: uint8 [H, W, 3] sheet of its tokens as colours.
+        decoded: uint8 [H, W] sheet of what they are decoded to.
+        masked: share of the tokens that are [MASK].
+    """
+
+    t: int
+    cells: np.ndarray
+    decoded: np.ndarray
+    masked: float
+
+
+def diffusion() -> Net:
+    """VQ-Diffusion's network and the colours of its tokens.
+
+    Raises:
+        CheckpointError: when it or the VQ-VAE is missing.
+    """
+    return discrete_networks.network(DIFFUSION, discrete_networks.sha_of(DIFFUSION))
+
+
+def drawn(net: Net, seed: int) -> Iterator[Shot]:
+    """Twelve digits drawn token by token, the classes 0, 1, 2, … asked for."""
+    module, _ = network()
+    process = net.denoiser.diffusion
+    generator = torch.Generator().manual_seed(seed)
+    for step in sample_discrete(
+        process, net.denoiser, process.prior_sample((DRAWN, SIDE, SIDE), generator),
+        evenly_spaced(process.T, STEPS), label=torch.arange(DRAWN) % 10, generator=generator,
+    ):  # fmt: skip
+        yield Shot(
+            step.t,
+            in_rows(net.cells(step.x_t.numpy())),
+            in_rows(module.decode(step.x_t).numpy()),
+            float((step.x_t == module.codes).double().mean()),
+        )
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def plain_sheets(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sheets of decoded draws, [H, W] each: even chances, and place by place."""
+    decode = network()[0].decode
+    return tuple(in_rows(decode(f(DRAWN, seed)).numpy()) for f in (even_draws, placewise_draws))
+
+
+# --- a codebook in the plane ----------------------------------------------------------------------
+
+KINDS = {"clusters": "Five clusters", "line": "A line"}
+STARTS = {"far": "Far", "near": "At data"}
+LEARN = {"average": "Averages", "gradient": "Gradient", "restart": "Restarts"}
+SIZES = (2, 3, 4, 5, 8, 12, 16)
+DECAYS = (0.0, 0.5, 0.8, 0.9)
+POINTS, LEARN_STEPS, CELLS = 240, 60, 80
+EXTENT = 3.2
+LINE = 5.0  # its length
+RATE = 1.0
+PLACES_2D = ((-1.8, -1.2), (1.7, -1.5), (0.2, 0.3), (-1.3, 1.7), (1.8, 1.4))
+WIDTHS_2D = (0.35, 0.3, 0.45, 0.3, 0.25)
+
+
+def plane_data(kind: str) -> Tensor:
+    """The vectors to be replaced: [POINTS, 2] float64."""
+    if kind == "line":
+        along = ((torch.arange(POINTS, dtype=torch.float64) + 0.5) / POINTS - 0.5) * LINE
+        return torch.stack([along, torch.zeros_like(along)], 1)
+    generator = torch.Generator().manual_seed(0)
+    which = torch.arange(POINTS) % len(PLACES_2D)
+    middle, width = (torch.tensor(v, dtype=torch.float64)[which] for v in (PLACES_2D, WIDTHS_2D))
+    noise = torch.randn(POINTS, 2, generator=generator, dtype=torch.float64)
+    return middle + width[:, None] * noise
+
+
+def first_codes(kind: str, K: int, start: str, seed: int) -> Tensor:
+    """Where the codes begin: [K, 2]."""
+    generator = torch.Generator().manual_seed(seed)
+    if start == "near":
+        return plane_data(kind)[torch.randperm(POINTS, generator=generator)[:K]]
+    corner = torch.tensor([2.6, -2.7], dtype=torch.float64)
+    return corner + 0.2 * torch.randn(K, 2, generator=generator, dtype=torch.float64)
+
+
+class Learning(NamedTuple):
+    """Codes that learn.
+
+    Attributes:
+        data: [POINTS, 2].
+        codes: [n, K, 2].
+        ways: [n, POINTS, 4] where each vector is, and how far to its code.
+        counts: [n, K] how many vectors each code replaces.
+        error: [n] mean squared distance.
+        perplexity: [n].
+        restarted: [n] codes that started anew in this step.
+        borders: uint8 [n, CELLS, CELLS] where regions meet.
+    """
+
+    data: np.ndarray
+    codes: np.ndarray
+    ways: np.ndarray
+    counts: np.ndarray
+    error: np.ndarray
+    perplexity: np.ndarray
+    restarted: np.ndarray
+    borders: np.ndarray
+
+
+@st.cache_data(max_entries=12, show_spinner=False)
+def learning(kind: str, K: int, rule: str, start: str, decay: float, seed: int) -> tuple:
+    """The fields of `Learning`."""
+    data = plane_data(kind)
+    codes, restarted = [], []
+    for at, anew in learn_codes(
+        data, first_codes(kind, K, start, seed), rule, steps=LEARN_STEPS, rate=RATE, decay=decay
+    ):
+        codes.append(at)
+        restarted.append(int(anew.sum()))
+    numbers = [nearest_code(data, at) for at in codes]
+    places = grid(EXTENT, CELLS)
+    return tuple(
+        Learning(
+            data.numpy(),
+            torch.stack(codes).numpy(),
+            np.stack(
+                [
+                    torch.cat([data, at[k] - data], 1).float()
+                    for at, k in zip(codes, numbers, strict=True)
+                ]
+            ),
+            np.stack([k.bincount(minlength=K).numpy() for k in numbers]),
+            np.array([float(quantisation_error(data, at)) for at in codes]),
+            np.array([perplexity(k, K) for k in numbers]),
+            np.array(restarted),
+            np.stack([borders(region(places, at.float())) for at in codes]),
+        )
+    )
+
+
+def grid(extent: float, cells: int) -> Tensor:
+    """Middles of the cells of a square, top row first: [cells², 2] float32."""
+    half = extent / cells
+    along = torch.linspace(-extent + half, extent - half, cells)
+    up, across = torch.meshgrid(along.flip(0), along, indexing="ij")
+    return torch.stack([across, up], -1).reshape(-1, 2)
+
+
+def region(places: Tensor, codes: Tensor) -> Tensor:
+    """The nearest code of many places [M, d]: [M]. One product, as there are thousands."""
+    return (places @ codes.T - 0.5 * codes.square().sum(1)).argmax(1)
+
+
+def borders(region: Tensor) -> np.ndarray:
+    """Where a square map of numbers [cells²] changes: uint8 [cells, cells], 150 there, else 0."""
+    side = math.isqrt(len(region))
+    square = region.reshape(side, side)
+    edge = torch.zeros(side, side, dtype=torch.bool)
+    edge[:, 1:] |= square[:, 1:] != square[:, :-1]
+    edge[1:] |= square[1:] != square[:-1]
+    return (150 * edge).to(torch.uint8).numpy()
+
+
+def best_on_the_line(K: int) -> float:
+    """The smallest error of K codes on the line, were it unbroken."""
+    return line_error(LINE, K)

@@ -1,0 +1,505 @@
+"""The page on the VQ-VAE: every view, and every number and claim of its text."""
+
+from __future__ import annotations
+
+import collections
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_core.checkpoints import load_module, read_card
+from diffusion_core.datasets import to_unit
+from diffusion_core.vq_evaluation import sample_tokens
+from pages.shared import load, vq_gradient, vq_views, vq_world
+from pages.shared.vq_facts import MEASURED
+from pages.shared.vq_gradient import COUNTS, RANGE, TARGET, Stairs, Training
+from pages.shared.vq_lessons import signed
+from pages.shared.vq_world import LEARN, LEARN_STEPS, POINTS, STEPS, SURE, Learning
+from tests.app.test_pages import open_page
+
+
+def text(at: object) -> str:
+    return " ".join(m.value for m in at.markdown)  # type: ignore[attr-defined]
+
+
+def captions(at: object) -> str:
+    return " ".join(c.value for c in at.caption)  # type: ignore[attr-defined]
+
+
+def number(said: str, around: str) -> float:
+    """The number in a piece of the text, where a `#` stands in `around`."""
+    pattern = re.escape(around).replace(r"\#", r"(−?[\d.,]*\d)")
+    return float(re.search(pattern, said)[1].replace(",", "").replace("−", "-"))  # type: ignore[index]
+
+
+@pytest.fixture(scope="module")
+def said() -> str:
+    at = open_page("vqvae")
+    assert not at.exception
+    offered = at.session_state["_settings_offered"].values()
+    return text(at) + " ".join(look for _, look in offered)
+
+
+@pytest.mark.parametrize(
+    ("asked", "charts"),
+    [
+        ({}, 5),
+        ({"vqput": "[MASK]", "vqdown": "1", "vqacross": "7"}, 5),
+        ({"vqput": "a number", "vqcode": "127", "vqdigit": "0", "vqform": "20"}, 5),
+        ({"vqput": "nothing else"}, 5),
+        ({"vqfrom": "Draw", "vqput": "any code", "vqseed": "9999"}, 5),
+        ({"vqview": "Drawn", "vqseed": "3"}, 0),
+        ({"vqview": "Codebook"}, 0),
+        ({"vqview": "Codebook", "vqsize": "2", "vqlearn": "Gradient", "vqdata": "A line"}, 0),
+        ({"vqview": "Codebook", "vqsize": "16", "vqlearn": "Restarts", "vqstart": "At data"}, 0),
+        ({"vqview": "Gradient"}, 2),
+        ({"vqview": "Gradient", "vqz": "-3.0", "vqstairs": "2"}, 2),
+        ({"vqview": "Gradient", "vqz": "3.0", "vqstairs": "24"}, 2),
+        ({"vqview": "Gradient", "vqpart": "In training"}, 0),
+        ({"vqview": "Gradient", "vqpart": "In training", "vqcopy": "the true one"}, 0),
+    ],
+    ids=str,
+)
+def test_every_view(asked: dict[str, str], charts: int) -> None:
+    at = open_page("vqvae", **asked)
+    assert not at.exception
+    assert not at.error
+    kinds = [i.proto.component_name for i in at.get("bidi_component")]
+    assert sum("diffusion_plot" in kind for kind in kinds) == charts
+    assert sum("player" in kind for kind in kinds) == (charts == 0)
+    assert not at.toast
+    assert asked.keys() <= at.query_params.keys()
+
+
+# --- a digit as tokens ----------------------------------------------------------------------------
+
+
+def by_hand(picture: np.ndarray) -> torch.Tensor:
+    """Tokens by distances, one vector after the other."""
+    module = load_module("vqvae", "cpu")[0]
+    x = torch.from_numpy(picture.copy())[None, None].float() / 127.5 - 1
+    with torch.no_grad():
+        vectors = module.vectors(x)[0]
+        codes = module.codebook.codes
+        return torch.stack([(v - codes).norm(dim=1).argmin() for v in vectors.reshape(49, -1)])
+
+
+def painted(tokens: torch.Tensor) -> np.ndarray:
+    """Their picture: [28, 28] levels, unrounded."""
+    module = load_module("vqvae", "cpu")[0]
+    with torch.no_grad():
+        y = module.picture(module.codebook.codes[tokens].reshape(1, 7, 7, -1))[0, 0]
+    return ((y.clamp(-1, 1) + 1) * 127.5).numpy()
+
+
+@pytest.mark.parametrize(("row", "column"), [(3, 3), (0, 0), (6, 2)])
+@pytest.mark.parametrize("put", ["far", "near", "random", "hand", "own"])
+def test_a_replaced_token_and_what_it_changes(put: str, row: int, column: int) -> None:
+    picture = load.gallery_digit(3, 0)
+    told = vq_world.swap(picture, row, column, put, 77, 5)
+    tokens = by_hand(picture)
+    assert told.old == tokens[7 * row + column]
+    changed = tokens.clone()
+    changed[7 * row + column] = told.new
+    np.testing.assert_array_equal(told.tokens.ravel(), changed.numpy())
+    before, after = painted(tokens), painted(changed)
+    np.testing.assert_allclose(told.plain, before, atol=0.51)
+    np.testing.assert_allclose(told.decoded, after, atol=0.51)
+    moved = np.abs(np.round(after) - np.round(before)) > 1
+    here = moved[4 * row : 4 * row + 4, 4 * column : 4 * column + 4].sum()
+    assert abs(told.own - here) <= 1
+    assert abs(told.own + told.others - moved.sum()) <= 2
+    off = np.sqrt(np.mean((before - picture) ** 2)) / 255
+    assert told.error == pytest.approx(off, abs=1e-3)
+    codes = load_module("vqvae", "cpu")[0].codebook.codes
+    apart = (codes - codes[told.old]).norm(dim=1)
+    if put == "far":
+        assert told.new == apart.argmax()
+    if put == "near":
+        apart[told.old] = torch.inf
+        assert told.new == apart.argmin()
+    if put == "random":
+        assert told.new != told.old
+    assert put != "hand" or told.new == 77
+    if put == "own":
+        assert (told.new, told.own + told.others, told.box) == (told.old, 0, None)
+
+
+def test_any_code_may_come_but_not_the_same() -> None:
+    found = {vq_world.put_in(127, "random", 0, seed) for seed in range(800)}
+    assert found <= set(range(127))
+    assert len(found) > 120
+
+
+def test_a_hidden_token_has_a_gray_patch_and_disturbs_its_neighbours() -> None:
+    told = vq_world.swap(load.gallery_digit(3, 0), 3, 3, "mask", 0, 0)
+    assert told.new == vq_views.CODES == load_module("vqvae", "cpu")[0].codes
+    assert (told.decoded[12:16, 12:16] == 127).all()
+    assert told.others > 50
+    assert vq_views.tokens_figure(told, 3, 3)["data"][1]["text"][24] == "M"
+
+
+def test_what_is_said_of_a_token(said: str) -> None:
+    picture = load.gallery_digit(3, 0)
+    tokens = by_hand(picture)
+    codes = load_module("vqvae", "cpu")[0].codebook.codes
+    before = np.round(painted(tokens)).astype(int)
+
+    def moved(place: int, new: int) -> np.ndarray:
+        changed = tokens.clone()
+        changed[place] = new
+        return np.abs(np.round(painted(changed)).astype(int) - before) > 1
+
+    alike = codes @ codes.T
+    far = [moved(i, int(alike[k].argmin())) for i, k in enumerate(tokens.tolist())]
+    middle = far[24]
+    own = middle[12:16, 12:16].sum()
+    assert number(said, "and # of its own 16 pixels change") == own
+    assert number(said, "of its own 16 pixels change and # others") == middle.sum() - own
+    rows, columns = (np.flatnonzero(middle.any(axis)) for axis in (1, 0))
+    assert f"in a block of {np.ptp(rows) + 1} × {np.ptp(columns) + 1}" in said
+    apart = alike[tokens[24]].clone()
+    apart[tokens[24]] = -9
+    near = moved(24, int(apart.argmax())).sum()
+    assert number(said, "with the next nearest code # change") == near
+    assert near < 0.5 * middle.sum()  # "the picture changes little"
+    mean = np.mean([m.sum() for m in far])
+    assert number(said, "Over all 49 places it is # on average") == pytest.approx(mean, abs=1)
+    told = vq_world.far_changes(picture)
+    np.testing.assert_allclose(told.ravel(), [m.sum() for m in far], atol=1)
+    # Beside the pictures, of the opening setting.
+    assert f"**{middle.sum()} pixels change**, {own} of the token’s own 16 and" in said
+    assert "49 tokens × 7 bits = **343 bits**" in said
+    assert 49 * math.log2(len(codes)) == 343
+    # Numbers are names: the next one is no more alike than any.
+    pairs = alike[~torch.eye(len(codes), dtype=torch.bool)]
+    following = torch.stack([alike[k, k + 1] for k in range(len(codes) - 1)]).mean()
+    nearest = (alike - 9 * torch.eye(len(codes))).max(1).values.mean()
+    assert f"is {following:.2f} on average, of any two {pairs.mean():.2f}, of a code" in said
+    assert f"its nearest {nearest:.2f}." in said
+    assert abs(following - pairs.mean()) < 0.1 < nearest - following
+
+
+def test_the_chart_frames_what_changes() -> None:
+    told = vq_world.swap(load.gallery_digit(3, 0), 3, 3, "far", 0, 0)
+    change = told.decoded.astype(int) - told.plain
+    figure = vq_views.picture_figure("change", change, "bits", (3, 3), told.box, signed=True)
+    own, box = figure["layout"]["shapes"]
+    assert (own["x0"], own["x1"], own["y0"], own["y1"]) == (11.5, 15.5, 15.5, 11.5)
+    z = figure["data"][0]["z"]
+    inside = z[round(box["y1"] + 0.5) : round(box["y0"] + 0.5), round(box["x0"] + 0.5) :]
+    assert (inside != 0).sum() >= told.own + told.others
+    assert (z != 0).sum() == told.own + told.others
+
+
+# --- who draws them -------------------------------------------------------------------------------
+
+
+def sure(tokens: torch.Tensor) -> float:
+    pictures = to_unit(load_module("vqvae", "cpu")[0].decode(tokens))
+    with torch.no_grad():
+        belief = load_module("classifier", "cpu")[0](pictures).softmax(1)
+    return float((belief.amax(1) >= SURE).double().mean())
+
+
+def test_what_a_classifier_says_of_drawn_tokens(said: str) -> None:
+    N = MEASURED.count
+    # The share on the page and a new one differ by chance: within 3.5 standard deviations.
+    for share, tokens in (
+        (MEASURED.even, vq_world.even_draws(N, 77)),
+        (MEASURED.placewise, vq_world.placewise_draws(N, 78)),
+    ):
+        assert abs(sure(tokens) - share) < 3.5 * (2 * share * (1 - share) / N) ** 0.5
+    net = vq_world.diffusion()
+    drawn = sample_tokens(
+        net.denoiser.diffusion, net.denoiser, torch.arange(N // 2) % 10, N // 2, steps=STEPS, seed=7
+    )
+    share = MEASURED.diffusion
+    assert abs(sure(drawn) - share) < 3.5 * (4 * share * (1 - share) / N) ** 0.5
+    gallery = vq_world.gallery_tokens()
+    assert MEASURED.gallery == pytest.approx(sure(gallery), abs=0.011)
+    assert max(MEASURED.even, MEASURED.placewise) < 0.3 < 0.7 < MEASURED.diffusion
+    assert MEASURED.diffusion < MEASURED.gallery
+    for share in (MEASURED.even, MEASURED.placewise, MEASURED.diffusion):
+        assert f"{share:.0%}" in said
+    under = captions(open_page("vqvae", vqview="Drawn"))
+    assert f"even chances {MEASURED.even:.0%}, place by place {MEASURED.placewise:.0%}" in under
+    assert f"VQ-Diffusion {MEASURED.diffusion:.0%}" in under
+
+
+def test_each_token_is_one_that_a_digit_has_there() -> None:
+    known, drawn = vq_world.gallery_tokens(), vq_world.placewise_draws(50, 1)
+    assert drawn.shape == (50, 7, 7)
+    for i in range(7):
+        for j in range(7):
+            assert set(drawn[:, i, j].tolist()) <= set(known[:, i, j].tolist())
+    assert (drawn != known[0]).any()
+    even = vq_world.even_draws(100, 1)
+    assert even.min() == 0
+    assert even.max() == 127
+
+
+def test_the_walk_ends_in_tokens_that_are_decoded() -> None:
+    net = vq_world.diffusion()
+    shots = list(vq_world.drawn(net, 4))
+    assert [s.t for s in shots][:: len(shots) - 1] == [100, 0]
+    assert len(shots) == STEPS + 1
+    masked = np.array([s.masked for s in shots])
+    assert masked[0] > 0.8
+    assert masked[-1] == 0
+    expected = sample_tokens(
+        net.denoiser.diffusion, net.denoiser, torch.arange(12) % 10, 12, steps=STEPS, seed=4
+    )
+    picture = load_module("vqvae", "cpu")[0].decode(expected[5:6])[0].numpy()
+    top, left = 29, 58  # the sixth of three in a row
+    np.testing.assert_array_equal(shots[-1].decoded[top : top + 28, left : left + 28], picture)
+    plain = vq_world.plain_sheets(4)
+    frames = vq_views.drawn_frames(shots[20:], 20, plain)
+    assert len(frames.captions) == 6
+    assert frames.captions[-1] == f"t = 0 · done in {STEPS} steps"
+    assert not np.array_equal(plain[0], plain[1])
+
+
+def test_three_priors_for_one_picture(said: str) -> None:
+    module = load_module("vqvae", "cpu")[0]
+    tokens = module.encode(load.gallery().images)
+    found = collections.Counter(tokens.flatten().tolist())
+    share = np.array(list(found.values())) / tokens.numel()
+    entropy = -(share * np.log2(share)).sum()
+    book = number(said, "comes in the gallery, # (perplexity")
+    assert book == pytest.approx(49 * entropy, abs=0.51)
+    assert f"comes in the gallery, 49 × {entropy:.2f} = {49 * entropy:.0f}." in said
+    assert number(said, "(perplexity # of 128)") == pytest.approx(2**entropy, abs=0.06)
+    metrics = read_card("vq-mask-and-replace").fields["metrics"]
+    (bound,) = (m for m in metrics if m["name"] == "bound, nats per digit")
+    assert "given the class" in bound["setting"]
+    assert "MNIST test set" in bound["setting"]
+    learnt = number(said, "VQ-Diffusion’s bound is # bits")
+    assert learnt == pytest.approx(bound["value"] / math.log(2), abs=0.51)
+    assert learnt < book < 343
+    assert f"is −log(1/128) = {math.log(128):.2f} nats per token" in said
+    assert f"{343 * math.log(2):.1f} per digit" in said
+    # "All 128 codes are in use."
+    (used,) = (m for m in read_card("vqvae").fields["metrics"] if m["name"] == "codes used, share")
+    assert used["value"] == 1
+    assert "MNIST test set" in used["setting"]
+
+
+# --- a codebook in the plane ----------------------------------------------------------------------
+
+
+def learnt(rule: str, start: str = "far", K: int = 8, kind: str = "clusters", decay: float = 0.8,
+           seed: int = 0) -> Learning:  # fmt: skip
+    return Learning(*vq_world.learning(kind, K, rule, start, decay, seed))
+
+
+@pytest.mark.parametrize("rule", LEARN)
+@pytest.mark.parametrize(("kind", "start", "K"), [("clusters", "far", 8), ("line", "near", 5)])
+def test_what_is_shown_of_codes_that_learn(rule: str, kind: str, start: str, K: int) -> None:
+    told = learnt(rule, start, K, kind)
+    assert told.data.shape == (POINTS, 2)
+    assert told.codes.shape == (LEARN_STEPS + 1, K, 2)
+    for i in (0, 7, LEARN_STEPS):
+        apart = np.linalg.norm(told.data[:, None] - told.codes[i], axis=2)
+        near = apart.argmin(1)
+        assert told.error[i] == pytest.approx((apart.min(1) ** 2).mean())
+        np.testing.assert_array_equal(told.counts[i], np.bincount(near, minlength=K))
+        share = told.counts[i][told.counts[i] > 0] / POINTS
+        assert told.perplexity[i] == pytest.approx(np.exp(-(share * np.log(share)).sum()))
+        np.testing.assert_allclose(told.ways[i, :, 2:], told.codes[i][near] - told.data, atol=1e-5)
+        # "Whose square is the error".
+        assert (told.ways[i, :, 2:] ** 2).sum(1).mean() == pytest.approx(told.error[i], rel=1e-4)
+        # A red line lies between each two cells whose middles have other codes, and nowhere else.
+        side = told.borders.shape[1]
+        middles = vq_world.grid(vq_world.EXTENT, side).numpy()
+        map_ = np.linalg.norm(middles[:, None] - told.codes[i].astype(np.float32), axis=2).argmin(1)
+        map_ = map_.reshape(side, side)
+        edge = np.zeros((side, side), bool)
+        edge[:, 1:] |= map_[:, 1:] != map_[:, :-1]
+        edge[1:] |= map_[1:] != map_[:-1]
+        assert ((told.borders[i] > 0) == edge).mean() > 0.999
+    frames = vq_views.learning_frames(told, kind)
+    assert len(frames.captions) == LEARN_STEPS + 1
+    assert frames.captions[-1].startswith(
+        f"step {LEARN_STEPS} · {(told.counts[-1] > 0).sum()} of {K} codes used"
+    )
+    lines = [c.line for c in frames.curves]
+    assert lines == [((5 / K) ** 2 / 12) if kind == "line" else None, None]
+
+
+def test_what_is_said_of_collapse(said: str) -> None:
+    ends = {rule: learnt(rule) for rule in LEARN}
+    near = learnt("average", "near")
+    values = [ends[rule].perplexity[-1] for rule in ("average", "gradient", "restart")]
+    assert f"of {values[0]:.1f} by averages and {values[1]:.1f} by the gradient" in said
+    assert f"begun at data, with {near.perplexity[-1]:.1f}" in said
+    assert f"something to replace at once: {values[2]:.1f}, and the error" in said
+    errors = ends["average"].error[-1], ends["restart"].error[-1]
+    assert f"falls from {errors[0]:.2f} to {errors[1]:.2f}" in said
+    assert max(values[:2]) < 4 < 7 < min(values[2], near.perplexity[-1])
+    # "For some steps a few codes do all the work. Then the others are restarted."
+    again = np.flatnonzero(ends["restart"].restarted)
+    assert again[0] > 5
+    used = (ends["restart"].counts > 0).sum(1)
+    assert used[again[0] - 1] <= 4
+    assert used[-1] == 8
+    # "Few of them ever replace anything": the experiment.
+    sixteen = learnt("average", K=16)
+    assert (sixteen.counts > 0).any(0).sum() < 8
+
+
+def test_what_is_said_of_k_means(said: str) -> None:
+    told = learnt("average", "near", 5, "line", 0.0)
+    assert f"five codes reach {told.error[-1]:.4f}" in said
+    assert f"Δ²/12 = {1 / 12:.4f}" in said
+    assert told.error[-1] == pytest.approx(1 / 12, rel=0.01)
+    assert (np.diff(told.error) <= 1e-12).all()  # "after which the error is never larger"
+    assert (5 / 5) ** 2 / 12 == vq_world.best_on_the_line(5)
+
+
+# --- the gradient ---------------------------------------------------------------------------------
+
+
+def smooth(z: np.ndarray) -> np.ndarray:
+    value: np.ndarray = (z + np.sin(2 * z) - TARGET) ** 2
+    return value
+
+
+@pytest.mark.parametrize("K", [2, 3, 8, 24])
+def test_the_staircase(K: int) -> None:
+    told = Stairs(*vq_gradient.stairs(K))
+    codes = np.array([-RANGE + (2 * k + 1) * RANGE / K for k in range(K)])
+    np.testing.assert_allclose(told.codes, codes, atol=1e-12)
+    np.testing.assert_allclose(told.losses, smooth(codes))
+    slopes = (smooth(codes + 1e-6) - smooth(codes - 1e-6)) / 2e-6
+    np.testing.assert_allclose(told.copied, slopes, atol=1e-6)
+    for k in range(K):
+        to = k - int(np.sign(slopes[k]))
+        inside = 0 <= to < K
+        better = np.sign(told.losses[k] - told.losses[to]) if inside else 0
+        assert told.verdict[k] == better
+    # What is drawn is that loss: level in each cell.
+    figure = vq_views.stairs_figure(told, 0.3)
+    stair, arrows = figure["data"][1], figure["data"][2]
+    for z in np.linspace(-2.99, 2.99, 50):
+        at = np.flatnonzero((stair["x"][:-1] <= z) & (z <= stair["x"][1:]))
+        own = told.losses[np.abs(codes - z).argmin()]
+        assert any(stair["y"][a] == own for a in at)
+    assert arrows["text"] == ["→" if s < 0 else "←" for s in slopes]
+
+
+def test_shares_of_right_steps(said: str) -> None:
+    shares = vq_gradient.right_shares()
+    for K in (8, 24):
+        told = Stairs(*vq_gradient.stairs(K))
+        # Over many z, each followed to the next cell by small steps.
+        z = np.linspace(-2.999, 2.999, 1200)
+        own = np.abs(z[:, None] - told.codes).argmin(1)
+        down = 0
+        for value, k in zip(z, own, strict=True):
+            walk = value - np.sign(told.copied[k]) * np.linspace(0, 3, 301)
+            cells = np.abs(walk[:, None] - told.codes).argmin(1)
+            others = cells[cells != k]
+            down += bool(len(others)) and told.losses[others[0]] < told.losses[k]
+        assert shares[COUNTS.index(K)] == pytest.approx(down / 1200, abs=0.01)
+    assert f"with 8 codes it does for {shares[COUNTS.index(8)]:.0%} of all z here" in said
+    assert f"with {COUNTS[-1]} for {shares[-1]:.0%}" in said
+    assert shares[-1] > shares[COUNTS.index(8)]
+    # "On the best stair of all, it still pushes", and to a worse one.
+    told = Stairs(*vq_gradient.stairs(8))
+    best = told.losses.argmin()
+    assert abs(told.copied[best]) > 0.1
+    assert told.verdict[best] == -1
+    assert {1, -1} <= set(told.verdict.tolist())  # green arrows and red ones
+
+
+@pytest.mark.parametrize("z", ["-3.0", "-1.0", "0.4", "1.5", "3.0"])
+def test_what_is_said_of_one_z(z: str) -> None:
+    said = text(open_page("vqvae", vqview="Gradient", vqz=z))
+    told = Stairs(*vq_gradient.stairs(8))
+    k = int(np.abs(told.codes - float(z)).argmin())
+    assert f"z = {signed(float(z))} becomes the code {signed(told.codes[k])}" in said
+    assert f"Copied: **{signed(told.copied[k])}**" in said
+    leads = {1: "a smaller loss", -1: "a larger loss", 0: "no other cell"}[int(told.verdict[k])]
+    assert f"leads to {leads}." in said
+    # By differences, but for z on a border, which has no gradient.
+    near = np.array([float(z) - 1e-4, float(z) + 1e-4])
+    losses = told.losses[np.abs(near[:, None] - told.codes).argmin(1)]
+    slope = "**0**" if losses[0] == losses[1] else "none, on the border of two"
+    assert f"by z: {slope}." in said
+    assert (losses[0] != losses[1]) == (z == "1.5")
+
+
+def trained(beta: float, copy: bool) -> list[tuple[float, float, float]]:
+    """Reconstruction, distance and spread at each step, by a loop of its own."""
+    x = vq_gradient.stripes()
+    start = vq_gradient.beginning()
+    W, e, D = (w.clone().requires_grad_() for w in start)
+    out = []
+    for _ in range(vq_gradient.STEPS + 1):
+        z = x @ W[0, :2] + W[0, 2]
+        near = e[(z[:, None] - e[:, 0]).abs().argmin(1), 0]
+        fed = z + (near - z).detach() if copy else near.detach()
+        made = fed[:, None] * D[:, 0] + D[:, 1]
+        error = ((x - made) ** 2).sum(1).mean()
+        loss = error + ((z.detach() - near) ** 2).mean() + beta * ((z - near.detach()) ** 2).mean()
+        apart = ((z - near) ** 2).mean()
+        out.append(tuple(float(v.detach()) for v in (error, apart, z.std(correction=0))))
+        slopes = torch.autograd.grad(loss, (W, e, D), allow_unused=True)
+        with torch.no_grad():
+            for weight, slope in zip((W, e, D), slopes, strict=True):
+                if slope is not None:
+                    weight -= vq_gradient.RATE * slope
+    return out
+
+
+def test_what_is_said_of_training(said: str) -> None:
+    copied, loose, still = trained(0.25, True), trained(0.0, True), trained(0.0, False)
+    assert f"falls from {copied[0][0]:.2f} to {copied[-1][0]:.2f} with the copied" in said
+    assert f"and {still[-1][0]:.2f} remain" in said
+    assert still[-1][0] > 3 * copied[-1][0]
+    assert f"deviation of {loose[-1][2]:.1f} with β = 0, to {copied[-1][2]:.1f} with" in said
+    drift = [max(apart for _, apart, _ in walk[:: vq_gradient.EVERY]) for walk in (loose, copied)]
+    assert f"rises to {drift[0]:.2f} on the way, and to {drift[1]:.2f}." in said
+    assert drift[0] > 1.5 * drift[1]
+    # "The red lines stay askew … they turn along the stripes."
+    assert len({round(spread, 9) for _, _, spread in still}) == 1
+    told = Training(*vq_gradient.training(0.25, True))
+    along = np.corrcoef(told.z[-1], told.x[:, 0])[0, 1]
+    assert abs(np.corrcoef(told.z[0], told.x[:, 0])[0, 1]) < 0.7 < 0.98 < along
+    # The experiment: "further than with β = 0.25, and comes back".
+    free = Training(*vq_gradient.training(0.0, True))
+    assert free.parts[-1, 1] < 0.4 * free.parts[:, 1].max()
+    assert free.codes[-1].std() > 2 * free.codes[0].std()
+
+
+@pytest.mark.parametrize(("beta", "copy"), [(0.0, True), (0.25, True), (0.25, False)])
+def test_what_is_shown_of_training(beta: float, copy: bool) -> None:
+    told = Training(*vq_gradient.training(beta, copy))
+    walk = trained(beta, copy)[:: vq_gradient.EVERY]
+    np.testing.assert_allclose(told.parts[:, 0], [error for error, _, _ in walk], rtol=1e-6)
+    np.testing.assert_allclose(told.parts[:, 1], [apart for _, apart, _ in walk], rtol=1e-6)
+    for i in (0, len(told.z) - 1):
+        near = np.abs(told.z[i][:, None] - told.codes[i]).argmin(1)
+        made = told.shown[i][near]
+        np.testing.assert_allclose(told.ways[i, :, 2:], made - told.x, atol=1e-5)
+        assert ((made - told.x) ** 2).sum(1).mean() == pytest.approx(told.parts[i, 0])
+    assert np.abs(told.z).max() < vq_gradient.Z_EXTENT
+    assert np.abs(told.x[:, 0]).max() * vq_gradient.STRETCH < vq_gradient.Z_EXTENT
+    assert (told.leads.sum(1) <= 1 + 1e-12).all()
+    frames = vq_views.training_frames(told)
+    assert len(frames.captions) == len(told.z)
+    if copy:  # "most copied steps lead to a worse code", at the end
+        assert told.leads[-1, 1] > 0.5
+
+
+def test_the_place_by_numbers() -> None:
+    at = open_page("vqvae", vqdown="2", vqacross="6")
+    picture = load.gallery_digit(3, 0)
+    told = vq_world.swap(picture, 1, 5, "far", 0, 0)
+    assert f"Row 2, column 6: code {told.old} → {told.new}" in text(at)
+    shape = vq_views.tokens_figure(told, 1, 5)["layout"]["shapes"][0]
+    assert (shape["x0"], shape["y0"]) == (5.5, 1.5)

@@ -1,0 +1,66 @@
+"""The VQ-VAE's page in a real browser: tokens are pressed, and codes are shown how to learn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import idle, opened, show_me
+
+Check = Callable[[Page], None]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "vqvae",
+        "vqvae?vqfrom=Draw",
+        "vqvae?vqview=Drawn",
+        "vqvae?vqview=Codebook",
+        "vqvae?vqview=Gradient",
+        "vqvae?vqview=Gradient&vqpart=In+training",
+    ],
+)
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_view_is_drawn(
+    page: Page, base: str, address: str, width: int, assert_clean: Check
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    opened(page, f"{base}/{address}")
+    assert_clean(page)
+
+
+def test_a_token_is_chosen_by_pressing_it(page: Page, base: str) -> None:
+    opened(page, f"{base}/vqvae")
+    expect(page.get_by_text(re.compile(r"^Row 4, column 4: code"))).to_be_visible()
+    tokens = page.get_by_label("The 7 by 7 tokens as numbers on colours", exact=False)
+    expect(tokens.locator("svg").first).to_be_visible()
+    idle(page)
+    box = tokens.bounding_box()
+    assert box
+    # The middle of the sixth column, and of the second row under the title.
+    x, y = box["width"] * 5.5 / 7, 28 + (box["height"] - 28) * 1.5 / 7
+    tokens.click(position={"x": x, "y": y})
+    expect(page.get_by_text(re.compile(r"^Row 2, column 6: code"))).to_be_visible()
+    expect(page).to_have_url(re.compile(r"vqacross=6"))
+    expect(page).to_have_url(re.compile(r"vqdown=2"))
+
+
+def test_show_me_restarts_the_dead_codes(page: Page, base: str) -> None:
+    opened(page, f"{base}/vqvae?vqview=Codebook")
+    now = page.locator(".player .now")
+    expect(now).to_contain_text("3 of 8 codes used")
+    fold = page.locator("details.fold").filter(has_text="What is codebook collapse")
+    fold.locator("summary").click()
+    show_me(fold, lambda: "vqlearn=Restarts" in page.url)
+    idle(page)
+    expect(now).to_contain_text("8 of 8 codes used")
+
+
+def test_twelve_digits_are_drawn(page: Page, base: str, assert_clean: Check) -> None:
+    opened(page, f"{base}/vqvae?vqview=Drawn")
+    expect(page.locator(".player .now")).to_contain_text("done in 25 steps", timeout=60_000)
+    assert_clean(page)
