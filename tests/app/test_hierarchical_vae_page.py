@@ -176,7 +176,7 @@ def test_which_terms_vanish() -> None:
     least = noisy_entropy(process, PLANE_DATA["two"](), 1) - np.log(2 * np.pi * np.e * width)
     assert 1 < least - told.top < ddpm[1:-1].sum()
     rows = hierarchy_views.lesson_table(
-        hierarchy_world.Lesson(400, ddpm, np.zeros(4), None),  # type: ignore[arg-type]
+        hierarchy_world.Lesson(400, ddpm, np.zeros(4), None, None),  # type: ignore[arg-type]
         True,
     ).splitlines()[2:]
     names = [row.split("|")[1].split(": ")[1].strip() for row in rows]
