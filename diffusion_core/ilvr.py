@@ -108,8 +108,8 @@ def ilvr(
     def hold(proposal: Tensor, s: int) -> Tensor:
         if s < last or s >= diffusion.T:
             return proposal
-        noise = standard_normal(y, generator) if noised else torch.zeros_like(y)
-        y_s = diffusion.q_sample(y, torch.full((len(y),), s), noise)
+        noise = standard_normal(y, generator)  # drawn in any case: the walk's own stays the same
+        y_s = diffusion.q_sample(y, torch.full((len(y),), s), noise if noised else 0 * noise)
         return ilvr_step(proposal, y_s, N)
 
     return sample(

@@ -8,7 +8,6 @@ import streamlit as st
 
 from diffusion_core.checkpoints import Card
 from diffusion_core.guidance import classifier_guided, guided
-from diffusion_core.ilvr import given_coarse, ilvr, ilvr_law, ilvr_step, low_pass
 from diffusion_core.mixtures import (
     class_gradient,
     class_log_probs,
@@ -16,41 +15,22 @@ from diffusion_core.mixtures import (
     tilted,
     two_classes,
 )
-from pages.shared import (
-    bench,
-    chapter,
-    guidance_views,
-    guidance_world,
-    ilvr_views,
-    load,
-    score_world,
-)
+from pages.shared import bench, chapter, guidance_views, guidance_world, load, score_world
 from pages.shared.cards import recognised_at_scales
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.guidance_world import SCALES, STEPS, Gradients, Guided
 from pages.shared.player import follow, player, session_runs
 
-VIEWS = {
-    "plane": "In the plane",
-    "gradients": "Two kinds",
-    "digits": "Digits",
-    "picture": "Picture",
-}
+VIEWS = {"plane": "In the plane", "gradients": "Two kinds", "digits": "Digits"}
 DIGITS = ("each", *"0123456789")
 DIGIT_STEPS = 25
-DEFAULTS = {
-    "guview": "plane",
-    "guscale": 3.0,
-    "guseed": 0,
-    "guclass": "each",
-    **ilvr_views.DEFAULTS,
-}
+DEFAULTS = {"guview": "plane", "guscale": 3.0, "guseed": 0, "guclass": "each"}
 
 
 @st.fragment
 def exhibit() -> None:
-    """Four views of guidance."""
+    """Three views of guidance."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "Guidance", list(VIEWS), key="guview", default="plane", required=True,
@@ -59,8 +39,6 @@ def exhibit() -> None:
         second = st.container(width="content")
     if view == "gradients":
         return two_kinds()
-    if view == "picture":
-        return ilvr_views.by_a_picture(second)
     scale = second.select_slider(
         "Guidance scale s", SCALES, 3.0, key="guscale", bind="query-params", width=260,
         format_func=lambda s: f"{s:g}",
@@ -300,7 +278,6 @@ def confusions(told: Facts) -> list[Confusion]:
             "The chart: many more pixels out of range, until late. The strokes of the guided "
             "digits are bolder.",
         ),
-        *ilvr_views.confusions(),
     ]
 
 
@@ -339,7 +316,6 @@ def page() -> None:
         two_classes, mixture_denoiser, class_log_probs, under="Two classes with exact scores"
     )
     formula_and_code(classifier_guided, class_gradient, under="Two kinds")
-    formula_and_code(low_pass, ilvr_step, ilvr, given_coarse, ilvr_law, under="By a picture: ILVR")
 
     chapter.why(confusions(told))
     chapter.try_this(
@@ -362,7 +338,6 @@ def page() -> None:
                 "now and then draws something else.",
                 {"guview": "digits", "guscale": 5.0, "guclass": "7"},
             ),
-            *ilvr_views.experiments(),
         ]
     )
     chapter.sources(
@@ -376,7 +351,6 @@ def page() -> None:
                    "https://arxiv.org/abs/2408.09000"),
             Source("Saharia et al. 2022, Imagen", "section 2.3: dynamic thresholding",
                    "https://arxiv.org/abs/2205.11487"),
-            *ilvr_views.sources(),
         ]
     )  # fmt: skip
     load.settle()
