@@ -131,7 +131,7 @@ def on_digits(reference: np.ndarray, asked: Asked) -> None:
         charts_last=True, ends=("noise", "picture"), label="Digits held to a picture",
     )  # fmt: skip
     until = "to the end" if asked.last == 0 else f"until t = {asked.last}"
-    told = "not told a class" if asked.told is None else f"told to draw a {asked.told}"
+    told = "not told a class" if asked.told is None else f"told to draw {asked.told}"
     st.caption(
         f"Left: the reference y, and φ(y), the means of its {asked.N} × {asked.N} pixels. {COUNT} "
         f"digits from their own noise, DDPM, {STEPS} steps, x̂₀ clipped; the network is {told}. "
@@ -159,13 +159,13 @@ def on_two_pixels(last: int) -> None:
             ends=("noise", "data"), label="Two pixels held to their mean",
         )  # fmt: skip
         st.caption(
-            "Pictures of two pixels: across, the left one (standard deviation "
-            f"{WIDTHS[0]:g}), up, the right one ({WIDTHS[1]:g}). On the slanting line the mean "
-            f"gray is √ᾱ · {GRAY:g}; ILVR is held to it, but for noise, "
+            f"Two pixels: across, the left one (standard deviation {WIDTHS[0]:g}), up, the right "
+            f"one ({WIDTHS[1]:g}); gray: the density of all noisy data. On the slanting line their "
+            f"mean gray is √ᾱ · {GRAY:g}. ILVR is held to it, but for noise, "
             + ("to the end" if last == 0 else f"until t = {last}, and then let go")
-            + f". The denoiser is exact, {PIXEL_STEPS} steps. Gray: the density of all noisy "
-            "data. Right: draws from p(x | φ(x) = φ(y)), with noise put on to match. Arrows lead "
-            "to the averages; these and the curves are exact."
+            + f"; {PIXEL_STEPS} steps. The first denoiser is the best for all data, the middle one "
+            "for those with φ(x) = φ(y). Right: draws of such data, with noise put on to match. "
+            "Arrows lead to the averages; these and the curves are exact."
         )
 
 
@@ -210,14 +210,16 @@ def confusions() -> list[Confusion]:
             "there for a noisy one, though φ(y) is known exactly, and leans to the average "
             "picture. It follows ∇ log q(xₜ); of the right score, ∇ log q(xₜ) + "
             "∇ log p(φ(y)|xₜ), the second part is missing (Video Diffusion Models, section 3.1). "
-            f"With it, 1,000 steps end at {KNOWING[0]:.2f}, {KNOWING[1]:.2f} and "
-            f"{KNOWING[2]:.2f}. Without it more steps don’t help: 1,000 end at "
-            f"{ENDS[1000][0]:.2f} and {ENDS[1000][1]:.2f}, and the standard deviation gets worse: "
+            "With it, that is with a denoiser told φ(y), 1,000 steps end at "
+            f"{KNOWING[0]:.2f}, {KNOWING[1]:.2f} and {KNOWING[2]:.2f}. Without it more steps "
+            f"don’t help: 1,000 end at {ENDS[1000][0]:.2f} and {ENDS[1000][1]:.2f}, and the "
+            "standard deviation gets worse: "
             f"{ENDS[25][2]:.2f} in 25 steps, {ENDS[100][2]:.2f} in 100, {ENDS[1000][2]:.2f} in "
             "1,000.",
             {"ilpic": "pixels"},
-            "Both clouds end on the line of the right mean gray. The purple one lies higher up on "
-            "it, as the arrows show. That it is also spread wider, the second chart tells.",
+            "All clouds end on the line of the right mean gray. The first lies higher up on it "
+            "than the last, as the arrows show; the middle one, whose denoiser is told φ(y), does "
+            "not. That the first is also spread wider, the second chart tells.",
         ),
         Confusion(
             "What does N decide?",

@@ -50,7 +50,7 @@ def digit_frames(
             Panel("$\\hat x_0$: the digits seen in it", sheet,
                   np.stack([s.x0 for s in shots]), "x0"),
         ]  # fmt: skip
-    gap, variety = "φ(x̂₀) off φ(y), rms", "variety: mean squared difference of two"
+    gap, variety = "φ(x̂₀) off φ(y), rms", "squared difference of two"
     curves = [
         *(Curve(name, np.array([s.gap for s in way]), color, gap, 0, 1)
           for name, color, way in ways),
@@ -69,6 +69,7 @@ def pixel_frames(told: Pixels, last: int) -> Frames:
     """ILVR's walk beside the true law, and the line that either is held to."""
     titles = (
         ("ILVR", "walks that are held to the mean gray of two pixels", "p"),
+        ("ILVR, the denoiser told φ(y)", "the same walks with a denoiser that is told", "bits"),
         ("True: drawn from p(x | φ(x) = φ(y))", "draws of the true law, with noise", "q"),
     )
     to = np.stack([told.left, told.right], 2)[:, :, None]
@@ -76,18 +77,20 @@ def pixel_frames(told: Pixels, last: int) -> Frames:
     clouds = [
         Cloud(title, f"{alt}, over the density of all noisy data", points, color=color,
               extent=REACH, density=ilvr_world.shades(), shade="xt", radius=2,
-              arrows=ilvr_world.line(0 if k else last), field="xt",
+              arrows=ilvr_world.line(0 if k == 2 else last), field="xt",
               strong=averages[k], pull=color)
         for k, ((title, alt, color), points) in enumerate(zip(titles, told.points, strict=True))
     ]  # fmt: skip
     curves = []
-    for k, (name, color) in enumerate((("ILVR", "p"), ("true", "q"))):
+    mean, wide = "mean of each pixel: left above, right below", "spread of left − right"
+    for k, name, color in ((0, "ILVR", "p"), (2, "true", "q")):
         dash = "5 5" if k else ""
-        mean, wide = "mean of each pixel: left above, right below", "spread of left − right"
         curves += [
             Curve(f"{name}, left", told.left[k], color, mean, 0, 1.6, dash=dash),
             Curve(f"{name}, right", told.right[k], color, mean, 0, 1.6, dash=dash),
-            Curve(name, told.spread[k], color, wide, 0, 1.5, dash=dash),
         ]
+    for k, name, color in ((0, "ILVR", "p"), (1, "told φ(y)", "bits"), (2, "true", "q")):
+        dash = "5 5" if k == 2 else ""
+        curves.append(Curve(name, told.spread[k], color, wide, 0, 1.5, dash=dash))
     captions = [f"t = {t}" if t else "t = 0 · done" for t in ilvr_world.shown()]
-    return Frames([], captions, sorted(curves, key=lambda c: c.chart), clouds=clouds)
+    return Frames([], captions, curves, clouds=clouds)
