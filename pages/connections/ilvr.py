@@ -71,16 +71,16 @@ def exhibit() -> None:
     if kind == "digit":
         digit = row.selectbox("Digit", DIGITS, 3, key="ildigit", bind="query-params", width=80)
     N = row.select_slider(
-        "Block N", BLOCKS, 4, key="ilblock", bind="query-params", width=150,
+        "Block N", BLOCKS, 4, key="ilblock", bind="query-params", width=112,
         help="The means of N × N pixels are held. 1 holds every pixel, 28 the mean gray alone.",
     )  # fmt: skip
     last = until(row)
     told = row.selectbox(
-        "Class told", ("none", *DIGITS), key="iltold", bind="query-params", width=110
+        "Class told", ("none", *DIGITS), key="iltold", bind="query-params", width=96
     )
     if kind == "drawn":
         beside, stage = st.columns([1, 4], gap="small")
-        with beside:
+        with beside.container(width=180):
             reference = canvas(key="il_drawn", initial=load.gallery_digit(3, 1))
     else:
         stage = st.container()
@@ -98,7 +98,7 @@ def exhibit() -> None:
 def until(row: DeltaGenerator) -> int:
     """The last t that is held."""
     return row.select_slider(
-        "Held until t", HELD, 0, key="ilheld", bind="query-params", width=150,
+        "Held until t", HELD, 0, key="ilheld", bind="query-params", width=112,
         help="After the steps to this t and above, block means are exchanged; later ones are free.",
     )  # fmt: skip
 
