@@ -110,7 +110,7 @@ def lost_frames(told: Lost, picture: np.ndarray, factor: float, unit: Lost | Non
     """
     stops = noise_times()
     n = len(stops)
-    times_ = f", latents × {factor:g}" if factor != 1 else ""
+    times_ = f", × {factor:g}" if factor != 1 else ""
     panels = [
         Panel("$x_0$", "the digit", np.broadcast_to(picture, (n, *picture.shape)), "x0"),
         Panel("$x_t$: noise on pixels", "the digit with noise on its pixels", told.pixels)
