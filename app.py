@@ -36,6 +36,7 @@ if st.runtime.exists():
                 st.Page("pages/connections/hierarchical_vae.py", title="From VAE to diffusion"),
                 st.Page("pages/connections/score.py", title="Score"),
                 st.Page("pages/connections/guidance.py", title="Guidance"),
+                st.Page("pages/connections/ilvr.py", title="ILVR"),
                 st.Page("pages/connections/cold_diffusion.py", title="Cold diffusion"),
                 st.Page("pages/connections/latent_diffusion.py", title="Latent diffusion"),
                 st.Page("pages/connections/vqvae.py", title="VQ-VAE"),

@@ -108,8 +108,8 @@ def ilvr(
     def hold(proposal: Tensor, s: int) -> Tensor:
         if s < last or s >= diffusion.T:
             return proposal
-        noise = standard_normal(y, generator) if noised else torch.zeros_like(y)
-        y_s = diffusion.q_sample(y, torch.full((len(y),), s), noise)
+        noise = standard_normal(y, generator)  # drawn in any case: the walk's own stays the same
+        y_s = diffusion.q_sample(y, torch.full((len(y),), s), noise if noised else 0 * noise)
         return ilvr_step(proposal, y_s, N)
 
     return sample(
@@ -151,7 +151,9 @@ def given_coarse(mean: Tensor, cov: Tensor, phi: Tensor, y: Tensor) -> tuple[Ten
     r"""The true law of Gaussian data whose coarse part is known: what ILVR is meant to draw from.
 
     $$p\left(x \mid \phi(x) = \phi(y)\right) = \mathcal N\left(m + K\phi(y-m),\
-    S - K\phi S\right), \qquad K = S\phi^\top(\phi S\phi^\top)^{+}$$
+    S - K\phi S\right)$$
+
+    $$K = S\phi^\top(\phi S\phi^\top)^{+}$$
 
     Source: Bishop 2006, eq. 2.81 and 2.82, with a pseudo-inverse since φ has no full rank.
 
@@ -181,8 +183,11 @@ def ilvr_law(
 ) -> list[tuple[Tensor, Tensor]]:
     r"""What ILVR does sample where data are Gaussian and the denoiser is exact, at every stop.
 
-    $$m_s = (I-\phi)(A m_t + b) + \phi\,\sqrt{\bar\alpha_s}\,y, \qquad
-    V_s = (I-\phi)(A V_t A^\top + \tilde\beta I)(I-\phi)^\top + (1-\bar\alpha_s)\,\phi\phi^\top$$
+    $$m_s = (I-\phi)(A m_t + b) + \phi\,\sqrt{\bar\alpha_s}\,y$$
+
+    $$V_s = (I-\phi)\,U\,(I-\phi)^\top + (1-\bar\alpha_s)\,\phi\phi^\top$$
+
+    $$U = A V_t A^\top + \tilde\beta I$$
 
     Source: Choi et al. 2021, algorithm 1, on moments. A and b are those of a step of DDPM, whose
     mean is A x_t + b: every step is linear, and the walk stays Gaussian. No draws are needed.

@@ -8,7 +8,6 @@ import streamlit as st
 
 from diffusion_core.checkpoints import Card
 from diffusion_core.guidance import classifier_guided, guided
-from diffusion_core.ilvr import given_coarse, ilvr, ilvr_law, ilvr_step, low_pass
 from diffusion_core.mixtures import (
     class_gradient,
     class_log_probs,
@@ -16,41 +15,22 @@ from diffusion_core.mixtures import (
     tilted,
     two_classes,
 )
-from pages.shared import (
-    bench,
-    chapter,
-    guidance_views,
-    guidance_world,
-    ilvr_views,
-    load,
-    score_world,
-)
+from pages.shared import bench, chapter, guidance_views, guidance_world, load, score_world
 from pages.shared.cards import recognised_at_scales
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
-from pages.shared.guidance_world import SCALES, STEPS, Gradients, Guided
+from pages.shared.guidance_world import SCALES, SEVENS_MISSED, STEPS, Gradients, Guided
 from pages.shared.player import follow, player, session_runs
 
-VIEWS = {
-    "plane": "In the plane",
-    "gradients": "Two kinds",
-    "digits": "Digits",
-    "picture": "Picture",
-}
+VIEWS = {"plane": "In the plane", "gradients": "Two kinds", "digits": "Digits"}
 DIGITS = ("each", *"0123456789")
 DIGIT_STEPS = 25
-DEFAULTS = {
-    "guview": "plane",
-    "guscale": 3.0,
-    "guseed": 0,
-    "guclass": "each",
-    **ilvr_views.DEFAULTS,
-}
+DEFAULTS = {"guview": "plane", "guscale": 3.0, "guseed": 0, "guclass": "each"}
 
 
 @st.fragment
 def exhibit() -> None:
-    """Four views of guidance."""
+    """Three views of guidance."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "Guidance", list(VIEWS), key="guview", default="plane", required=True,
@@ -59,8 +39,6 @@ def exhibit() -> None:
         second = st.container(width="content")
     if view == "gradients":
         return two_kinds()
-    if view == "picture":
-        return ilvr_views.by_a_picture(second)
     scale = second.select_slider(
         "Guidance scale s", SCALES, 3.0, key="guscale", bind="query-params", width=260,
         format_func=lambda s: f"{s:g}",
@@ -96,7 +74,8 @@ def in_the_plane(scale: float) -> None:
             f"beside the other class’ middle group. {score_world.WALKERS} walkers from the same "
             "noise follow exact scores, without fresh noise; the way of "
             f"{guidance_views.TRAILS} is drawn. Gray: the density of all noisy data. Right: draws "
-            "from p(x) p(y|x)ˢ of clean points, with noise put on to match."
+            "from p(x) p(y|x)ˢ of clean points, with noise put on to match. The chart’s dashed "
+            "line is exact, the others count points."
         )
 
 
@@ -112,7 +91,7 @@ def two_kinds() -> None:
     st.caption(
         "Arrows: the push towards the class on the left, in units of the noise, cut where it is "
         "long; at t = 1000 there is next to nothing to tell the classes apart by. First two: from "
-        "two scores, and from the exact classifier of noisy points; they differ by "
+        "two scores, and from the exact classifier of noisy points; they differ by rounding alone, "
         f"{told.gap.max():.0e} of their size at most. Third: a classifier that takes every point "
         "for a clean one."
     )
@@ -141,7 +120,7 @@ def on_digits(scale: float) -> None:
             live,
             lambda shots, start: guidance_views.digit_frames(shots, start, stops, scales),
             key="gu_digits", scale=3, autoplay=True, hold=True, report_frame=False,
-            rest=DIGIT_STEPS, ends=("noise", "picture"),
+            rest=DIGIT_STEPS, charts_last=True, ends=("noise", "picture"),
             label="Digits with and without guidance",
         )  # fmt: skip
         st.caption(
@@ -172,6 +151,8 @@ class Facts(NamedTuple):
         powers: at the middle group's place, t = 300: power of the average, average of powers.
         sure: what the best classifier gives the class, walkers and draws.
         widths: of the class' outer groups across, scale 1 and 3.
+        pushed: how much further from the other class they lie on average at scale 3 than at 1.
+        seen: the middle group's share as the chart has it: at scale 1, and of draws at scale 3.
         much: the middle group's share at scale 8.
         little: the same at 1.5, over that of the class itself.
         both: as in `Gradients`.
@@ -188,6 +169,8 @@ class Facts(NamedTuple):
     powers: tuple[float, float]
     sure: tuple[float, float]
     widths: tuple[float, float]
+    pushed: float
+    seen: tuple[float, float]
     much: float
     little: float
     both: float
@@ -217,6 +200,9 @@ def facts() -> tuple:
                 guidance_world.widths(three.points[0, -1]),
                 guidance_world.widths(three.points[1, -1]),
             ),
+            guidance_world.outwards(three.points[0, -1])
+            - guidance_world.outwards(three.points[1, -1]),
+            (float(three.middle[0, -1]), float(three.middle[2, -1])),
             eight,
             little / float(three.middle[0, -1]),
             two.both,
@@ -241,8 +227,10 @@ def confusions(told: Facts) -> list[Confusion]:
             "the two become one again, but the walkers do not: these densities are not each "
             "other’s noisy versions, and the push is made again at every level. The last density "
             f"has {told.claimed:.0%} of the class in its middle group, the class itself "
-            f"{told.alone:.0%}, the walkers {told.guided:.0%} ({told.fresh:.0%} where they get "
-            "fresh noise at every step: the answer hangs on the sampler).",
+            f"{told.alone:.0%} (summed over the plane; the chart counts a few hundred points, "
+            f"which gives {told.seen[1]:.2f} and {told.seen[0]:.2f}), the walkers "
+            f"{told.guided:.0%} ({told.fresh:.0%} where they get fresh noise at every step: the "
+            "answer hangs on the sampler).",
             {"guscale": 3.0},
             "First chart, second half of the walk. Dashed: the density whose score is followed at "
             f"that level, {told.dip:.0%} at t = 200, comes back in the end. The walkers, purple, "
@@ -253,7 +241,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "Guidance does not only ask for the class, it flees the others. What lies beside "
             "another class is left out first, however good it is, and what remains gets narrower: "
             "across, the outer groups have a standard deviation of "
-            f"{told.widths[0]:.2f} without guidance and of {told.widths[1]:.2f} at s = 3. A "
+            f"{told.widths[0]:.2f} without guidance and of {told.widths[1]:.2f} at s = 3, and lie "
+            f"{told.pushed:.2f} further out. A "
             f"classifier is surer ({told.sure[0]:.2%}, where p(x) p(y|x)³ would have "
             f"{told.sure[1]:.0%}), and variety pays.",
             {"guscale": 8.0},
@@ -264,9 +253,12 @@ def confusions(told: Facts) -> list[Confusion]:
             "Classifier guidance and classifier-free guidance: what is the difference?",
             "Where the model comes from. By Bayes’ rule the gradient of log p(y|xₜ) is the score "
             "of the class minus the score of all, and with exact ones the two kinds name the same "
-            f"ε, but for {told.both:.0e}. One asks a classifier for that difference, the other two "
-            "runs of one network, which learnt to do without the class by having it hidden from "
-            "it now and then.",
+            f"ε (at s = 3 but for rounding, {told.both:.0e}). One asks a classifier for that "
+            "difference, the other two runs of one network, which learnt to do without the class "
+            "by having it hidden from it now and then. Learnt ones part: the difference of two "
+            "learnt answers need not be the gradient of any classifier, and a learnt classifier "
+            "can be made sure by changes that make no better picture of the class (Ho and "
+            "Salimans, sections 1 and 3.2).",
             {"guview": "gradients"},
             "First and second picture: the same arrows at every t.",
         ),
@@ -277,13 +269,14 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{told.strong:.0f} times the right one’s size. On its own side it does not push at "
             "all: it takes the noisy point for a clean one that is there already.",
             {"guview": "gradients"},
-            "Third picture: far too long on one side, nothing on the other, while the right "
-            "arrows are short and everywhere. The chart: where the noise is nearly gone, it is "
-            "right.",
+            "Third picture: nothing on one side; on the other the arrows would reach far out of "
+            "the picture, were they not cut. The right ones are short and everywhere. The chart: "
+            "where the noise is nearly gone, the third is right.",
         ),
         Confusion(
-            "Is the scale s, w, or 1 + w?",
-            "All three are in use. Here s = 1 is no guidance; Ho and Salimans’ w is s − 1. Of a "
+            "Is the scale s, w, 1 + w or γ?",
+            "All are in use. Here s = 1 is no guidance; Ho and Salimans’ w is s − 1, Luo’s γ and "
+            "Bradley and Nakkiran’s γ are s. Of a "
             "classifier it depends on the network that it guides: one that is told the class, too, "
             "counts from 1 already. The page [Conventions](conventions?cview=Guidance) writes one "
             "strength in four ways.",
@@ -300,7 +293,6 @@ def confusions(told: Facts) -> list[Confusion]:
             "The chart: many more pixels out of range, until late. The strokes of the guided "
             "digits are bolder.",
         ),
-        *ilvr_views.confusions(),
     ]
 
 
@@ -321,14 +313,16 @@ def page() -> None:
             "is not p(x) p(y|x)³ with noise on it: there the power is taken before the noise, here "
             f"after. The class’ middle group holds {told.guided:.0%} of the walkers, and "
             f"{told.claimed:.0%} of that density.",
-            "No, something narrower": f"The class’ middle group holds {told.guided:.0%} of the "
-            f"walkers, where p(x) p(y|x)³ has {told.claimed:.0%}. What lies near another class is "
-            "given up while noise blurs the two into one.",
+            "No, something narrower, pushed away": "The class’ middle group holds "
+            f"{told.guided:.0%} of the walkers, where p(x) p(y|x)³ has {told.claimed:.0%}. What "
+            "lies near another class is given up while noise blurs the two into one. The outer "
+            f"groups get narrower and end {told.pushed:.2f} further out than without guidance; "
+            "those of p(x) p(y|x)³ stay where they are.",
             "No, something wider": "Narrower: the walkers keep away from the other class more than "
             "the formula asks for. In the class’ middle group are "
             f"{told.guided:.0%}, not {told.claimed:.0%}.",
         },
-        answer="No, something narrower",
+        answer="No, something narrower, pushed away",
     )
     chapter.look()
     exhibit()
@@ -339,7 +333,6 @@ def page() -> None:
         two_classes, mixture_denoiser, class_log_probs, under="Two classes with exact scores"
     )
     formula_and_code(classifier_guided, class_gradient, under="Two kinds")
-    formula_and_code(low_pass, ilvr_step, ilvr, given_coarse, ilvr_law, under="By a picture: ILVR")
 
     chapter.why(confusions(told))
     chapter.try_this(
@@ -358,17 +351,17 @@ def page() -> None:
             ),
             Experiment(
                 "Sixteen sevens, strongly guided",
-                "all of them are sevens, and bold, some with specks. Without guidance the network "
-                "now and then draws something else.",
+                "all of them are sevens, and bold, some with specks. Without guidance "
+                f"{SEVENS_MISSED} of the sixteen are something else: more than the network "
+                "usually misses.",
                 {"guview": "digits", "guscale": 5.0, "guclass": "7"},
             ),
-            *ilvr_views.experiments(),
         ]
     )
     chapter.sources(
         [
             Source("Ho & Salimans 2022, Classifier-Free Diffusion Guidance",
-                   "sections 3.1 and 3.2; eq. 6", "https://arxiv.org/abs/2207.12598"),
+                   "sections 1, 3.1 and 3.2; eq. 6", "https://arxiv.org/abs/2207.12598"),
             Source("Dhariwal & Nichol 2021, Diffusion Models Beat GANs on Image Synthesis",
                    "section 4: classifier guidance", "https://arxiv.org/abs/2105.05233"),
             Source("Bradley & Nakkiran 2024, Classifier-Free Guidance is a Predictor-Corrector",
@@ -376,7 +369,6 @@ def page() -> None:
                    "https://arxiv.org/abs/2408.09000"),
             Source("Saharia et al. 2022, Imagen", "section 2.3: dynamic thresholding",
                    "https://arxiv.org/abs/2205.11487"),
-            *ilvr_views.sources(),
         ]
     )  # fmt: skip
     load.settle()

@@ -110,14 +110,13 @@ def in_the_plane(data: str, seed: int) -> None:
     shown = "the gallery’s 200 digits" + (f", each in {FORMS} slants and sizes" if forms else "")
     st.caption(
         f"{WALKERS} draws; thick: the {SHOWN} that are decoded. Green: q(z), where the encoder "
-        f"puts {shown}; the VAE was trained on MNIST’s digits, not on these. (Its root, cut off "
-        "at the top, so that the thin parts are seen, too.) "
-        f"Hardly ever: q(z) is below {RARE:g} of p(z). The chart compares zₜ with this q(z) of "
-        "t = 0 at every t. The walk follows the exact score without fresh noise; of exact draws "
-        f"of q(z) less than 1% lie there, and the rest of its {told.rare[-1]:.0%} is the error of "
-        f"{STEPS} Euler steps. A judge, a network that tells digits apart, is unsure (gives no "
-        f"digit {UNSURE:.0%}) of {MEASURED.unsure[0]:.1%} of 2,000 decoded draws of N(0, I), and "
-        f"of {MEASURED.unsure[1 if forms else 2]:.1%} of 2,000 exact ones of q(z)."
+        f"puts {shown} (its root, so that the thin parts show); the VAE learnt on MNIST’s digits, "
+        f"not on these. Hardly ever: q(z), of t = 0 throughout, is below {RARE:g} of p(z). The "
+        "walk follows the exact score without fresh noise; of exact draws of q(z) less than 1% "
+        f"lie there, its {told.rare[-1]:.0%} are the error of {STEPS} Euler steps. A judge that "
+        f"tells digits apart is unsure (gives no digit {UNSURE:.0%}) of "
+        f"{MEASURED.unsure[0]:.1%} of 2,000 decoded draws of N(0, I), and of "
+        f"{MEASURED.unsure[1 if forms else 2]:.1%} of 2,000 exact ones of q(z)."
     )
 
 
@@ -169,7 +168,8 @@ def said_by(fields: dict[str, Any]) -> str:
 def what_is_lost(label: int, row: int, factor: float, seed: int, place: int | None) -> None:
     """One digit through the autoencoder, with noise on it or on its latent."""
     told = Lost(*load.or_stop(latent_world.lost, label, row, factor, seed))
-    frames = latent_views.lost_frames(told, load.gallery_digit(label, row), factor)
+    unit = Lost(*load.or_stop(latent_world.lost, label, row, 1.0, seed))
+    frames = latent_views.lost_frames(told, load.gallery_digit(label, row), factor, unit)
     player(
         frames.panels, key="ld_lost", total=len(frames.captions), captions=frames.captions,
         curves=frames.curves, scale=6, hold=place is None, report_frame=False, charts_last=True,
@@ -177,12 +177,18 @@ def what_is_lost(label: int, row: int, factor: float, seed: int, place: int | No
         label="Noise on pixels and on a latent",
     )  # fmt: skip
     st.caption(
-        "The same ᾱ for both, cosine schedule. Correlation: of what the noise changes, in "
-        "pixels that touch; noise on pixels is independent, so near 0. Where the latents are "
-        "multiplied by a number before the noise comes, they are divided by it again before they "
-        "are decoded. The last picture holds more than noise: zₜ has √ᾱ times z₀ in it, which "
-        "fades as t grows, and the decoded strokes with it. Where latents are multiplied by 5 "
-        "that is most of what you see."
+        "The same ᾱ for both, cosine schedule. Without noise the gallery’s digits come back off "
+        f"by {MEASURED.error:.3f} (root mean square; black to white is 2), and the judge sees the "
+        f"same digit in {MEASURED.same} of 200. Correlation: of what the noise changes, in pixels "
+        "that touch; noise on pixels is independent, so near 0. "
+        + (
+            ""
+            if factor == 1
+            else "What is multiplied before the noise comes is divided by the same number before "
+            "it is decoded. "
+        )
+        + "The last picture holds more than noise: in zₜ, z₀ fades as t grows, and the decoded "
+        "strokes with it." + (" At × 5 that is most of what you see." if factor == 5 else "")
     )
 
 
@@ -222,23 +228,26 @@ def confusions(told: Facts) -> list[Confusion]:
             f"trained on, it is {MEASURED.mnist[1]:.2f} of {MEASURED.mnist[0]:.2f}. Few pictures "
             "are harmed: the judge is unsure of "
             f"{MEASURED.holes[0]:.0%} in such places, of {MEASURED.holes[1]:.0%} elsewhere.",
-            {},
-            "In the middle: orange points in the pale lines between the green regions. Right: the "
-            "same points, purple, have left them.",
+            {"lddata": "plain"},
+            "Plainest with 200 digits. In the middle: "
+            f"{told.drawn_plain:.0%} of the orange points lie off the green islands. Right: the "
+            "same points, purple, have moved onto them.",
         ),
         Confusion(
             "With 147 numbers plain draws fail. Is the KL term’s weight too small?",
             "Hardly. The loss is the squared error per pixel plus 10⁻³ times the KL per number. "
             f"With a Gaussian decoder as wide as its own errors (variance {MEASURED.sampled:.4f}, "
-            f"σ = {MEASURED.sampled**0.5:.2f}) that is a VAE whose KL term has the weight "
-            f"β = {told.beta:.2f}, not far from 1. It is the KL itself that is large: "
-            f"{MEASURED.nats:.0f} nats per digit. Which of N digits it is, z can tell in at most "
-            f"log N nats: {math.log(200):.1f} for the gallery, {math.log(1e6):.0f} for a million "
-            "digits. The rest lies between q(z) and N(0, I). In 147 directions the q(z|x) are "
-            f"narrow (standard deviation {MEASURED.width[1]:.2f} in the median, "
-            f"{MEASURED.width[0]:.2f} on average, where the latents have about 1), and nearly all "
-            "of N(0, I) is volume that none of them uses. The diffusion model finds the way "
-            "through; so the latent need not be N(0, I), only tame: without wild numbers.",
+            f"σ = {MEASURED.sampled**0.5:.2f}, where z is drawn from q(z|x)) that is a VAE whose "
+            f"KL term has the weight β = {told.beta:.2f}, not far from 1. It is the KL itself "
+            f"that is large: {MEASURED.nats:.0f} nats per digit. Which of the gallery’s 200 it "
+            f"is, z can tell in at most log 200 = {math.log(200):.1f} nats; the rest lies between "
+            "their q(z) and N(0, I). Of all digits ever written z may tell more, so the nats alone "
+            "don’t prove that plain draws fail. The pictures do: the judge is unsure of "
+            f"{MEASURED.plain[0]:.0%}. In 147 directions the q(z|x) are narrow (standard deviation "
+            f"{MEASURED.width[1]:.2f} in the median, {MEASURED.width[0]:.2f} on average, where the "
+            "latents have about 1), and draws of N(0, I) miss them. The diffusion model finds the "
+            "way; so the latent need not be N(0, I), only tame: without wild numbers. Rombach and "
+            "others want no more of their KL term, and weight it with about 10⁻⁶ (appendix G).",
             {"ldview": "lost", PLACE: 0},
             "t = 0: the digit, and what comes back of it. Little is lost, so the q(z|x) must be "
             "narrow.",
@@ -254,8 +263,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "trains on other noise levels than meant: on next to nothing but noise, or on hardly "
             "any.",
             {"ldview": "lost", "ldfactor": 5.0, PLACE: 500},
-            "t = 500: compare × 5 with × 0.2. Lower chart: the two lines are the same "
-            "distance apart at every t.",
+            "t = 500: second picture × 1, fourth × 5, which has kept the digit. Then try × 0.2. "
+            "Lower chart: the two lines are the same distance apart at every t.",
         ),
         Confusion(
             "Is noise in a latent noise in the picture?",
@@ -285,7 +294,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "No. Whatever the denoiser does, the picture is a decoded latent, in the decoder’s "
             "range. What encoding and decoding leaves out shows how much that can be: a digit "
             f"comes back off by {MEASURED.error:.3f} (root mean square over the gallery, black to "
-            "white being 2). Latents other than the encoder’s may come closer; the range stays. "
+            f"white being 2; {MEASURED.sampled**0.5:.3f} if z is drawn and not the encoder’s "
+            "mean). Latents other than the encoder’s may come closer; the range stays. "
             "Rombach and others name it as a limit where single pixels count (section 5).",
             {"ldview": "lost", PLACE: 0},
             "Last picture, t = 0: what is left over, magnified. It is strongest along the "
@@ -375,8 +385,10 @@ def page() -> None:
         [
             Experiment(
                 "Show the encoder 200 digits only",
-                f"200 islands. {told.drawn_plain:.0%} of the prior’s draws miss them; the walk "
-                "ends on them and copies digits. A learnt denoiser, which can’t be exact, tends to "
+                f"200 islands. {told.drawn_plain:.0%} of the prior’s draws miss them; of "
+                f"the walk’s ends {MEASURED.copied[1]:.0%} lie within three standard deviations of "
+                f"one digit’s latent, instead of {MEASURED.copied[0]:.0%}: it copies these digits. "
+                "A learnt denoiser, which can’t be exact, tends to "
                 "fill the gaps between.",
                 {"lddata": "plain"},
             ),
@@ -398,7 +410,7 @@ def page() -> None:
         [
             Source(
                 "Rombach et al. 2022, High-resolution image synthesis with latent diffusion",
-                "sections 1 and 3, figure 2; appendix G for the scale",
+                "sections 1 and 3, figure 2; appendix G for scale and KL term",
                 "https://arxiv.org/abs/2112.10752",
             ),
             Source(

@@ -39,6 +39,7 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "score": ("Score", "Which way do the data lie, and where does following it lead?"),
         "guidance": ("Guidance", "What does guidance do to the distribution that is sampled?"),
+        "ilvr": ("ILVR", "Can a picture guide, and is that conditioning on it?"),
         "cold_diffusion": ("Cold diffusion", "Does diffusion need noise?"),
         "latent_diffusion": (
             "Latent diffusion", "Why diffuse in a latent, and what does it cost?"

@@ -166,9 +166,10 @@ TERMS: tuple[Term, ...] = (
          ("bits/dim", "bits per dim"), ("elbo",)),
     Term("categorical distribution", "a list of probabilities, one per state, that sum to 1",
          ("categorical",), ("transition_matrices",)),
-    Term("classifier guidance", "pushing a sample up the gradient of a classifier's log p(y|xₜ)"),
+    Term("classifier guidance", "pushing a sample up the gradient of a classifier's log p(y|xₜ)",
+         (), ("guidance",)),
     Term("classifier-free guidance", "going from the prediction without a class through the one "
-         "with it, and beyond", ("CFG", "guidance"), ("conventions", "reverse_sampling")),
+         "with it, and beyond", ("CFG", "guidance"), ("guidance", "conventions")),
     Term("closed form", "a formula that gives the answer at once, without a loop or an integral"),
     Term("codebook", "a numbered list of vectors; others are replaced by the nearest of them",
          (), ("vqvae",)),
@@ -203,7 +204,7 @@ TERMS: tuple[Term, ...] = (
     Term("ideal denoiser", "the exact average E[x₀ | xₜ] over a finite data set; nothing is "
          "better on it", ("optimal denoiser",), ("why_a_model",)),
     Term("ILVR", "sampling with a reference: after each step the means of blocks of pixels are "
-         "those of a noisy reference", (), ("guidance",)),
+         "those of a noisy reference", ("iterative latent variable refinement",), ("ilvr",)),
     Term("Jensen's inequality", "the log of an average is at least the average of the logs",
          ("Jensen",), ("vae", "elbo")),
     Term("KL divergence", "nats wasted by coding draws of q with a code made for p; 0 where equal",

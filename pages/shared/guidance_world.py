@@ -48,6 +48,7 @@ ASKED, MIDDLE = 0, 2  # the class that is asked for, and its group beside the ot
 REACH = 3.4  # the plane is shown this far: guided walks go further out than others
 MANY = 600  # draws of the density that guidance is said to sample, for the charts
 COUNT = 16
+SEVENS_MISSED = 4  # of sixteen, seed 0, without guidance; a test counts them again
 
 
 def towards_class(denoiser: Denoiser) -> Denoiser:
@@ -182,6 +183,14 @@ def widths(points: np.ndarray) -> float:
     x = torch.from_numpy(points).double()
     nearest = torch.cdist(x, mixture.means[:3]).argmin(1)
     return float(torch.stack([x[nearest == k, 0].var() for k in (0, 1)]).mean().sqrt())
+
+
+def outwards(points: np.ndarray) -> float:
+    """Where the two outer groups of the class lie across on average; less is further out."""
+    mixture, _ = two_classes()
+    x = torch.from_numpy(points).double()
+    nearest = torch.cdist(x, mixture.means[:3]).argmin(1)
+    return float(torch.stack([x[nearest == k, 0].mean() for k in (0, 1)]).mean())
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

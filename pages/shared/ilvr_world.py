@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffusion_core.cold import variety
 from diffusion_core.datasets import to_uint8, to_unit
-from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.denoisers import Denoiser, NetworkDenoiser
 from diffusion_core.ilvr import (
     as_matrix,
     gaussian_denoiser,
@@ -29,7 +29,7 @@ from pages.shared.score_world import OPAQUE, SHADES, diffusion, grid
 BLOCKS = (1, 2, 4, 7, 14, 28)
 HELD = (0, 100, 250, 500, 750)
 STEPS = 50
-COUNT = 16
+COUNT = 9
 
 # --- digits ---------------------------------------------------------------------------------------
 
@@ -41,27 +41,41 @@ class Measured(NamedTuple):
         recognised: share in which the classifier sees the reference's digit.
         variety: of the three of one reference, on average.
         faint: share of pixels that are neither ink nor black: 1.5 to 25 % of white.
-        told: share in which the classifier sees the class that was told; the reference's if none.
+        gap: root mean square difference of their low-pass from the reference's.
     """
 
     recognised: float
     variety: float
     faint: float
-    told: float
+    gap: float
 
 
-MEASURED: dict[str, Measured] = {
-    "N = 1": Measured(1.0, 0.0, 0.04, 1.0),
-    "N = 2": Measured(1.0, 0.02, 0.07, 1.0),
-    "N = 4": Measured(0.73, 0.19, 0.13, 0.73),
-    "N = 7": Measured(0.20, 0.36, 0.21, 0.20),
-    "N = 28": Measured(0.15, 0.46, 0.25, 0.15),
-    "free": Measured(0.08, 0.49, 0.04, 0.08),
-    "N = 7 to 250": Measured(0.15, 0.40, 0.04, 0.15),
-    "N = 4 without noise": Measured(0.77, 0.19, 0.13, 0.77),
-    "N = 7 to 250, an eight": Measured(0.13, 0.31, 0.05, 0.90),
+BY_BLOCK: dict[int, Measured] = {
+    1: Measured(1.0, 0.0, 0.04, 0.0),
+    2: Measured(1.0, 0.02, 0.07, 0.0),
+    4: Measured(0.73, 0.19, 0.13, 0.0),
+    7: Measured(0.20, 0.36, 0.21, 0.0),
+    14: Measured(0.13, 0.44, 0.34, 0.0),
+    28: Measured(0.15, 0.46, 0.25, 0.0),
 }
-"""Sixty pictures each; `tests/app/test_ilvr_view.py` makes them anew."""
+"""Held to the end."""
+FREE = 1000  # held until then: not at all
+BY_END: dict[int, Measured] = {
+    0: BY_BLOCK[4],
+    100: Measured(0.75, 0.20, 0.05, 0.06),
+    250: Measured(0.72, 0.22, 0.04, 0.11),
+    500: Measured(0.58, 0.28, 0.04, 0.18),
+    750: Measured(0.38, 0.41, 0.04, 0.32),
+    FREE: Measured(0.08, 0.49, 0.04, 0.46),
+}
+"""N = 4, by the last t that is held."""
+WITHOUT_NOISE = Measured(0.67, 0.19, 0.13, 0.0)
+"""N = 4, to the end."""
+TOLD_EIGHT = 0.89
+"""N = 7, held until 250, all told to be an eight: share seen as one, of references that are none.
+
+`tests/app/test_ilvr_page.py` makes all of these anew, of sixty pictures each.
+"""
 
 
 class Shot(NamedTuple):
@@ -72,12 +86,14 @@ class Shot(NamedTuple):
         x0: the same of the digits that the network sees in it; in the end of what they are.
         gap: root mean square difference of their low-pass from the reference's.
         variety: of x0.
+        usual: the same of a walk held as is usual, from the same noise; None where this one is.
     """
 
     x_t: np.ndarray
     x0: np.ndarray
     gap: float
     variety: float
+    usual: Shot | None = None
 
 
 class Asked(NamedTuple):
@@ -97,17 +113,35 @@ class Asked(NamedTuple):
     noised: bool
     seed: int
 
+    def usual(self) -> Asked:
+        """To the end, without a class, with noise."""
+        return Asked(self.N, 0, None, True, self.seed)
+
 
 def held(denoiser: NetworkDenoiser, reference: np.ndarray, asked: Asked) -> Iterator[Shot]:
-    """`COUNT` digits held to one reference, uint8 [28, 28]; a shot for each of STEPS + 1 stops."""
+    """`COUNT` digits held to one reference, uint8 [28, 28]; a shot for each of STEPS + 1 stops.
+
+    Where they are held in another way than is usual, the usual way goes along, to compare.
+    """
+    network = remembering(denoiser, denoiser, denoiser.diffusion.T)
+    walk = _held(denoiser, network, reference, asked)
+    if asked == asked.usual():
+        yield from walk
+        return
+    for shot, usual in zip(walk, _held(denoiser, network, reference, asked.usual()), strict=True):
+        yield shot._replace(usual=usual)
+
+
+def _held(
+    denoiser: NetworkDenoiser, network: Denoiser, reference: np.ndarray, asked: Asked
+) -> Iterator[Shot]:
     generator = torch.Generator().manual_seed(asked.seed)
     x_T = torch.randn(COUNT, 1, 28, 28, generator=generator)
     y = to_unit(torch.from_numpy(reference)[None])
     coarse = low_pass(y, asked.N)
     walk = ilvr(
-        denoiser.diffusion, remembering(denoiser, denoiser, denoiser.diffusion.T), y, x_T,
-        evenly_spaced(denoiser.diffusion.T, STEPS), N=asked.N, last=asked.last,
-        noised=asked.noised, generator=generator,
+        denoiser.diffusion, network, y, x_T, evenly_spaced(denoiser.diffusion.T, STEPS),
+        N=asked.N, last=asked.last, noised=asked.noised, generator=generator,
         label=None if asked.told is None else torch.full((COUNT,), asked.told),
     )  # fmt: skip
     for stop in walk:
@@ -117,15 +151,14 @@ def held(denoiser: NetworkDenoiser, reference: np.ndarray, asked: Asked) -> Iter
 
 
 def both(reference: np.ndarray, N: int) -> np.ndarray:
-    """The reference above what is held of it, twice as large, as high as a sheet: uint8 [115, 56].
+    """The reference above what is held of it: uint8 [59, 28].
 
     Args:
         reference: uint8 [28, 28].
         N: as in `Asked`.
     """
     coarse = to_uint8(low_pass(to_unit(torch.from_numpy(reference)[None]), N))[0].numpy()
-    large = [np.repeat(np.repeat(one, 2, 0), 2, 1) for one in (reference, coarse)]
-    return np.concatenate([large[0], np.full((3, 56), 127, np.uint8), large[1]])
+    return np.concatenate([reference, np.full((3, 28), 127, np.uint8), coarse])
 
 
 def _sheet(x: Tensor) -> np.ndarray:
@@ -139,8 +172,16 @@ GRAY = 0.8
 PIXEL_STEPS, EVERY = 100, 2
 WALKERS = 300
 REACH = 2.4
-IN_ALL_STEPS = (1.23, 0.37)
-"""Where ILVR ends on average in 1,000 steps, left and right; a test computes it anew."""
+ENDS: dict[int, tuple[float, float, float]] = {
+    25: (1.19, 0.41, 0.61), 100: (1.22, 0.38, 0.66), 1000: (1.23, 0.37, 0.69)
+}  # fmt: skip
+"""By the number of steps: where ILVR ends, left and right mean, spread of left minus right."""
+BARE: dict[int, float] = {25: 0.594, 100: 0.655, 1000: 0.686}
+"""The spread, if the reference gets no noise."""
+NOISY: dict[int, float] = {25: 0.606, 100: 0.658, 1000: 0.686}
+"""The spread, if it does, to as many digits."""
+KNOWING: tuple[float, float, float] = (1.47, 0.13, 0.57)
+"""Where 1,000 steps end if the denoiser knows the mean gray; tests compute all of these anew."""
 
 
 def shown() -> list[int]:
@@ -159,10 +200,11 @@ class Pixels(NamedTuple):
     """Two pixels held to their mean gray, at the stops that are shown.
 
     Attributes:
-        points: float32 [2, n, WALKERS, 2]: ILVR's walk, and draws of the true law with noise.
-        left: [2, n] mean of the left pixel: of ILVR, of the true law, exactly.
+        points: float32 [3, n, WALKERS, 2]: ILVR's walk, the same with a denoiser that knows the
+            mean gray, and draws of the true law with noise.
+        left: [3, n] mean of the left pixel in each, exactly.
         right: the same of the right one.
-        spread: [2, n] standard deviation of left minus right.
+        spread: [3, n] standard deviation of left minus right.
     """
 
     points: np.ndarray
@@ -175,15 +217,17 @@ class Pixels(NamedTuple):
 def two_pixels(last: int, noised: bool, seed: int) -> tuple:
     """The fields of `Pixels`."""
     mean, cov, phi, y = pixels()
-    times = evenly_spaced(diffusion().T, PIXEL_STEPS)
-    generator = torch.Generator().manual_seed(seed)
-    x_T = torch.randn(WALKERS, 1, 1, 2, generator=generator, dtype=torch.float64)
-    walk = ilvr(
-        diffusion(), gaussian_denoiser(diffusion(), mean, cov), y[None, None, None], x_T, times,
-        N=2, last=last, noised=noised, clip_x0=False, generator=generator,
-    )  # fmt: skip
-    walked = torch.stack([stop.x_t for stop in walk])[::EVERY].reshape(-1, WALKERS, 2)
     m, V = given_coarse(mean, cov, phi, y)
+    times = evenly_spaced(diffusion().T, PIXEL_STEPS)
+    walked = []
+    for of in ((mean, cov), (m, V)):
+        generator = torch.Generator().manual_seed(seed)
+        x_T = torch.randn(WALKERS, 1, 1, 2, generator=generator, dtype=torch.float64)
+        walk = ilvr(
+            diffusion(), gaussian_denoiser(diffusion(), *of), y[None, None, None], x_T, times,
+            N=2, last=last, noised=noised, clip_x0=False, generator=generator,
+        )  # fmt: skip
+        walked.append(torch.stack([stop.x_t for stop in walk])[::EVERY].reshape(-1, WALKERS, 2))
     # Of rank one: what is known of the pixels is their sum.
     root = torch.linalg.eigh(V)
     wide = root.eigenvectors * root.eigenvalues.clamp_min(0).sqrt()
@@ -194,19 +238,24 @@ def two_pixels(last: int, noised: bool, seed: int) -> tuple:
     drawn = torch.stack(
         [diffusion().q_sample(x0, torch.full((WALKERS,), t), noise) for t in shown()]
     )
-    laws = law(last, noised), true_law()
+    laws = law(last, noised), law(last, noised, knowing=True), true_law()
     return tuple(
         Pixels(
-            torch.stack([walked, drawn]).float().numpy(),
+            torch.stack([*walked, drawn]).float().numpy(),
             *(np.stack([one[k] for one in laws]) for k in range(3)),
         )
     )
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def law(last: int, noised: bool) -> np.ndarray:
-    """Left mean, right mean, spread of left minus right, at the stops shown: [3, n]. Of ILVR."""
+def law(last: int, noised: bool, knowing: bool = False) -> np.ndarray:
+    """Left mean, right mean, spread of left minus right, at the stops shown: [3, n]. Of ILVR.
+
+    Where the denoiser is knowing, it is the best one for pixels whose mean gray is the reference's.
+    """
     mean, cov, phi, y = pixels()
+    if knowing:
+        mean, cov = given_coarse(mean, cov, phi, y)
     times = evenly_spaced(diffusion().T, PIXEL_STEPS)
     laws = ilvr_law(diffusion(), mean, cov, phi, y, times, last=last, noised=noised)
     return np.array([_told(m, V) for m, V in laws[::EVERY]]).T
@@ -224,6 +273,19 @@ def true_law() -> np.ndarray:
 def _told(m: Tensor, V: Tensor) -> tuple[float, float, float]:
     spread = float((V[0, 0] + V[1, 1] - 2 * V[0, 1]).clamp_min(0)) ** 0.5
     return float(m[0]), float(m[1]), spread
+
+
+def line(last: int) -> np.ndarray:
+    """Where the mean gray is that of the noisy reference, on average: float32 [n, 1, 4].
+
+    From corner to corner of more than the plane that is shown; of no length where nothing is held.
+    """
+    drawn = []
+    for t in shown():
+        gray = float(diffusion().schedule.alpha_bar[t]) ** 0.5 * GRAY
+        long = 4 * REACH if last <= t < diffusion().T else 0.0
+        drawn.append([[gray - long / 2, gray + long / 2, long, -long]])
+    return np.array(drawn, np.float32)
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

@@ -103,17 +103,24 @@ def spent(steps: int) -> tuple[np.ndarray, np.ndarray]:
     return small * calls + decoder * (np.arange(steps + 1) == steps), large * calls
 
 
-def lost_frames(told: Lost, picture: np.ndarray, factor: float) -> Frames:
-    """One digit, noise on its pixels, noise on its latent."""
+def lost_frames(told: Lost, picture: np.ndarray, factor: float, unit: Lost | None = None) -> Frames:
+    """One digit, noise on its pixels, noise on its latent.
+
+    Where latents are multiplied, those that are not stand in for the pixels, if they are given.
+    """
     stops = noise_times()
     n = len(stops)
-    times_ = f", latents × {factor:g}" if factor != 1 else ""
+    times_ = f", × {factor:g}" if factor != 1 else ""
     panels = [
         Panel("$x_0$", "the digit", np.broadcast_to(picture, (n, *picture.shape)), "x0"),
-        Panel("$x_t$: noise on pixels", "the digit with noise on its pixels", told.pixels),
+        Panel("$x_t$: noise on pixels", "the digit with noise on its pixels", told.pixels)
+        if factor == 1 or unit is None
+        else Panel("$z_t$ decoded, × 1", "the same noise on latents that are not multiplied, "
+                   "decoded", unit.decoded, "q"),
         Panel(f"$z_t$: noise on the latent{times_}", "its latent with noise, as colours",
               told.latent, "eps", lo=-3, hi=3),
-        Panel("$z_t$ decoded", "its noisy latent, decoded", told.decoded, "p"),
+        Panel(f"$z_t$ decoded, × {factor:g}" if factor != 1 else "$z_t$ decoded",
+              "its noisy latent, decoded", told.decoded, "p"),
         Panel(f"decoded − $x_0$, × {MAGNIFIED}", "decoded picture minus the digit, magnified",
               told.off, "bits", lo=-2 / MAGNIFIED, hi=2 / MAGNIFIED),
     ]  # fmt: skip

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from diffusion_core.checkpoints import load_module
-from diffusion_core.mixtures import group_probs, tilted, two_classes
+from diffusion_core.mixtures import class_gradient, group_probs, tilted, two_classes
 from diffusion_core.quality import recognised
 from pages.shared import guidance_views, guidance_world, load, score_world
-from pages.shared.guidance_world import SCALES, STEPS, Gradients, Guided
+from pages.shared.guidance_world import SCALES, SEVENS_MISSED, STEPS, Gradients, Guided
 from pages.shared.score_world import WALKERS
 from tests.app.test_pages import open_page
 
@@ -50,15 +50,18 @@ def test_walks_at_every_scale(scale: float) -> None:
 
 def test_what_is_said_of_the_plane() -> None:
     at = open_page("guidance")
-    at.pills[0].select("No, something narrower")
+    at.pills[0].select("No, something narrower, pushed away")
     said = text(at.run())
     three = walks(3.0)
     guided, claimed = three.middle[1, -1], three.middle[3, -1]
     alone = guidance_world.followed(1.0)[-1]
     error = (0.25 / WALKERS) ** 0.5
     assert (
-        f"has {claimed:.0%} of the class in its middle group, the class itself {alone:.0%}" in said
+        f"has {claimed:.0%} of the class in its middle group, the class itself {alone:.0%} ("
+        in said
     )
+    counted = f"which gives {three.middle[2, -1]:.2f} and {three.middle[0, -1]:.2f})"
+    assert counted in said
     assert f"the walkers {guided:.0%} (" in said
     assert claimed > guided + 5 * error
     assert three.middle[2, -1] == pytest.approx(claimed, abs=0.04)  # draws of the last density
@@ -84,6 +87,17 @@ def test_what_is_said_of_the_plane() -> None:
     widths = [guidance_world.widths(three.points[k, -1]) for k in (0, 1)]
     assert f"of {widths[0]:.2f} without guidance and of {widths[1]:.2f} at s = 3" in said
     assert widths[1] < 0.8 * widths[0]
+    # "further out": the outer groups' means across, by the nearest of the class' three middles.
+    mixture, labels = two_classes()
+    many = tilted(mixture, labels, 0, 3.0).sample(50_000, torch.Generator().manual_seed(1)).numpy()
+    far = []
+    for x in (three.points[0, -1], three.points[1, -1], many):
+        nearest = np.linalg.norm(x[:, None] - mixture.means[:3].numpy(), axis=2).argmin(1)
+        far.append(np.mean([x[nearest == k, 0].mean() for k in (0, 1)]))
+    assert f"and lie {far[0] - far[1]:.2f} further out" in said
+    assert f"end {far[0] - far[1]:.2f} further out than without guidance" in said
+    assert far[0] - far[1] > 0.15 > 6 * abs(far[2] - far[0])  # "stay where they are"
+    assert guidance_world.widths(many) > 0.95 * widths[0]  # "get narrower" is not said of those
     eight = walks(8.0)
     assert f"is gone ({eight.middle[1, -1]:.0%})" in _looks()
     mixture, _ = two_classes()
@@ -119,7 +133,7 @@ def test_without_the_class_both_are_walked_to() -> None:
 def test_what_is_said_of_the_two_kinds() -> None:
     told, said = Gradients(*guidance_world.gradients()), text(open_page("guidance"))
     assert told.both < 1e-12
-    assert f"but for {told.both:.0e}" in said
+    assert f"but for rounding, {told.both:.0e}" in said
     assert told.gap.max() < 1e-10
     half = STEPS // 2
     assert f"at t = {score_world.times(STEPS)[half]}" in said
@@ -132,6 +146,15 @@ def test_what_is_said_of_the_two_kinds() -> None:
     assert lengths[2, far_left].max() < 0.02
     assert lengths[0, far_left].min() > 2 * lengths[2, far_left].max()
     assert lengths[2, places > 1].min() > 1.8 * lengths[0, places > 1].max()
+    # "would reach far out of the picture, were they not cut": what is drawn, at its full length.
+    mixture, labels = two_classes()
+    t = score_world.times(STEPS)[half]
+    at = score_world.grid(score_world.GRID, guidance_world.REACH)
+    blind = class_gradient(score_world.diffusion(), mixture, labels, noise_aware=False)
+    zero = torch.zeros(len(at)).long()
+    sigma = float(1 - score_world.diffusion().schedule.alpha_bar[t]) ** 0.5
+    push = 2 * sigma * blind(at, torch.full((len(at),), t), zero)
+    assert float(push.norm(dim=1)[at[:, 0] > 1].min()) > 2 * guidance_world.REACH
 
 
 def test_what_is_said_of_the_digits() -> None:
@@ -158,7 +181,13 @@ def test_sevens_are_sevens_once_they_are_guided() -> None:
         images = torch.from_numpy(np.stack(cells))
         told.append(recognised(judge, images, torch.full((16,), 7)))
     assert told[1] == 1
-    assert told[0] < 1
+    missed = round(16 * (1 - told[0]))
+    assert missed == SEVENS_MISSED
+    said = text(open_page("guidance"))
+    assert f"{missed} of the sixteen are something else" in said
+    _, card = load.network("digits-eps")
+    usual = [m["value"] for m in card.fields["metrics"] if m["name"] == "recognised as its class"]
+    assert missed / 16 > 2 * (1 - usual[0])  # "more than the network usually misses"
 
 
 def test_the_card_says_what_was_measured() -> None:

@@ -127,6 +127,18 @@ def test_what_is_said_of_the_plane() -> None:
     assert f"{share} of these draws lie where the encoder hardly ever puts any of the 2,000" in said
     assert f"{share} of them lie where these 2,000 digits hardly ever are, {rest} after" in said
     assert f"{plain.rare[0]:.0%} of the prior’s draws miss them" in said
+    offered = at.session_state["_settings_offered"]
+    assert f"{plain.rare[0]:.0%} of the orange points lie off" in offered["why_1"][1]
+    centres = latent_world.aggregate("plain")
+    near = []
+    for end in (0, -1):
+        z = torch.from_numpy(plain.points[end]).double()
+        off = [(((z - m) ** 2 / v).sum(1) < 9)
+               for m, v in zip(centres.means, centres.var, strict=True)]  # fmt: skip
+        near.append(float(torch.stack(off).any(0).double().mean()))
+    assert near == pytest.approx(TOLD.copied, abs=0.009)
+    assert f"ends {near[1]:.0%} lie within three standard deviations of one digit’s" in said
+    assert f"instead of {near[0]:.0%}: it copies these digits" in said
     parts = kl_parts(latent_world.aggregate("forms"), 2401)  # finer than the page's
     assert f"{parts.whole:.2f} nats = {parts.told:.2f} + {parts.prior:.2f}" in said
     at.pills[0].select("Nothing: both are N(0, I)")
@@ -249,10 +261,16 @@ def test_what_was_measured_of_the_autoencoder() -> None:
     ]
     assert unsure == pytest.approx(TOLD.plain, abs=0.006)
     said = text(open_page("latent_diffusion"))
-    assert f"{nats:.0f} nats per digit. Which of N" in said
-    assert f"at most log N nats: {math.log(len(x)):.1f} for the gallery, 14 for a million" in said
-    assert math.log(10**6) == pytest.approx(14, abs=0.5)
-    assert f"(variance {sampled:.4f}, σ = {sampled**0.5:.2f})" in said
+    assert f"{nats:.0f} nats per digit. Which of the gallery’s {len(x)} it is" in said
+    assert f"at most log 200 = {math.log(len(x)):.1f} nats" in said
+    assert f"(variance {sampled:.4f}, σ = {sampled**0.5:.2f}, where z is drawn" in said
+    assert f"{sampled**0.5:.3f} if z is drawn and not the encoder’s mean" in said
+    judge = load.classifier()
+    seen = [judge(to_unit(one)).argmax(1) for one in (gallery.images, pictures)]
+    assert int((seen[0] == seen[1]).sum()) == pytest.approx(TOLD.same, abs=1)
+    under = [c.value for c in open_page("latent_diffusion", ldview="What is lost").caption]
+    assert any(f"sees the same digit in {TOLD.same} of {len(x)}" in c for c in under)
+    assert any(f"come back off by {TOLD.error:.3f} (root" in c for c in under)
     # The training's own loss, in units of nats: the weight that its KL term has there.
     numbers = torch.zeros(1, 3, 7, 7)
     losses = [
@@ -269,6 +287,7 @@ def test_what_was_measured_of_the_autoencoder() -> None:
     under = [c.value for c in open_page("latent_diffusion", ldview="Digits").caption]
     assert any(f"multiplied by {float(module.scale):.2f}" in c for c in under)
     assert f"unsure of {unsure[0]:.0%} of such pictures, against {unsure[1]:.0%} of" in said
+    assert f"The pictures do: the judge is unsure of {unsure[0]:.0%}." in said
     # Of q(z) and N(0, I): where q is e^100 times p lies nearly all of q, and so nothing of p.
     everyone = Aggregate(q.mean.flatten(1).double(), q.var.flatten(1).double())
     drawn = everyone.sample(500, torch.Generator().manual_seed(0))
@@ -348,6 +367,23 @@ def test_the_smaller_the_latents_the_more_the_noise_does() -> None:
     even = [int((c * c * alpha_bar < 1 - alpha_bar).nonzero()[0]) for c in (0.2, 1, 5)]
     assert f"t = {even[1]} here; with latents five times too small at {even[0]} " in said
     assert f"five times too large at {even[2]}" in said
+
+
+def test_multiplied_latents_stand_beside_those_that_are_not() -> None:
+    """ "second picture × 1, fourth × 5, which has kept the digit. Then try × 0.2." """
+    at_500, picture = latent_world.noise_times().index(500), load.gallery_digit(3, 0)
+    unit = Lost(*latent_world.lost(3, 0, 1.0, 0))
+    for factor in (0.2, 5.0):
+        told = Lost(*latent_world.lost(3, 0, factor, 0))
+        panels = latent_views.lost_frames(told, picture, factor, unit).panels
+        one, other = panels[1], panels[3]
+        assert one.title.endswith("× 1")
+        assert other.title.endswith(f"× {factor:g}")
+        off = [np.abs(p.frames[at_500].astype(float) - picture).mean() for p in (one, other)]
+        assert off[1] < 0.5 * off[0] if factor == 5 else off[1] > 1.5 * off[0]
+        plain = latent_views.lost_frames(unit, picture, 1.0, unit).panels
+        np.testing.assert_array_equal(one.frames, plain[3].frames)
+        np.testing.assert_array_equal(plain[1].frames, unit.pixels)
 
 
 def test_what_a_call_costs() -> None:

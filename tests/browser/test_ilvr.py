@@ -1,4 +1,4 @@
-"""Guidance by a picture in a real browser: what is held is seen to be held."""
+"""ILVR in a real browser: what is held is seen to be held."""
 
 from __future__ import annotations
 
@@ -36,34 +36,36 @@ def pixels(page: Page, alt: str) -> list[int]:
     return list(picture(page, alt).evaluate(PIXELS))
 
 
-@pytest.mark.parametrize("query", ["", "&gupic=Two+pixels", "&gupic=A+drawing&gublock=7"])
+@pytest.mark.parametrize(
+    "query", ["", "?ilpic=Two+pixels", "?ilpic=A+drawing&ilblock=7&ilheld=100"]
+)
 def test_each_reference_runs_to_its_end(
     page: Page, base: str, query: str, assert_clean: Check
 ) -> None:
-    opened(page, f"{base}/guidance?guview=Picture{query}")
+    opened(page, f"{base}/ilvr{query}")
     to_end(page)
     assert_clean(page)
 
 
 def test_where_every_pixel_is_held_all_digits_are_the_reference(page: Page, base: str) -> None:
     """Seen at N = 2 moved to 1, which the address tells, too."""
-    opened(page, f"{base}/guidance?guview=Picture&gublock=2")
+    opened(page, f"{base}/ilvr?ilblock=2")
     page.get_by_role("slider", name="Block N").press("ArrowLeft")
-    expect(page).to_have_url(re.compile("gublock=1"))
+    expect(page).to_have_url(re.compile("ilblock=1"))
     expect(page.get_by_text("the means of its 1 × 1 pixels")).to_be_visible()
     to_end(page)
     fixed = pixels(page, "its block means")
     sheet = pixels(page, "the digits that the network sees")
-    reference = [fixed[2 * r * 56 + 2 * c] for r in range(28) for c in range(28)]
-    for top in range(0, 116, 29):
-        for left in range(0, 116, 29):
-            cell = [sheet[(top + r) * 115 + left + c] for r in range(28) for c in range(28)]
+    reference = [fixed[r * 28 + c] for r in range(28) for c in range(28)]
+    for top in range(0, 87, 29):
+        for left in range(0, 87, 29):
+            cell = [sheet[(top + r) * 86 + left + c] for r in range(28) for c in range(28)]
             assert max(abs(a - b) for a, b in zip(cell, reference, strict=True)) <= 1
 
 
 def test_show_me_leads_to_the_two_pixels(page: Page, base: str) -> None:
-    opened(page, f"{base}/guidance")
-    fold = page.locator("details", has_text="Is ILVR Bayes")
+    opened(page, f"{base}/ilvr")
+    fold = page.locator("details", has_text="Does ILVR sample")
     fold.locator("summary").click()
     show_me(fold, lambda: picture(page, "draws of the true law").count() == 1)
     to_end(page)

@@ -64,7 +64,7 @@ def test_digits_are_drawn_to_the_end_and_their_cost_is_told(
 def test_a_factor_reaches_picture_and_address(page: Page, base: str) -> None:
     opened(page, f"{base}/latent_diffusion?ldview=What+is+lost")
     page.get_by_role("slider", name="Latents multiplied by").press("ArrowRight")
-    expect(page.get_by_text("noise on the latent, latents × 2")).to_be_visible()
+    expect(page.get_by_text("noise on the latent, × 2")).to_be_visible()
     expect(page).to_have_url(re.compile(r"ldfactor=2"))
 
 

@@ -276,3 +276,44 @@ def test_it_does_where_coarse_and_fine_have_nothing_to_do_with_each_other() -> N
     m, W = ilvr_law(diffusion, mean, cov, phi, y, range(1000, 0, -1))[-1]
     torch.testing.assert_close(m, true)
     torch.testing.assert_close(W, V, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("t", [5, 20, 35])
+def test_what_a_denoiser_told_the_coarse_part_adds_is_the_missing_gradient(
+    diffusion: GaussianDiffusion, t: int
+) -> None:
+    """The score that knows φ(y) is the plain one plus the gradient of log p(φ(y)|x_t)."""
+    mean, cov = some_gaussian(4)
+    phi, y = as_matrix((2, 2), 2), normal(4, seed=9)
+    x = normal(6, 4, seed=1).requires_grad_()
+    at = torch.full((6,), t)
+    a = float(diffusion.schedule.alpha_bar[t]) ** 0.5
+    var = 1 - a * a
+
+    plain, told = (
+        gaussian_denoiser(diffusion, *of)(x, at)
+        for of in ((mean, cov), given_coarse(mean, cov, phi, y))
+    )
+    # p(x_0|x_t) in information form; the coarse part is one number, the mean.
+    left = torch.linalg.inv(torch.linalg.inv(cov) + a * a / var * torch.eye(4))
+    center = (torch.linalg.solve(cov, mean) + a / var * x) @ left
+    weights = torch.full((4,), 0.25, dtype=torch.float64)
+    coarse = torch.distributions.Normal(center @ weights, (weights @ left @ weights).sqrt())
+    gradient = torch.autograd.grad(coarse.log_prob(y.mean()).sum(), x)[0]
+    expected = (plain.eps - told.eps) / var**0.5
+    torch.testing.assert_close(gradient, expected.detach(), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, -0.5])
+def test_with_the_missing_gradient_it_samples_the_true_law(correlation: float) -> None:
+    diffusion = GaussianDiffusion(SCHEDULES["cosine"](1000))
+    mean, cov, y = two_pixels(correlation)
+    phi = as_matrix((1, 2), 2)
+    true, V = given_coarse(mean, cov, phi, y)
+    gaps = []
+    for steps in (250, 1000):
+        m, W = ilvr_law(diffusion, true, V, phi, y, evenly_spaced(1000, steps))[-1]
+        torch.testing.assert_close(m, true, rtol=0, atol=1e-4)
+        gaps.append(float((W - V).abs().max()))
+    assert gaps[1] < 0.5 * gaps[0]
+    assert gaps[1] < 0.03 * float(V.abs().max())

@@ -1,0 +1,341 @@
+"""Can a picture guide a diffusion model, and is what comes out what was asked for?"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from diffusion_core.ilvr import (
+    gaussian_denoiser,
+    given_coarse,
+    ilvr,
+    ilvr_law,
+    ilvr_step,
+    low_pass,
+)
+from pages.shared import bench, chapter, ilvr_views, ilvr_world, load
+from pages.shared.canvas import canvas
+from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.explain import formula_and_code
+from pages.shared.ilvr_world import (
+    BARE,
+    BLOCKS,
+    BY_BLOCK,
+    BY_END,
+    COUNT,
+    ENDS,
+    FREE,
+    GRAY,
+    HELD,
+    KNOWING,
+    NOISY,
+    PIXEL_STEPS,
+    STEPS,
+    TOLD_EIGHT,
+    WIDTHS,
+    WITHOUT_NOISE,
+    Asked,
+    Pixels,
+)
+from pages.shared.player import follow, player, session_runs
+
+PICTURES = {"digit": "A digit", "drawn": "A drawing", "pixels": "Two pixels"}
+DIGITS = tuple("0123456789")
+NETWORK = "digits-eps"
+NOISES = {"noise": "with the noise of t", "none": "without noise"}
+DEFAULTS = {
+    "ilpic": "digit",
+    "ildigit": "3",
+    "ilblock": 4,
+    "ilheld": 0,
+    "iltold": "none",
+    "ilvariant": 2,
+    "ilnoise": "noise",
+    "ilseed": 0,
+}
+
+
+@st.fragment
+def exhibit() -> None:
+    """Samples that are held to the coarse part of a reference."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+    kind = row.segmented_control(
+        "Reference", list(PICTURES), key="ilpic", default="digit", required=True,
+        bind="query-params", format_func=PICTURES.get, width="content",
+    )  # fmt: skip
+    if kind == "pixels":
+        return on_two_pixels(until(row))
+    if kind == "digit":
+        digit = row.selectbox("Digit", DIGITS, 3, key="ildigit", bind="query-params", width=80)
+    N = row.select_slider(
+        "Block N", BLOCKS, 4, key="ilblock", bind="query-params", width=112,
+        help="The means of N × N pixels are held. 1 holds every pixel, 28 the mean gray alone.",
+    )  # fmt: skip
+    last = until(row)
+    told = row.selectbox(
+        "Class told", ("none", *DIGITS), key="iltold", bind="query-params", width=96
+    )
+    if kind == "drawn":
+        beside, stage = st.columns([1, 4], gap="small")
+        with beside.container(width=180):
+            reference = canvas(key="il_drawn", initial=load.gallery_digit(3, 1))
+    else:
+        stage = st.container()
+    with st.expander("More: how the reference is noised, other noise"):
+        left, right = st.columns(2, gap="large")
+        noised, seed = noise_of(left, right)
+        if kind == "digit":
+            variant = right.number_input("Variant", 1, 6, 2, key="ilvariant", bind="query-params")
+            reference = load.gallery_digit(int(digit), variant - 1)
+    with stage:
+        on_digits(reference, Asked(N, last, None if told == "none" else int(told), noised, seed))
+    return None
+
+
+def until(row: DeltaGenerator) -> int:
+    """The last t that is held."""
+    return row.select_slider(
+        "Held until t", HELD, 0, key="ilheld", bind="query-params", width=112,
+        help="After the steps to this t and above, block means are exchanged; later ones are free.",
+    )  # fmt: skip
+
+
+def noise_of(left: DeltaGenerator, right: DeltaGenerator) -> tuple[bool, int]:
+    """Whether the reference gets noise, and the seed of all noise."""
+    noise = left.segmented_control(
+        "The reference is put in", list(NOISES), key="ilnoise", default="noise", required=True,
+        bind="query-params", format_func=NOISES.get,
+    )  # fmt: skip
+    return noise == "noise", right.number_input(
+        "Seed", 0, 9999, 0, key="ilseed", bind="query-params"
+    )
+
+
+def on_digits(reference: np.ndarray, asked: Asked) -> None:
+    """Digits held to one reference."""
+    denoiser, card = load.network_or_stop(NETWORK)
+    picture = hashlib.blake2b(reference.tobytes(), digest_size=8).hexdigest()
+    live = session_runs().open(
+        repr(("ilvr", card.fields["sha256"], picture, asked)),
+        lambda: ilvr_world.held(denoiser, reference, asked),
+        STEPS + 1,
+    )
+    stops = bench.stops(denoiser, STEPS)
+    follow(
+        live,
+        lambda shots, start: ilvr_views.digit_frames(shots, start, stops, reference, asked),
+        key="il_picture", scale=4, autoplay=True, hold=True, report_frame=False, rest=STEPS,
+        charts_last=True, ends=("noise", "picture"), label="Digits held to a picture",
+    )  # fmt: skip
+    until = "to the end" if asked.last == 0 else f"until t = {asked.last}"
+    told = "not told a class" if asked.told is None else f"told to draw {asked.told}"
+    st.caption(
+        f"Left: the reference y, and φ(y), the means of its {asked.N} × {asked.N} pixels. {COUNT} "
+        f"digits from their own noise, DDPM, {STEPS} steps, x̂₀ clipped; the network is {told}. "
+        f"After every step, {until}, their block means are exchanged for those of y "
+        + ("with the noise of that step" if asked.noised else "without noise")
+        + (". " if asked == asked.usual() else "; the first sheet, from the same noise, is to "
+           "compare. ")
+        + "Chart: how far the digits seen are from φ(y), "
+        + ("0 in the end, since the last step exchanges x̂₀’s own, " if asked.last == 0 else "")
+        + "and how different they are."
+    )  # fmt: skip
+
+
+def on_two_pixels(last: int) -> None:
+    """Two Gaussian pixels, where the right answer has a formula."""
+    stage = st.container()
+    with st.expander("More: how the reference is noised, other noise"):
+        noised, seed = noise_of(*st.columns(2, gap="large"))
+    frames = ilvr_views.pixel_frames(Pixels(*ilvr_world.two_pixels(last, noised, seed)), last)
+    with stage:
+        player(
+            [], key="il_pixels", total=len(frames.captions), captions=frames.captions,
+            curves=frames.curves, clouds=frames.clouds, scale=21, autoplay=True, hold=True,
+            report_frame=False, charts_last=True, rest=len(frames.captions) - 1,
+            ends=("noise", "data"), label="Two pixels held to their mean",
+        )  # fmt: skip
+        st.caption(
+            f"Two pixels: across, the left one (standard deviation {WIDTHS[0]:g}), up, the right "
+            f"one ({WIDTHS[1]:g}); gray: the density of all noisy data. On the slanting line their "
+            f"mean gray is √ᾱ · {GRAY:g}. ILVR is held to it, but for noise, "
+            + ("to the end" if last == 0 else f"until t = {last}, and then let go")
+            + f"; {PIXEL_STEPS} steps. The first denoiser is the best for all data, the middle one "
+            "for those with φ(x) = φ(y). Right: draws of such data, with noise put on to match. "
+            "Arrows lead to the averages; these and the curves are exact."
+        )
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table in Markdown, to stand between two paragraphs."""
+    lines = [head, ("---:",) * len(head), *rows]
+    return "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"
+
+
+def confusions() -> list[Confusion]:
+    """What people ask here, each with a setting that shows the answer."""
+    (left, right, spread), true = ilvr_world.law(0, True)[:, -1], ilvr_world.true_law()[:, -1]
+    four, free = BY_BLOCK[4], BY_END[FREE]
+    by_block = [
+        (f"{N}", f"{m.recognised:.0%}", f"{m.variety:.2f}", f"{m.faint:.0%}")
+        for N, m in BY_BLOCK.items()
+    ]
+    by_end = [
+        ("never" if t == FREE else f"{t}", f"{m.recognised:.0%}", f"{m.gap:.2f}", f"{m.faint:.0%}")
+        for t, m in BY_END.items()
+    ]
+    return [
+        Confusion(
+            "Can a picture guide instead of a class, and does that need training?",
+            "It can, and needs none: any network that removes noise will do. The block means are "
+            "the reference’s, with the noise of the step; the detail within the blocks is the "
+            f"network’s. Of sixty digits for twenty references, N = 4, {four.recognised:.0%} are "
+            f"recognised as the reference’s digit; of as many with nothing held, "
+            f"{free.recognised:.0%}.",
+            {},
+            "All the digits have the block means on the left. No two are the same.",
+        ),
+        Confusion(
+            "Does ILVR sample p(x | φ(x) = φ(y))?",
+            "No, not even with an exact denoiser. Take two independent Gaussian pixels, the left "
+            f"one with a standard deviation of {WIDTHS[0]:g}, the right one of {WIDTHS[1]:g}. If "
+            f"their mean gray is known to be {GRAY:g}, they are {true[0]:.2f} and {true[1]:.2f} "
+            f"on average. ILVR ends at {left:.2f} and {right:.2f}: the mean gray is exact, the "
+            "split is not, and left minus right has a standard deviation of "
+            f"{spread:.2f} instead of {true[2]:.2f}. The exchange puts the coarse part right. But "
+            "the detail is proposed by a denoiser that sees xₜ only: it takes the coarse part "
+            "there for a noisy one, though φ(y) is known exactly, and leans to the average "
+            "picture. It follows ∇ log q(xₜ); of the right score, ∇ log q(xₜ) + "
+            "∇ log p(φ(y)|xₜ), the second part is missing (Video Diffusion Models, section 3.1). "
+            "With it, that is with a denoiser told φ(y), 1,000 steps end at "
+            f"{KNOWING[0]:.2f}, {KNOWING[1]:.2f} and {KNOWING[2]:.2f}. Without it more steps "
+            f"don’t help: 1,000 end at {ENDS[1000][0]:.2f} and {ENDS[1000][1]:.2f}, and the "
+            "standard deviation gets worse: "
+            f"{ENDS[25][2]:.2f} in 25 steps, {ENDS[100][2]:.2f} in 100, {ENDS[1000][2]:.2f} in "
+            "1,000.",
+            {"ilpic": "pixels"},
+            "All clouds end on the line of the right mean gray. The first lies higher up on it "
+            "than the last, as the arrows show; the middle one, whose denoiser is told φ(y), does "
+            "not. That the first is also spread wider, the second chart tells.",
+        ),
+        Confusion(
+            "What does N decide?",
+            "How much of the reference is kept. Of sixty digits each, held to the end, with φ of "
+            "N × N pixels:"
+            + table(
+                ("N", "recognised as the reference’s", "squared difference of two", "faint pixels"),
+                by_block,
+            )
+            + "At 1 nothing is left to the network, at 28 all but the mean gray. With nothing "
+            f"held two digits differ by {free.variety:.2f}.",
+            {"ilblock": 7},
+            "Sixteen blocks are held. Ink is where the reference has it, but most of the digits "
+            "are others.",
+        ),
+        Confusion(
+            "Which steps should be held? And where do the gray specks come from?",
+            "The specks come from holding on to the end. Whatever the network wants, every block "
+            "keeps its mean; ink that a digit has no use for is left over as gray. The last steps "
+            "need not be held. Of sixty digits, N = 4, held until t:"
+            + table(
+                ("until t", "recognised as the reference’s", "φ(x) off φ(y), rms", "faint pixels"),
+                by_end,
+            )
+            + "The last hundred of 1,000 can go almost for nothing, and the specks with them; who "
+            "lets go at 500 loses likeness. In the paper, too, N and the range of steps decide how "
+            "alike it gets.",
+            {"ilblock": 7, "ilheld": 100},
+            "First sheet: specks. Second: let go at t = 100, it is clean. The first chart pays for "
+            "it: the distance does not go to 0.",
+        ),
+        Confusion(
+            "Why is noise put on the reference?",
+            "Because the network expects noise everywhere in xₜ: without it the blocks’ means "
+            "are too clean. For two pixels and an exact denoiser it hardly matters. The noise is "
+            "fresh at every step, and what it does to the detail cancels: the means are the same "
+            f"without it, and the spread is {BARE[100]:.3f} instead of {NOISY[100]:.3f}. With "
+            f"fewer steps less cancels: in 25 it is {BARE[25]:.3f} instead of {NOISY[25]:.3f}, in "
+            f"1,000 there is no difference left in the third decimal. Of sixty digits, N = 4, "
+            f"{WITHOUT_NOISE.recognised:.0%} are recognised instead of {four.recognised:.0%}, "
+            "which is within chance.",
+            {"ilnoise": "none"},
+            "First sheet: the reference with noise. Second: without. Hardly anything changes.",
+        ),
+    ]  # fmt: skip
+
+
+def page() -> None:
+    """Lay out the page."""
+    (left, right, _), true = ilvr_world.law(0, True)[:, -1], ilvr_world.true_law()[:, -1]
+    chapter.header("ILVR", defaults=DEFAULTS)
+    chapter.prose(
+        term("ILVR")
+        + " guides by a picture instead of a class: after every step of the walk back, the means "
+        "of N × N pixels are exchanged for those of a reference. Nothing is trained for it; here "
+        "are digits held to a digit, and two pixels for which the right answer has a formula."
+    )
+    chapter.question(
+        "Two pixels are held to their mean gray φ(y), and the denoiser is exact. Does ILVR sample "
+        "p(x | φ(x) = φ(y))?",
+        {
+            "Yes, exactly": "The mean gray is exact, but the two pixels share it out wrongly: on "
+            f"average they should be {true[0]:.2f} and {true[1]:.2f}, and are {left:.2f} and "
+            f"{right:.2f}. To put the coarse part right is not to tell the denoiser of it.",
+            "The coarse part yes, the detail no": "The mean gray is exact. But the denoiser, which "
+            "proposes how it is shared out, is not told of it: on average the pixels should be "
+            f"{true[0]:.2f} and {true[1]:.2f}, and are {left:.2f} and {right:.2f}.",
+            "No, and the coarse part is off, too": "The last step exchanges it for the "
+            "reference’s own, so it is exact. What is off is how the two pixels share it out: "
+            f"{left:.2f} and {right:.2f} on average, where {true[0]:.2f} and {true[1]:.2f} would "
+            "be right.",
+        },
+        answer="The coarse part yes, the detail no",
+    )
+    chapter.look()
+    exhibit()
+
+    st.subheader("The formula, and the code that just ran", anchor="formula")
+    formula_and_code(low_pass, ilvr_step, ilvr)
+    formula_and_code(gaussian_denoiser, given_coarse, ilvr_law, under="Two pixels")
+
+    chapter.why(confusions())
+    chapter.try_this(
+        [
+            Experiment(
+                "A three, told to be an eight",
+                "eights where the three’s ink is; the first sheet was told nothing. Of sixty "
+                f"pictures told to be eights, {TOLD_EIGHT:.0%} of those whose reference is none "
+                "are recognised as eights.",
+                {"ilblock": 7, "ilheld": 250, "iltold": "8"},
+            ),
+            Experiment(
+                "Hold every pixel",
+                "N = 1: nine times the reference. At every t they have been the reference, with "
+                "noise.",
+                {"ilblock": 1},
+            ),
+            Experiment(
+                "Hold the mean gray alone",
+                "N = 28: digits of many classes, all with as much ink as the reference has; and "
+                "what ink is lacking is spread as gray.",
+                {"ilblock": 28},
+            ),
+        ]
+    )
+    chapter.sources(
+        [
+            Source("Choi et al. 2021, ILVR: Conditioning Method for Denoising Diffusion "
+                   "Probabilistic Models", "algorithm 1; section 3",
+                   "https://arxiv.org/abs/2108.02938"),
+            Source("Ho et al. 2022, Video Diffusion Models",
+                   "section 3.1: why exchanging a part of xₜ is not conditioning on it",
+                   "https://arxiv.org/abs/2204.03458"),
+        ]
+    )  # fmt: skip
+    load.settle()
+
+
+page()
