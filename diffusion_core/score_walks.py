@@ -89,9 +89,9 @@ def score_walk(
     \quad \delta = r\,\sigma_t^2$$
 
     Source: Song et al. 2021 (score SDE), section 4.2 and appendix G (predictor-corrector; there
-    the step's size follows the norms of score and noise, which for an exact score is this one on
-    average); Song & Ermon 2019, algorithm 1, for Langevin's walk alone, here one step a level. Its
-    last call names the clean picture. What the network takes for x_0 is clipped.
+    the step's size follows the norms of score and noise); Song & Ermon 2019, algorithm 1, for
+    Langevin's walk alone, here one step a level. Its last call names the clean picture. What the
+    network takes for x_0 is clipped.
 
     Args:
         diffusion: the process.

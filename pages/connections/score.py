@@ -33,7 +33,6 @@ from pages.shared import chapter, load, score_digits, score_views, score_world
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.player import follow, player, session_runs
-from pages.shared.score_digits import ASKED, MEASURED
 from pages.shared.score_world import DATA, LEVELS, LOOKS, PLACE_TIMES, STEPS, Place, Walks
 
 VIEWS = {"walks": "Three walks", "place": "One place", "learn": "Learning", "digits": "Digits"}
@@ -256,14 +255,6 @@ def facts() -> tuple:
     )
 
 
-def _shares() -> str:
-    """What `MEASURED` says of the usual step, in words."""
-    sde, ode, corrected, alone = MEASURED[DEFAULTS["scrate"]]
-    return (
-        f"{sde:.1%} (SDE), {ode:.1%} (ODE), {corrected:.1%} (corrected) and {alone:.1%} (Langevin)"
-    )
-
-
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     return [
@@ -357,31 +348,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "second picture become those of the first.",
             asked_in="zoubohao/DenoisingDiffusionProbabilityModel-ddpm-, issue 48",
         ),
-        Confusion(
-            "Are score models and diffusion models two kinds of network?",
-            "Not by the network. Both name the noise in a picture, trained by losses that differ "
-            "in their weights only, and −ε̂/σ is the score. What differed was the walk: Song and "
-            "Ermon’s was Langevin’s, Ho and others’ the step with fresh noise. Here one network, "
-            "trained as DDPM’s, is followed in four ways. With 20 calls each, of "
-            f"{ASKED} digits {_shares()} are recognised as the ones asked for.",
-            {"scview": "digits"},
-            "Last frame: digits on all four sheets. In the upper chart Langevin’s walk is the most "
-            "restless.",
-        ),
-        Confusion(
-            "What does a corrector correct?",
-            "A long step down may end beside the next level’s data. One of Langevin’s steps at "
-            "that level pulls towards them from wherever the walk is, and asks for the score "
-            "only. Here there is little to correct: with half as many levels the corrected walk "
-            "does about as well. By itself Langevin’s step is slow, and the walk lags behind its "
-            f"level: {MEASURED[0.3][3]:.0%} with steps of 0.3. Steps of 1 are faster, "
-            f"{MEASURED[1.0][3]:.0%}, but leave noise of their own: many of them at one level end "
-            f"with 1/√(1 − r/4) of its noise, {1 / (1 - 1 / 4) ** 0.5:.2f} for r = 1.",
-            {"scview": "digits"},
-            "Lower chart: on the red walk the network sees more noise than the level has, the more "
-            "so the nearer it is to the end. Then, under “More”, set Langevin’s step to 1: red "
-            "and blue are too noisy from the first step on, and red ends less far off.",
-        ),
+        *score_digits.confusions(),
         Confusion(
             "σ or σ² under the noise?",
             "Both are right, for two things. The score of one pair is (√ᾱ x₀ − xₜ)/σ², and the "
@@ -404,7 +371,7 @@ def page() -> None:
         + " is an arrow at every point: the way in which the noisy data get denser. A denoiser "
         "knows it: the score is −ε̂/σ, with σ = √(1−ᾱ). Here the data are groups of points in a "
         "plane, so that the exact score has a formula, and three walks follow it from the same "
-        "noise."
+        "noise; “Digits” does the same with a network’s."
     )
     chapter.question(
         "One part in five of the data is at the lower left. Which walks end with the right shares?",

@@ -9,7 +9,7 @@ import torch
 from diffusion_core.checkpoints import load
 from diffusion_core.mixtures import PLANE_DATA, mixture_denoiser, mixture_log_density
 from pages.shared import score_digits, score_views, score_world
-from pages.shared.score_digits import ASKED, MEASURED
+from pages.shared.score_digits import ASKED, BY_CARD, MEASURED
 from pages.shared.score_world import (
     ARROWS,
     DATA,
@@ -53,7 +53,7 @@ def test_how_many_digits_are_recognised(rate: float) -> None:
     np.testing.assert_allclose(found, MEASURED[rate], atol=0.05)
     said = text(open_page("score"))
     sde, ode, corrected, alone = MEASURED[rate]
-    if rate == DEFAULT_RATE:
+    if rate == 1.0:
         assert (
             f"With 20 calls each, of {ASKED} digits {sde:.1%} (SDE), {ode:.1%} (ODE), "
             f"{corrected:.1%} (corrected) and {alone:.1%} (Langevin) are recognised"
@@ -64,6 +64,29 @@ def test_how_many_digits_are_recognised(rate: float) -> None:
     assert MEASURED[1.0][3] > MEASURED[0.3][3] + 0.15  # long steps are faster
 
 
+def test_without_fresh_noise_fewer_are_recognised() -> None:
+    denoiser, card = load("digits-eps")
+    for share, eta in zip(BY_CARD, (", eta 1", ""), strict=True):
+        (found,) = [
+            metric for metric in card.fields["metrics"]
+            if metric["name"] == "recognised as its class"
+            and metric["setting"] == f"ddim, 50 steps, seed 10000{eta}"
+        ]  # fmt: skip
+        assert (found["value"], found["samples"]) == (share, 2000)
+    said = text(open_page("score"))
+    assert (
+        f"of 2,000 digits in 50 calls {BY_CARD[0]:.1%} are recognised with fresh noise and "
+        f"{BY_CARD[1]:.1%} without"
+    ) in said
+    assert BY_CARD[0] - BY_CARD[1] > 2 * (2 * 0.03 / 2000) ** 0.5  # two standard errors
+    rows = frames_of(score_digits.walks(denoiser, "each", 50, DEFAULT_RATE, 0))
+    sde, ode, corrected, _ = np.array([[moment.sure for moment in row] for row in rows]).T
+    assert ode[25:].max() < 0.85  # "settles below orange and blue, and does not come back"
+    assert min(sde[25:].min(), corrected[25:].min()) > 0.9
+    pairs = [[moment.t for moment in row] for row in rows]
+    assert [t[2] for t in pairs[:-1:2]] == [t[2] for t in pairs[1::2]]  # "stays for two calls"
+
+
 def test_what_the_chart_of_noise_shows() -> None:
     denoiser, _ = load("digits-eps")
     seen = {}
@@ -71,6 +94,8 @@ def test_what_the_chart_of_noise_shows() -> None:
         rows = frames_of(score_digits.walks(denoiser, "each", 20, rate, 0))
         assert len(rows) == 21
         seen[rate] = np.array([[moment.noise for moment in row] for row in rows[:-1]])
+    ends = frames_of(score_digits.walks(denoiser, "each", 20, 1.0, 0))[-1]
+    assert all(moment.sure > 0.6 for moment in ends)  # "most of the nine are digits"
     sde, ode, corrected, langevin = seen[DEFAULT_RATE].T
     for near in (sde, ode, corrected):
         assert np.abs(near - 1).max() < 0.1

@@ -13,7 +13,7 @@ from diffusion_core.mixtures import GaussianMixture, mixture_denoiser, two_group
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import SCHEDULES, evenly_spaced
-from diffusion_core.score import langevin
+from diffusion_core.score import flow_step, langevin, reverse_sde_step, score
 from diffusion_core.score_walks import WAYS, Stop, legs, noise_seen, score_walk
 
 DIFFUSION = GaussianDiffusion(SCHEDULES["cosine"](200))
@@ -115,6 +115,32 @@ def test_long_steps_of_langevins_leave_noise_of_their_own(rate: float) -> None:
     x = torch.randn(100_000, generator=generator)
     *_, x = langevin(lambda x: -x, x, rate, 40, generator=generator)
     assert float(x.var()) == pytest.approx(1 / (1 - rate / 4), rel=0.02)
+
+
+@pytest.mark.parametrize("calls", [100, 200])
+def test_noise_makes_a_walk_forget(calls: int) -> None:
+    """What the page says of N(0, I): of a mistake at t, √ᾱ is left with noise, all without."""
+    legs_left = [leg for leg in legs("sde", 200, calls) if leg.t <= 100]
+    x = torch.tensor([[0.5, -0.3]], dtype=torch.float64)
+    exact = mixture_denoiser(DIFFUSION, ROUND)
+    kept = {}
+    for way in ("sde", "ode"):
+        ends = []
+        for start in (x, 1.1 * x):
+            y = start
+            for leg in legs_left:
+                t, s = torch.tensor([leg.t]), torch.tensor([leg.s])
+                slope = score(DIFFUSION, exact, y, t)
+                if way == "sde":
+                    y = reverse_sde_step(DIFFUSION, y, slope, t, s).mean
+                else:
+                    y = flow_step(DIFFUSION, y, slope, t, s)
+            ends.append(y)
+        kept[way] = float((ends[1] - ends[0]).norm() / (0.1 * x).norm())
+    alpha_bar = float(DIFFUSION.schedule.alpha_bar[legs_left[0].t])
+    assert kept["sde"] == pytest.approx(alpha_bar**0.5, rel=1e-9)
+    assert kept["ode"] == pytest.approx(1, abs=0.02)
+    assert kept["sde"] < 0.8
 
 
 def test_a_corrector_moves_at_its_level_and_a_predictor_leads_on() -> None:
