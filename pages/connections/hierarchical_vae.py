@@ -181,7 +181,7 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
             live,
             lambda depths, start: hierarchy_views.depth_frames(depths, data),
             key="hv_depth", scale=15, autoplay=True, hold=True, report_frame=False, fps=5,
-            charts_last=True, rest=len(DEPTHS) * PARTS, ends=("nothing", f"T = {DEPTHS[-1]}"),
+            charts_last=True, rest=len(DEPTHS) * PARTS, ends=("nothing", ""),
             ticks=hierarchy_views.depth_ticks(), label="Deeper and deeper",
         )  # fmt: skip
         st.caption(
@@ -309,7 +309,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "above 1). It is no KL, for q(x|z₁, x) is a point. With a learnt encoder all terms "
             "are trained, also the one at the top.",
             {"hvview": "one", "hvkind": "ddpm"},
-            "The table under the charts: prior matching 0.00, three KLs, a reconstruction.",
+            "Scroll to the table under the charts: prior matching 0.00, three KLs, a "
+            "reconstruction.",
         ),
         Confusion(
             "Is the bound tight?",
@@ -357,9 +358,9 @@ def confusions(told: Facts) -> list[Confusion]:
             "(What the table gives for it is about the level below.) That is the third "
             "restriction, and no fault: how much the levels below it tell is fixed, too.",
             {"hvview": "one", "hvkind": "same", "hvT": 8},
-            "The table under the charts, last column: no level is near 0. “Costs” may be: a cost "
-            "is about what zₜ tells about the level below, less what the level above tells about "
-            "zₜ, so near 0 where both are equal.",
+            "Scroll to the table under the charts, last column: no level is near 0. “Costs” may "
+            "be: a cost is about what zₜ tells about the level below, less what the level above "
+            "tells about zₜ, so near 0 where both are equal.",
         ),
     ]
 

@@ -241,7 +241,8 @@ def player(
         rest: The most telling frame. A run that has played to its end untouched goes back to it
             and stays there; where reduced motion is asked for, the run begins there.
         notes: One per frame sent, a sentence under the caption, "" for nothing; or none at all.
-        ticks: Frames marked on the time axis, and what is written there, e.g. (50, "500").
+        ticks: Frames marked on the time axis, and what is written there, e.g. (50, "500"): under
+            the last chart, or under the slider where charts follow it.
         beside: Whether the rows stand beside each other where the player is 900 px wide or more.
         charts_last: Whether the curves follow the controls, so that pictures and timeline share a
             screen.

@@ -765,14 +765,15 @@ class Player {
     this.buildTicks(batch);
   }
 
-  // Under the last chart, or under the slider if there is none.
+  // Under the last chart, or under the slider if there is none or the charts follow it.
   buildTicks(batch) {
     this.ticks?.line.remove();
     this.ticks = null;
     if (!batch.ticks.length) return;
-    const line = make("div", this.charts.length ? "ticks chart-ticks" : "ticks");
+    const charted = this.charts.length && !batch.charts_last;
+    const line = make("div", charted ? "ticks chart-ticks" : "ticks");
     line.setAttribute("aria-hidden", "true");
-    if (this.charts.length) this.el.charts.append(line);
+    if (charted) this.el.charts.append(line);
     else this.el.scrub.after(line);
     const row = make("div", "", line);
     const texts = batch.ticks.map(([frame, text]) => {
