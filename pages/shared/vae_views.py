@@ -158,7 +158,7 @@ def width_figure(told: Digit, width: float | None, terms: BoundTerms) -> Figure:
     figure["layout"]["shapes"] = [level(0.0, "q")]
     figure["layout"]["annotations"].append(
         name_at(0, "−log p(x)", "q", xref="paper", y=0, yanchor="bottom", xanchor="left", xshift=6,
-                yshift=3)
+                yshift=6)
     )  # fmt: skip
     return figure
 
@@ -224,7 +224,7 @@ def counts_figure(told: Many, K: int) -> Figure:
     figure["layout"]["shapes"] = [level(told.log_evidence, "q")]
     figure["layout"]["annotations"].append(
         name_at(0, "log p(x), summed", "q", xref="paper", y=told.log_evidence, yanchor="bottom",
-                xanchor="left", xshift=6, yshift=3)
+                xanchor="left", xshift=6, yshift=6)
     )  # fmt: skip
     return figure
 
