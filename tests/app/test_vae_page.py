@@ -530,3 +530,18 @@ def test_a_draw_has_the_chances_of_its_pixels() -> None:
     drawn = vae_world.drawn(chances)
     assert set(np.unique(drawn)) == {0.0, 1.0}
     assert drawn.mean() == pytest.approx(0.3, abs=4 * (0.21 / 784) ** 0.5)
+
+
+@pytest.mark.parametrize(("label", "variant"), [(3, 1), (0, 1), (1, 1), (8, 1)])
+def test_the_name_of_log_p_has_room_below_its_line(label: int, variant: int) -> None:
+    told = digit(label, variant)
+    terms = vae_world.terms_of(label, variant - 1, encoder(told))
+    figure = vae_views.width_figure(told, 1.0, terms)
+    (name,) = (n for n in figure["layout"]["annotations"] if n["text"] == "<b>−log p(x)</b>")
+    low, high = figure["layout"]["yaxis"]["range"]
+    margin = figure["layout"]["margin"]
+    tall = figure["layout"]["height"] - margin["t"] - margin["b"]
+    assert name["y"] == 0
+    assert -low / (high - low) * tall >= 8 - name["yshift"]  # half a name, below its middle
+    # The lines below the level end left of the name: at the widest q they are above it.
+    assert min(line["y"][-1] for line in figure["data"][:3]) > 0
