@@ -121,10 +121,11 @@ def letters() -> None:
         for letter, word in zip(entropy_views.LETTERS, told.words, strict=False)
     )
     st.caption(
-        "Area of green and pale green: H(p), the fewest bits per letter that any code can take. Of "
-        "green and red: H(p, q), what the code made for q takes. Red is too long, pale was saved; "
-        f"red less pale is KL(p‖q). Dots: a real code for q, in words of whole bits, {code}. "
-        f"Drawn: {told.message}… A real code for p takes {told.own:.2f} bits per letter on average."
+        "Area of green and faint green: H(p), the fewest bits per letter that any code can take. "
+        "Of green and red: H(p, q), what the code made for q takes. Red is too long, faint was "
+        "saved; red less faint is KL(p‖q). Dots: a real code for q, in words of whole bits, "
+        f"{code}. Drawn: {told.message}… A real code for p takes {told.own:.2f} bits per letter on "
+        "average."
     )
 
 
@@ -179,7 +180,7 @@ def two_orders(third: DeltaGenerator) -> None:
                 "Mean of q", -4.0, 4.0, 0.0, 0.1, key="enmean", bind="query-params", width=165
             )
             std = st.slider(
-                "Width of q", 0.2, 4.0, 1.0, 0.1, key="enstd", bind="query-params", width=165
+                "Width of q", 0.1, 4.0, 1.0, 0.1, key="enstd", bind="query-params", width=165
             )
             other = None
         else:
@@ -208,7 +209,7 @@ def two_orders(third: DeltaGenerator) -> None:
         f"p: two normals of width {PEAK:g}, {LEFT:.0%} on the left. q: one normal, mean "
         f"{minus(mean)}, standard deviation {std:.2f}. "
         + ("Dotted: the normal that has the smallest KL in the other order. " if other else "")
-        + "Right: the areas under the lines, what lies "
+        + "Second chart: the areas under the lines, what lies "
         "below 0 counted off, are the two numbers."
     )
 
@@ -229,7 +230,6 @@ class Facts(NamedTuple):
         seek: mean, standard deviation, KL(q||p), KL(p||q) of the normal with the smallest KL(q||p).
         cover: the same of the one with the smallest KL(p||q).
         narrow: differential entropy of N(0, 0.1^2), nats.
-        narrow_q: of N(0, 0.2^2).
         zero_at: standard deviation at which a normal's differential entropy is 0.
     """
 
@@ -240,7 +240,6 @@ class Facts(NamedTuple):
     seek: tuple[float, float, float, float]
     cover: tuple[float, float, float, float]
     narrow: float
-    narrow_q: float
     zero_at: float
 
 
@@ -268,7 +267,6 @@ def facts() -> tuple:
             both("seek"),
             both("cover"),
             normal_entropy(0.1),
-            normal_entropy(0.2),
             1 / math.sqrt(2 * math.pi * math.e),
         )
     )
@@ -281,6 +279,7 @@ def minus(value: float) -> str:
 
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
+    one, other = (entropy_views.bits(order) for order in told.orders)
     return [
         Confusion(
             "Is entropy a number of the data or of my code?",
@@ -309,13 +308,12 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Is KL a distance?",
             "No: the order matters. For letters that come ½, ¼, ⅛, ⅛ and a code for ¼, ⅛, ⅛, ½ "
-            f"KL(p‖q) is {told.orders[0]:.3f} bits, the other way round {told.orders[1]:.3f}. It "
+            f"KL(p‖q) is {one} bits, the other way round {other}. It "
             "is 0 only where both are equal and never below, but it has no symmetry, and the way "
             "over a third distribution can be shorter. Read it as a price: the first distribution "
             "says what comes, the second what one was prepared for.",
             {"enview": "codes", "enp": P, "enq": OTHER},
-            f"{told.orders[0]:.2f} bits are wasted, in whole words, too. Press “Swap p and q”, and "
-            f"it is more.",
+            f"{one} bits are wasted, in whole words, too. Press “Swap p and q”, and it is more.",
         ),
         Confusion(
             "Which order does a diffusion model train?",
@@ -343,8 +341,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"q, so that it pays {told.seek[2]:.2f} nats, the logarithm of 1/{LEFT:g}: all that "
             "the peak it leaves out costs it.",
             {"enview": "orders", "enfit": "seek"},
-            "q lies on the left peak, and KL(q‖p), dashed on the right, is charged there. At the "
-            "right peak q has no draws and pays nothing; there KL(p‖q), the green line, charges.",
+            "q lies on the left peak, and KL(q‖p), dashed in the second chart, is charged there. "
+            "At the right peak q has no draws and pays nothing; there KL(p‖q), the green line, "
+            "charges.",
         ),
         Confusion(
             "When is KL infinite?",
@@ -364,9 +363,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{minus(told.narrow)} nats; {told.zero_at:.3f} is where it is 0. So can −log p(x) of "
             "a density be, and it can’t be compared with bits of pixels. That is what discretised "
             "decoders are for, at the end of the [ELBO](elbo): they give each byte a probability.",
-            {"enview": "orders", "enfit": "hand", "enstd": 0.2},
+            {"enview": "orders", "enfit": "hand", "enstd": 0.1},
             "q is narrow, and its density higher than 1, so −log q is below 0 there: H(q) = "
-            f"{minus(told.narrow_q)} nats, under the charts.",
+            f"{minus(told.narrow)} nats, under the charts.",
         ),
         Confusion(
             "Does any real code reach the entropy?",
@@ -395,8 +394,8 @@ def page() -> None:
     )
     chapter.question(
         "Letters come ½, ¼, ⅛, ⅛; a code for even letters, below, wastes "
-        f"{told.cross - told.entropy:.2f} bits on each. What does a code waste that is made for "
-        "½, ¼, ¼, and has no word for the last one?",
+        f"{told.cross - told.entropy:.2f} bits per letter, on average. What does a code waste that "
+        "is made for ½, ¼, ¼, and has no word for the last one?",
         {
             "Less: it is right for the first two": "It is right for them, and gives the third a "
             "shorter word. But one letter in eight can’t be said at all: −log 0 has no end, and "
@@ -421,7 +420,7 @@ def page() -> None:
             Experiment(
                 "Make the code worse",
                 "q believes the rarest letters to be the most frequent: red towers over the widest "
-                "letter, and what the rare ones save, pale, is thin.",
+                "letter, and what the rare ones save, faint, is narrow.",
                 {"enp": P, "enq": "0.125 0.125 0.25 0.5"},
             ),
             Experiment(

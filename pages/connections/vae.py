@@ -56,7 +56,7 @@ DEFAULTS = {
     "vaby": "mean",
     "vavalue": "raw",
     "vaspread": 1,
-    "vanear": False,
+    "vanear": True,
     "vato": 8,
 }
 
@@ -105,11 +105,11 @@ def one_bound(label: int, row: int, third: DeltaGenerator, stage: DeltaGenerator
         )  # fmt: skip
         if fit == "hand":
             shift = tuple(
-                st.slider(name, -SHIFTS, SHIFTS, 0.0, 0.25, key=key, bind="query-params", width=132)
+                st.slider(name, -SHIFTS, SHIFTS, 0.0, 0.25, key=key, bind="query-params", width=104)
                 for name, key in (("Shift across", "vax"), ("Shift up", "vay"))
             )
             width = st.select_slider(
-                "Width", WIDTHS, 1.0, key="vawidth", bind="query-params", width=132,
+                "Width", WIDTHS, 1.0, key="vawidth", bind="query-params", width=104,
                 format_func=lambda w: f"× {w:.3g}",
                 help="All three in units of what the encoder says: its standard deviations.",
             )  # fmt: skip
@@ -185,11 +185,11 @@ def many_draws(
         every = vae_world.told_by(told.log_w, DRAWS)[0]
         st.caption(
             f"{DRAWS:,} draws z of {FROM[source]}; the weight of one is p(x, z) over the density "
-            "that drew it, and the weights average p(x). Left: their logarithms, or those of "
-            "averages of K. Green: log p(x), summed over the plane: "
+            "that drew it, and the weights average p(x). Histogram: their logarithms, or "
+            "those of averages of K. Green: log p(x), summed over the plane: "
             f"{vae_views.signed(told.log_evidence)}. All draws together say "
             f"{vae_views.signed(every)} and count as much as {told.useful:,.0f} of equal weight. "
-            "Right: the band is two standard errors, told by the same draws; a large weight that "
+            "Curve: the band is two standard errors, told by the same draws; a large weight that "
             "was not drawn is missing from curve and band alike."
         )
 
@@ -234,25 +234,26 @@ def without_the_kl(third: DeltaGenerator, stage: DeltaGenerator) -> None:
             "s of N(0, s²I)", SPREADS, 1, key="vaspread", bind="query-params", width=200
         )
         seed = st.number_input("Seed", 0, 9999, 0, key="vaseed", bind="query-params", width=110)
-        near = st.toggle("Zoom to the draws", False, key="vanear", bind="query-params")
+        near = st.toggle("Zoom to the draws", True, key="vanear", bind="query-params")
     with stage:
         for place, name in zip(st.columns(2, gap="medium"), NETWORKS, strict=True):
             told = training.Drawn(*training.drawn_from(name, spread, seed))
             means, widths = training.encodings(name)
             with place:
-                plot(
-                    vae_training_views.codes_figure(name, means, told, spread, near=near),
-                    key=f"va_codes_{name}",
-                    alt="Where the encoder puts 200 digits, as numerals, and a ring that holds "
-                    "86% of the draws",
-                )
-                plot(
-                    vae_training_views.sheet_figure(told), key=f"va_sheet_{name}",
-                    alt="The first forty draws, decoded",
-                )  # fmt: skip
+                with st.container(width=vae_training_views.WIDE):
+                    plot(
+                        vae_training_views.codes_figure(name, means, told, spread, near=near),
+                        key=f"va_codes_{name}",
+                        alt="Where the encoder puts 200 digits, as numerals, and a ring that holds "
+                        "86% of the draws",
+                    )
                 plot(
                     vae_training_views.prior_figure(told), key=f"va_prior_{name}",
                     alt="How often the draws are taken for which digit",
+                )  # fmt: skip
+                plot(
+                    vae_training_views.sheet_figure(told), key=f"va_sheet_{name}",
+                    alt="The first forty draws, decoded",
                 )  # fmt: skip
                 st.caption(
                     f"Of the 200 digits {training.near_zero(means):.0%} lie within 2 of 0; the "
@@ -262,7 +263,8 @@ def without_the_kl(third: DeltaGenerator, stage: DeltaGenerator) -> None:
         st.caption(
             "Numerals: where each encoder puts the gallery’s digits. Gray points: draws of N(0, "
             "s²I), the same for both; the purple ring, of radius 2s, holds 86% of them. The "
-            "second network has narrower layers; its loss was the reconstruction alone."
+            "second network has narrower layers and fewer steps; its loss was the reconstruction "
+            "alone. Not zoomed, each chart has an axis of its own."
         )
 
 

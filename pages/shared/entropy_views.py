@@ -72,7 +72,12 @@ def codes(p: tuple[float, ...], q: tuple[float, ...], seed: int) -> Codes:
 
 def bits(value: float) -> str:
     """A length in bits; endless where q has no word."""
-    return "∞" if math.isinf(value) else f"{value:.2f}"
+    return "∞" if math.isinf(value) else f"{rounded(value):.2f}"
+
+
+def rounded(value: float) -> float:
+    """Two decimals; a half goes up, as on paper, also where sums of logarithms end just below."""
+    return math.floor(100 * value + 0.5 + 1e-9) / 100
 
 
 def lengths_figure(told: Codes) -> Figure:
@@ -107,7 +112,15 @@ def lengths_figure(told: Codes) -> Figure:
             )  # fmt: skip
         if p > 0.04:
             names.append(
-                name_at((left + right) / 2, LETTERS[k], "xt", y=0, yanchor="bottom", yshift=3)
+                name_at(
+                    (left + right) / 2,
+                    LETTERS[k],
+                    "xt",
+                    y=0,
+                    yanchor="bottom",
+                    yshift=3,
+                    font={"size": 14},
+                )  # the text's own colour, on any block
             )
         word = told.words[k]
         xs.append((left + right) / 2)
@@ -138,15 +151,15 @@ def sums_figure(told: Codes) -> Figure:
     endless = math.isinf(told.cross)
     wasted = told.cross - told.entropy
     # What is shown adds up, also where both parts are rounded the same way.
-    cross = told.cross if endless else round(told.entropy, 2) + round(wasted, 2)
+    cross = told.cross if endless else rounded(told.entropy) + rounded(wasted)
     end = max(3.0, 1.25 * (told.entropy + 1 if endless else max(told.cross, told.bits)))
     end = min(end, 8.0) if not endless else max(end, 4.0)
     parts = [
         (2, 0.0, told.entropy, "q",
-         f"H(p) = {told.entropy:.2f} bits, {told.entropy * math.log(2):.2f} nats"),
+         f"H(p) = {bits(told.entropy)} bits, {told.entropy * math.log(2):.2f} nats"),
         (1, 0.0, told.entropy, "q", ""),
         (1, told.entropy, min(told.cross, end), "bits",
-         f"H(p, q) = {cross:.2f}: {wasted:.2f} wasted, KL(p‖q)" if not endless
+         f"H(p, q) = {cross:.2f}: {bits(wasted)} wasted, KL(p‖q)" if not endless
          else "H(p, q) = ∞: q rules out a letter that comes"),
         (0, 0.0, min(told.bits, end) if math.isfinite(told.bits) else 0.0, "p",
          f"{DRAWN:,} letters in a real code for q: {told.bits:.2f}" if math.isfinite(told.bits)
@@ -200,14 +213,19 @@ def parts_figure(curves: Curves) -> Figure:
     covering = curves.log_p.exp().numpy() * log
     seeking = -curves.log_q.exp().numpy() * log
     low = float(min(covering.min(), seeking.min())) - 0.1
-    high = 1.1 * float(max(covering.max(), seeking.max())) + 0.1
-    tops = int(covering.argmax()), int(seeking.argmax())
-    sides = ("right", "left") if tops[0] < tops[1] else ("left", "right")  # away from each other
-    return line_chart(
+    high = float(max(covering.max(), seeking.max())) + 0.1
+    high += 0.25 * (high - low)  # room for the names, above both lines
+    figure = line_chart(
         [
-            Line("p log(p/q)", x, covering, "q", tops[0], sides[0], 6),
-            Line("q log(q/p)", x, seeking, "p", tops[1], sides[1], 10, dash="dash"),
+            Line("p log(p/q)", x, covering, "q", 0),
+            Line("q log(q/p)", x, seeking, "p", 0, dash="dash"),
         ],
         x_title="x", y_title="what each x adds, nats per unit of x", y_range=(low, high),
         height=300,
     )  # fmt: skip
+    figure["layout"]["annotations"] = [
+        name_at(0, "p log(p/q)", "q", xref="paper", y=0.95, yref="paper", xanchor="left", xshift=6),
+        name_at(1, "q log(q/p), dashed", "p", xref="paper", y=0.95, yref="paper", xanchor="right",
+                xshift=-6),
+    ]  # fmt: skip
+    return figure

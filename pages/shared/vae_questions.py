@@ -6,7 +6,7 @@ import math
 
 from pages.shared import vae_views
 from pages.shared.chapter import Confusion, term
-from pages.shared.vae_facts import DEFAULT, JUDGED, TWO_PLACES, WRONG_PLACE, Facts
+from pages.shared.vae_facts import DEFAULT, JUDGED, LATE, TWO_PLACES, WRONG_PLACE, Facts
 from pages.shared.vae_training_world import PRIOR_DRAWS, about
 from pages.shared.vae_world import COUNTS, DRAWS, WIDTHS
 
@@ -57,7 +57,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "A normal has one. KL(q‖p) asks for q to be nowhere where p is not, so where the peaks "
             f"are well apart the best q sits on one of them. Of variant {TWO_PLACES[1]} of the "
             f"digit {TWO_PLACES[0]} it keeps {told.kept:.0%} of the posterior and leaves a gap of "
-            f"{told.two:.2f} nats, nearly all of it −log {told.kept:.4f} = "
+            f"{told.two:.2f} nats, most of it −log {told.kept:.4f} = "
             f"{-math.log(told.kept):.3f}. The other order, KL(p‖q), would ask for q to be "
             "everywhere where p is, and spread it over both and the empty land between them: "
             "[Entropy and KL](entropy).",
@@ -70,14 +70,14 @@ def confusions(told: Facts) -> list[Confusion]:
             f"where the opening 3 is, and {told.prior_useful:.0f} draws of equal weight would say "
             "as much. The logarithm of a single draw is "
             f"{told.log_p - told.prior_bound:.0f} nats too low on average; all draws together "
-            f"come within {told.log_p - told.prior_all:.1f}. z tells "
+            f"come within {told.log_p - told.prior_all:.2f}. z tells "
             f"KL(p(z|x)‖p(z)) = {told.surprise:.1f} nats of this x: where the posterior lies it is "
             f"typically some {round(math.exp(told.surprise), -1):,.0f} times as dense as the prior "
             "(e to that power). With more latent numbers z tells more, every further nat makes it "
             "2.7 times as much, and drawing from the prior becomes hopeless. The encoder says "
             "where to look.",
             first | {"vaview": "draws", "vafrom": "prior"},
-            "Left: nearly all draws lie far below log p(x). Right: the bound begins "
+            "Histogram: nearly all draws lie far below log p(x). Curve: the bound begins "
             f"{told.log_p - told.prior_bound:.0f} nats too low.",
         ),
         Confusion(
@@ -102,37 +102,40 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{told.useful[0]:.0f}. Draws of a q twice as wide count as {told.useful[1]:,.0f}: "
             "with K = 1 they say less, since that q is no good fit, and with K = "
             f"{COUNTS[-1]} they end {told.far[1]:.2f} below.",
-            first | {"vaview": "draws", "vafrom": "wide", "vak": 64},
-            "The curve begins lower than with q itself, and ends closer to log p(x).",
+            first | {"vaview": "draws", "vafrom": "encoder", "vak": COUNTS[-1]},
+            "The curve’s last dot and its band lie below the green line. Choose “q twice as wide”: "
+            "the last dot is on the line.",
         ),
         Confusion(
             "Why keep KL(q‖p(z)) at all? It only makes reconstruction worse",
             "Make q eight times narrower: reconstruction of the opening 3 gains "
             f"{told.saved:.1f} nats, and the KL rises by {told.paid:.1f}. The sum of both is a "
-            "bound of log p(x), and q is no narrower than telling x apart is worth. Without the KL "
-            "nothing keeps q from becoming a point: that is the next question.",
+            "bound of log p(x): so q narrows only as long as reconstruction gains more than the KL "
+            "takes. Without the KL nothing keeps q from becoming a point: that is the next "
+            "question.",
             first | {"vawidth": WIDTHS[0]},
             "Lower chart: to the left blue gains next to nothing, and purple rises on and on.",
         ),
         Confusion(
-            "What happens without the KL?",
-            "It was tried, with a second network whose loss is the reconstruction alone. Its q "
-            f"shrank to points: the median σ is {told.widths[1]:.6f}, the least that the code "
-            f"allows, against {told.widths[0]:.3f}. Its codes lie as far as {told.farthest:.0f} "
-            f"from 0, and {told.near[1]:.0%} of the 200 digits within 2 of 0, against "
-            f"{told.near[0]:.0%}; of N(0, I) {1 - math.exp(-2):.0%} does. So a draw of N(0, I) "
-            f"shows what happens to lie there: of {PRIOR_DRAWS} draws none is taken for "
+            "What happens without the KL, or without noise, with z = μ?",
+            "The one leads to the other. It was tried, with a second network whose loss is the "
+            "reconstruction alone. An average over q is never better than q’s best z, so q shrank "
+            f"to points: the median σ is {told.widths[1]:.6f}, the least that the code allows, "
+            f"against {told.widths[0]:.3f}. That is z = μ in effect, an autoencoder; the KL of a "
+            "true point is infinite, and the bound says nothing. Its codes lie as far as "
+            f"{told.farthest:.0f} from 0, and {told.near[1]:.0%} of the 200 digits within 2 of 0, "
+            f"against {told.near[0]:.0%}; of N(0, I) {1 - math.exp(-2):.0%} does. So a draw of "
+            f"N(0, I) shows what happens to lie there: of {PRIOR_DRAWS} draws none is taken for "
             f"{_listed(JUDGED.missing)}, where the VAE gives every digit {JUDGED.common[0]:.0%} to "
             f"{JUDGED.common[1]:.0%} of them. The judge is sure of {JUDGED.sure[1]:.0%} of its "
             f"draws, and of {JUDGED.sure[0]:.0%} of the VAE’s: no large difference, since with two "
-            "numbers the decoder draws strokes nearly everywhere. Nor did reconstruction gain: "
-            f"{told.tests[1]:.1f} nats over test digits, with narrower layers and fewer steps, "
-            f"against {told.tests[0]:.1f}. A wider N(0, s²I) finds more digits, but nothing in "
-            "training says which s. Learning where the codes lie is what "
+            "numbers the decoder draws strokes nearly everywhere. A wider N(0, s²I) finds more "
+            "digits, but nothing in training says which s. Learning where the codes lie is what "
             "[latent diffusion](latent_diffusion) does.",
             {"vaview": "prior", "vaspread": 1, "vaseed": 0, "vanear": True},
-            "Left: numerals all over the ring of the draws. Right: most draws lie where no digit "
-            "was put; below, some digits have no bar. Without Zoom one sees how far the rest is.",
+            "With the KL: numerals all over the ring of the draws. Without: most draws lie where "
+            "no digit was put, and some digits have no bar. Without Zoom one sees how far the rest "
+            "is.",
         ),
         Confusion(
             "Why z = μ + σε, and not just a draw of q?",
@@ -145,10 +148,11 @@ def confusions(told: Facts) -> list[Confusion]:
             f"standard deviation of {slow:,.0f}, so that some {about((slow / quick) ** 2)} draws "
             "are needed for every one. Most of that comes from the value being far from 0 at "
             f"every z; less its average, {less:.0f} remain, still "
-            f"{less / quick:.1f} times as much.",
+            f"{about((less / quick) ** 2)} draws for every one.",
             first | {"vaview": "gradient", "vaby": "mean", "vavalue": "raw"},
-            "Left: one narrow peak, and one that fills the axis, around the same green line. "
-            "Right: orange is still on its way where purple has long arrived.",
+            "Histograms: one narrow peak, and one that fills the axis, around the same green line. "
+            f"Averages: from 16 draws on purple is at the green line; orange is still "
+            f"{told.late:.0f} off after {LATE}, and near only at the end.",
         ),
         Confusion(
             "Why are a VAE’s pictures blurred?",
@@ -162,7 +166,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "many small steps, in each of which a mean and a little noise are enough. How a "
             "VAE becomes one: [From VAE to diffusion](hierarchical_vae).",
             first | {"vaview": "bound"},
-            "On the left: x, what its z is decoded to, and a draw by those chances.",
+            "The three pictures: x; what q’s mean is decoded to, gray at the edges; and a draw by "
+            "those chances, ragged.",
         ),
         Confusion(
             "Is p(x) = p(x|z) p(z)?",

@@ -29,6 +29,8 @@ from pages.shared.vae_views import GRAYS
 
 WAYS = {"through": ("through z = μ + σε", "p"), "by_value": ("by value, times ∇ log q", "eps")}
 BINS = 61
+PLANE = 262  # side of the plane in pixels: a ring is round
+WIDE = 40 + PLANE + 8  # with what stands beside it
 HUES = ("x0", "eps", "q", "p", "bits")  # of the digits 0 to 4, and again of 5 to 9
 
 
@@ -70,23 +72,25 @@ def averages_figure(told: Gradients) -> Figure:
     n = np.unique(np.geomspace(1, GRADIENTS, 120).round().astype(int))
     means = {way: (np.cumsum(getattr(told, way)) / np.arange(1, GRADIENTS + 1))[n - 1]
              for way in WAYS}  # fmt: skip
-    half = 1.5 * max(told.spread) / 4
+    every = np.concatenate([*means.values(), [told.exact]])
+    low, high = float(every.min()), float(every.max())
+    pad = 0.05 * (high - low)
     lines = [
         Line(name, n.astype(float), means[way], color, len(n) // 2, "left", 16 if k else -16)
         for k, (way, (name, color)) in enumerate(WAYS.items())
     ]
-    # The names stand above the chart's ends instead of on the lines, which may cross.
+    # The names stand in the corner that the lines leave, instead of on the lines, which may cross.
     figure = line_chart(
         lines, x_title="draws that are averaged", y_title="their average", log_x=True, height=370,
-        y_range=(told.exact - half, told.exact + half),
+        y_range=(low - pad, high + pad),
         x_axis={"tickvals": [1, 8, 64, 512], "ticktext": ["1", "8", "64", "512"]},
     )  # fmt: skip
+    top = 0.97 if told.exact < (low + high) / 2 else 0.22
     figure["layout"]["annotations"] = [
-        name_at(1, name, color, xref="paper", y=1 - 0.08 * k, yref="paper", xanchor="right",
+        name_at(1, name, color, xref="paper", y=top - 0.08 * k, yref="paper", xanchor="right",
                 xshift=-6)
-        for k, (name, color) in enumerate(WAYS.values())
-    ] + [name_at(1, "exact", "q", xref="paper", y=1 - 0.16, yref="paper", xanchor="right",
-                 xshift=-6)]  # fmt: skip
+        for k, (name, color) in enumerate([*WAYS.values(), ("exact", "q")])
+    ]  # fmt: skip
     figure["layout"]["shapes"] = [level(told.exact, "q")]
     return figure
 
@@ -126,7 +130,8 @@ def codes_figure(name: str, means: np.ndarray, told: Drawn, spread: int, *, near
         "yaxis": BARE | {"range": [-half, half], "nticks": 5},
         "title": {"text": f"Trained {NETWORKS[name]}{' the KL' if name != 'vae' else ''}",
                   "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
-        "height": 330, "margin": {"l": 40, "r": 8, "t": 34, "b": 40}, "hovermode": "closest",
+        "height": 34 + PLANE + 40, "margin": {"l": 40, "r": 8, "t": 34, "b": 40},
+        "hovermode": "closest",
     } | CLEAR  # fmt: skip
     return chart(traces, layout)
 
@@ -165,6 +170,6 @@ def prior_figure(told: Drawn) -> Figure:
                          "showgrid": True},
         "title": {"text": "share of the draws", "font": {"size": 14}, "x": 0, "xref": "container",
                   "y": 0.98},
-        "height": 180, "margin": {"l": 44, "r": 8, "t": 34, "b": 42}, "hovermode": "closest",
+        "height": 160, "margin": {"l": 44, "r": 8, "t": 34, "b": 42}, "hovermode": "closest",
     } | CLEAR  # fmt: skip
     return chart([bars], layout)

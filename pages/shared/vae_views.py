@@ -136,12 +136,13 @@ def width_figure(told: Digit, width: float | None, terms: BoundTerms) -> Figure:
     x, exact = np.array(WIDTHS), -told.log_evidence
     least, own = float(told.costs.min()) - exact, WIDTHS.index(1.0)
     total = told.costs + told.nats - exact
-    ends = (min(-2.0, least - 5), max(20.0, float(total[own]) + 8))
-    high = int(np.flatnonzero(total <= ends[1] - 4)[-1])
+    high = max(20.0, float(total[own]) + 8)
+    ends = (min(-0.2 * high, least - 5), high)  # below the line at 0 stands its name
+    at = int(np.flatnonzero(total <= high - 4)[-1])
     lines = [
         Line("E[−log p(x|z)]", x, told.costs - exact, "x0", 1, "left", -14),
         Line("KL(q‖p(z))", x, told.nats, "p", 0, "left", 14),
-        Line("their sum, −ELBO", x, total, "bits", high, "right", 14),
+        Line("their sum, −ELBO", x, total, "bits", at, "right", 14),
     ]
     figure = line_chart(
         lines, x_title="width of q, in the encoder’s own", log_x=True, height=SHORT,
@@ -157,8 +158,7 @@ def width_figure(told: Digit, width: float | None, terms: BoundTerms) -> Figure:
         )  # fmt: skip
     figure["layout"]["shapes"] = [level(0.0, "q")]
     figure["layout"]["annotations"].append(
-        name_at(0, "−log p(x)", "q", xref="paper", y=0, yanchor="bottom", xanchor="left", xshift=6,
-                yshift=3)
+        name_at(1, "−log p(x)", "q", xref="paper", y=0, xanchor="right", xshift=-6, yshift=-12)
     )  # fmt: skip
     return figure
 
@@ -224,7 +224,7 @@ def counts_figure(told: Many, K: int) -> Figure:
     figure["layout"]["shapes"] = [level(told.log_evidence, "q")]
     figure["layout"]["annotations"].append(
         name_at(0, "log p(x), summed", "q", xref="paper", y=told.log_evidence, yanchor="bottom",
-                xanchor="left", xshift=6, yshift=3)
+                xanchor="left", xshift=6, yshift=6)
     )  # fmt: skip
     return figure
 

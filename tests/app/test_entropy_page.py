@@ -48,7 +48,7 @@ def said() -> str:
         {"enp": "nonsense", "enq": "-1 2", "enseed": "12"},
         {"enview": "Two orders", "enapart": "0"},
         {"enview": "Two orders", "enfit": "Smallest KL(p‖q)", "enapart": "6"},
-        {"enview": "Two orders", "enfit": "By hand", "enmean": "-4", "enstd": "0.2"},
+        {"enview": "Two orders", "enfit": "By hand", "enmean": "-4", "enstd": "0.1"},
     ],
     ids=str,
 )
@@ -169,10 +169,15 @@ def test_what_is_said_of_letters(said: str) -> None:
     own, cross = -(p * np.log2(p)).sum(), -(p * np.log2(q)).sum()
     assert (own, cross) == (1.75, 2.0)
     asks = str(open_page("entropy").pills[0].label)
-    assert f"below, wastes {cross - own:.2f} bits" in asks
+    assert f"below, wastes {cross - own:.2f} bits per letter, on average" in asks
     turned = np.array([0.25, 0.125, 0.125, 0.5])
     one, other = ((a * np.log2(a / b)).sum() for a, b in ((p, turned), (turned, p)))
-    assert f"KL(p‖q) is {one:.3f} bits, the other way round {other:.3f}" in said
+    assert (one, other) == (0.5, 0.625)
+    assert "KL(p‖q) is 0.50 bits, the other way round 0.63" in said
+    # As the charts have it, swapped too.
+    for a, b, waste in ((p, turned, "0.50"), (turned, p, "0.63")):
+        names = entropy_views.sums_figure(codes(tuple(a), tuple(b), 0))["layout"]["annotations"]
+        assert any(f": {waste} wasted" in n["text"] for n in names)
     assert f"{one:.2f} bits are wasted, in whole words, too" in said
     assert other > one  # "and it is more"
     whole = codes(tuple(p), tuple(turned), 0)
@@ -229,11 +234,10 @@ def test_what_is_said_of_densities(said: str) -> None:
     assert abs(float(torch.distributions.Normal(0.0, zero).entropy())) < 1e-6
     assert f"{zero:.3f} is where it is 0" in said
     # "q is narrow, and its density higher than 1."
-    assert 1 / (0.2 * math.sqrt(2 * math.pi)) > 1
-    wide = torch.distributions.Normal(0.0, 0.2).entropy()
-    assert f"H(q) = {float(wide):.2f} nats".replace("-", "−") in said
-    at = open_page("entropy", enview="Two orders", enfit="By hand", enstd="0.2")
-    assert f"H(q) = **{float(wide):.2f}** nats".replace("-", "−") in text(at)
+    assert 1 / (0.1 * math.sqrt(2 * math.pi)) > 1
+    assert f"H(q) = {float(narrow):.2f} nats".replace("-", "−") in said
+    at = open_page("entropy", enview="Two orders", enfit="By hand", enstd="0.1")
+    assert f"H(q) = **{float(narrow):.2f}** nats".replace("-", "−") in text(at)
 
 
 def test_one_peak_has_one_answer() -> None:
@@ -274,7 +278,7 @@ def test_both_orders_are_in_one_chart(apart: str, same: bool) -> None:
 
 @pytest.mark.parametrize("apart", [0.0, 0.5, 1.5, 4.0, 6.0])
 def test_names_of_lines_stand_apart(apart: float) -> None:
-    """The two names of the right chart go away from each other; p's name is not at q's."""
+    """The two names of the second chart are above both lines; p's name is not at q's."""
     x = torch.linspace(-9, 9, 1201, dtype=torch.float64)
     parts = [
         normal_log_density(x, torch.tensor(m), torch.tensor(0.6)) + math.log(w)
@@ -283,9 +287,15 @@ def test_names_of_lines_stand_apart(apart: float) -> None:
     log_p = torch.stack(parts).logsumexp(0)
     for mean, std in ((-apart / 2, 0.6), (0.0, 1.0), (3.0, 0.3), (-0.1 * apart, 0.7)):
         curves = Curves(x, log_p, normal_log_density(x, torch.tensor(mean), torch.tensor(std)))
-        names = entropy_views.parts_figure(curves)["layout"]["annotations"]
-        left, right = sorted(names, key=lambda n: (n["x"], n["xanchor"] == "left"))
-        assert (left["xanchor"], right["xanchor"]) == ("right", "left")
+        figure = entropy_views.parts_figure(curves)
+        low, high = figure["layout"]["yaxis"]["range"]
+        left, right = figure["layout"]["annotations"]
+        assert (left["x"], left["xanchor"], right["x"], right["xanchor"]) == (0, "left", 1, "right")
+        for line, name in zip(figure["data"], (left, right), strict=True):
+            assert line["name"] in name["text"]
+            assert name["yref"] == "paper"
+            # 240 pixels high, the name's half of 8.
+            assert (np.nanmax(line["y"]) - low) / (high - low) < name["y"] - 8 / 240
         p, q = entropy_views.curves_figure(curves)["layout"]["annotations"]
         assert abs(p["x"] - q["x"]) > 0.3 or abs(p["y"] - q["y"]) > 0.1
 

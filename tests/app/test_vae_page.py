@@ -75,7 +75,7 @@ def said() -> str:
         {"vaview": "Two gradients"},
         {"vaview": "Two gradients", "vaby": "log σ₁", "vavalue": "less its average"},
         {"vaview": "Without the KL"},
-        {"vaview": "Without the KL", "vaspread": "32", "vanear": "true", "vaseed": "7"},
+        {"vaview": "Without the KL", "vaspread": "32", "vanear": "false", "vaseed": "7"},
         {"vaview": "The plane", "vato": "7"},
     ],
     ids=str,
@@ -169,11 +169,11 @@ def test_what_is_said_of_bad_and_double_places(said: str) -> None:
     area = float(best.var.sqrt().prod()) * (8 / 120) ** 2
     kept = float((log_joint(vae, x, z.float()) - two.log_evidence).exp().sum()) * area
     assert f"keeps {kept:.0%} of the posterior" in said
-    said_kept = number(said, "nearly all of it −log # =")
+    said_kept = number(said, "most of it −log # =")
     assert said_kept == pytest.approx(kept, abs=0.01)
     said_price = float(re.search(r"−log [\d.]+ = ([\d.]+)\. The", said)[1])  # type: ignore[index]
     assert said_price == pytest.approx(-np.log(said_kept), abs=6e-4)
-    assert -np.log(kept) > 0.8 * left
+    assert 0.5 * left < -np.log(kept) < left  # "most of it"
     # Two peaks that the window shows, apart, and q on one of them.
     up, across = np.nonzero(two.posterior > 0.3)
     places = np.stack([two.across[across], two.up[up]], axis=1)
@@ -212,7 +212,7 @@ def test_what_is_said_of_many_draws(said: str) -> None:
     assert low > 100
     all_of_them = np.log(np.exp(prior.log_w - told.log_evidence).mean())
     assert number(said, "all draws together come within #.") == pytest.approx(
-        -all_of_them, abs=0.051
+        -all_of_them, abs=0.0051
     )
     # KL(p(z|x) || p(z)), the posterior's average of log p(x|z) - log p(x), by weighted draws.
     vae, x, q = vae_world.network()[0], vae_world.binary(3, 0), encoder(told)
@@ -247,7 +247,20 @@ def test_what_is_said_of_a_curve_that_ends_too_low(said: str) -> None:
     ours, wide = (Many(*vae_world.many(3, 0, source, 0)) for source in ("encoder", "wide"))
     missing = told.log_evidence - ours.bounds[-1]
     assert number(said, "By # nats at K = 1024, outside its own band") == round(missing, 2)
-    assert missing > 2 * ours.errors[-1]
+    # "The last dot and its band lie below the line", as the chart that Show me opens has them.
+    figure = vae_views.counts_figure(ours, 1024)
+    band, (dot,) = figure["data"][0]["y"], figure["data"][-1]["y"]
+    assert figure["data"][-1]["x"] == [1024]
+    line = figure["layout"]["shapes"][0]["y0"]
+    assert line == told.log_evidence
+    assert dot == ours.bounds[-1]
+    assert band[len(COUNTS) - 1] == pytest.approx(dot + 2 * ours.errors[-1])
+    assert band[len(COUNTS) - 1] < line
+    # And with q twice as wide "the last dot is on the line": nearer than the dot is wide.
+    other = vae_views.counts_figure(wide, 1024)
+    low, high = other["layout"]["yaxis"]["range"]
+    a_dot = other["data"][-1]["marker"]["size"] / 200 * (high - low)
+    assert abs(wide.bounds[-1] - told.log_evidence) < a_dot / 2
     left = told.log_evidence - wide.bounds[-1]
     assert number(said, "K = 1024 they end # below") == round(left, 2)
     assert abs(left) < 0.3 * missing
@@ -300,7 +313,9 @@ def test_what_is_said_of_width_and_gradients(said: str) -> None:
     drawn = training.Gradients(*training.gradients(3, 0, "mean", less=False))
     ratio = drawn.spread[1] / drawn.spread[0]
     assert number(said, "so that some # draws are needed") == pytest.approx(ratio**2, rel=0.05)
-    assert number(said, "still # times as much") == pytest.approx(less / quick, abs=0.1)
+    assert number(said, "remain, still # draws for every one") == pytest.approx(
+        (less / quick) ** 2, abs=0.2
+    )
     # By draws of its own, through finite differences instead of autograd.
     vae, x = vae_world.network()[0], vae_world.binary(3, 0)
     q = encoder(told)
@@ -329,8 +344,8 @@ def test_what_is_said_of_width_and_gradients(said: str) -> None:
     assert float(slopes.mean(0)[0]) == pytest.approx(exact, abs=4 * quick / 4000**0.5)
 
 
-def test_what_is_said_of_the_two_gradients_is_seen() -> None:
-    """Show me: "one narrow peak, and one that fills the axis"; "orange is still on its way"."""
+def test_what_is_said_of_the_two_gradients_is_seen(said: str) -> None:
+    """Show me: "one narrow peak, and one that fills the axis", and what the averages do."""
     told = training.Gradients(*training.gradients(3, 0, "mean", less=False))
     narrow, wide = (
         vae_training_views.draws_figure(told, way, "μ₁")["data"][0]
@@ -339,12 +354,20 @@ def test_what_is_said_of_the_two_gradients_is_seen() -> None:
     np.testing.assert_array_equal(narrow["x"], wide["x"])  # one axis
     assert (narrow["y"] > 0.005).sum() <= 3
     assert (wide["y"] > 0.005).sum() > 40
-    lines = vae_training_views.averages_figure(told)["data"]
+    figure = vae_training_views.averages_figure(told)
+    lines = figure["data"]
     purple, orange = (next(d for d in lines if d["name"] == name)
                       for name, _ in vae_training_views.WAYS.values())  # fmt: skip
-    late = purple["x"] >= 64
-    assert np.abs(purple["y"][late] - told.exact).max() < 15
-    assert np.abs(orange["y"][late] - told.exact).max() > 200
+    # "From 16 draws on purple is at the green line": within a pixel of some 300.
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert np.abs(purple["y"][purple["x"] >= 16] - told.exact).max() < (high - low) / 300
+    off = number(said, "orange is still # off after 256")
+    assert off == round(abs(told.by_value[:256].mean() - told.exact))
+    assert off > 0.05 * (high - low)  # to be seen
+    assert abs(orange["y"][-1] - told.exact) < 0.25 * off  # "near only at the end"
+    for line in (purple, orange):
+        assert low < line["y"].min()
+        assert line["y"].max() < high
     # Both have the exact one within their errors.
     for drawn in (told.through, told.by_value):
         assert drawn.mean() == pytest.approx(told.exact, abs=4 * drawn.std() / len(drawn) ** 0.5)
@@ -403,13 +426,22 @@ def test_what_is_said_of_training_without_the_kl(said: str) -> None:
     assert f"every digit {low:.0%} to {high:.0%} of them" in said
     assert "none is taken for a 1, a 4, a 7 or a 9, where" in said
     assert f"sure of {sure[1]:.0%} of its draws, and of {sure[0]:.0%} of the VAE’s" in said
-    cards = []
-    for name in training.NETWORKS:
-        card = json.loads((PRETRAINED / name / "card.json").read_text())
-        figures = {m["name"]: m["value"] for m in card["metrics"]}
-        cards.append(figures["reconstruction, nats per digit"])
-    assert f"{cards[1]:.1f} nats over test digits" in said
-    assert f"against {cards[0]:.1f}. A wider" in said
+    # The caption: "narrower layers and fewer steps".
+    one, other = (
+        json.loads((PRETRAINED / name / "card.json").read_text()) for name in training.NETWORKS
+    )
+    assert other["recipe"]["steps"] < one["recipe"]["steps"]
+    assert other["parameters"] < one["parameters"]
+    # "An average over q is never better than q's best z": with the VAE's own widths the other
+    # network's reconstruction is worse than with z = mu.
+    x = vae_world.binary(3, 0)[None]
+    with torch.inference_mode():
+        mean = nets[1].posterior(x).mean
+        noise = with_it * torch.randn(2000, 2, generator=torch.Generator().manual_seed(2))
+        cost = [
+            -Bernoulli(logits=nets[1].logits(z)).log_prob(x).sum(1) for z in (mean, mean + noise)
+        ]
+    assert float(cost[1].mean()) > float(cost[0])
     # "Right: most draws lie where no digit was put": what the zoomed view shows of them.
     shown = z[z.abs().max(1).values < 2.2]
     alone = [(torch.cdist(shown, q.mean).min(1).values > 0.25).float().mean() for q in told]
@@ -439,7 +471,12 @@ def test_numerals_stand_where_the_encoder_puts_digits(name: str, *, near: bool) 
         np.testing.assert_allclose(np.stack([numerals["x"], numerals["y"]], 1), inside, atol=1e-4)
         assert set(numerals["text"]) <= {str(label)}
     assert (shown == 200) == (not near)
-    ring = figure["data"][-1]
+    # The ring is round: a unit across has as many pixels as one up.
+    ring, layout, edge = figure["data"][-1], figure["layout"], figure["layout"]["margin"]
+    plane = vae_training_views.PLANE
+    assert vae_training_views.WIDE - edge["l"] - edge["r"] == plane
+    assert layout["height"] - edge["t"] - edge["b"] == plane
+    assert layout["xaxis"]["range"] == layout["yaxis"]["range"]
     np.testing.assert_allclose(np.hypot(ring["x"], ring["y"]), 2.0)
     assert len(told.pictures) == 40
     np.testing.assert_allclose(
@@ -493,3 +530,18 @@ def test_a_draw_has_the_chances_of_its_pixels() -> None:
     drawn = vae_world.drawn(chances)
     assert set(np.unique(drawn)) == {0.0, 1.0}
     assert drawn.mean() == pytest.approx(0.3, abs=4 * (0.21 / 784) ** 0.5)
+
+
+@pytest.mark.parametrize(("label", "variant"), [(3, 1), (0, 1), (1, 1), (8, 1)])
+def test_the_name_of_log_p_has_room_below_its_line(label: int, variant: int) -> None:
+    told = digit(label, variant)
+    terms = vae_world.terms_of(label, variant - 1, encoder(told))
+    figure = vae_views.width_figure(told, 1.0, terms)
+    (name,) = (n for n in figure["layout"]["annotations"] if n["text"] == "<b>−log p(x)</b>")
+    low, high = figure["layout"]["yaxis"]["range"]
+    margin = figure["layout"]["margin"]
+    tall = figure["layout"]["height"] - margin["t"] - margin["b"]
+    assert name["y"] == 0
+    assert -low / (high - low) * tall >= 8 - name["yshift"]  # half a name, below its middle
+    # The lines below the level end left of the name: at the widest q they are above it.
+    assert min(line["y"][-1] for line in figure["data"][:3]) > 0
