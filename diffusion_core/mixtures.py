@@ -121,7 +121,8 @@ def group_probs(
     Returns:
         [B, M] float64, each row sums to 1.
     """
-    return group_log_densities(diffusion, mixture, x_t, t).softmax(1)
+    told = group_log_densities(diffusion, mixture, x_t, t)
+    return (told - told.logsumexp(1, keepdim=True)).exp()  # softmax is slow where M is small
 
 
 def mixture_denoiser(
