@@ -128,8 +128,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "leave out. Added to −log p(x|z) (the squared error over 2σ², plus a constant) it is "
             "never below −log p(x), as in a [VAE](vae). The gap is −log p(z|x), 0 only if no other "
             "tokens would do. Of those that differ in one place from the opening 3’s, "
-            f"{MEASURED.closer} are decoded nearer to it, each then likelier than the encoder’s: "
-            f"the gap is above log {MEASURED.closer + 1} = {math.log(MEASURED.closer + 1):.1f} nats. "
+            f"{MEASURED.closer} are decoded nearer to it, each then likelier than the encoder’s, "
+            f"so it is above log {MEASURED.closer + 1} = {math.log(MEASURED.closer + 1):.1f} nats. "
             "Codebook’s term and commitment are no part of the bound; they only serve training.",
             {"vqview": "drawn"},
             "First picture: that prior’s draws. It is what the constant KL takes for granted.",
