@@ -94,9 +94,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"badly, so that it has something to replace at once: {restart:.1f}, and the error "
             f"falls from {told.far_error[0]:.2f} to {told.far_error[2]:.2f}.",
             {"vqview": "codes", "vqlearn": "restart"},
-            f"At first a few codes do all the work. The others’ averages fade, to {DECAY:g} "
-            f"per step; at step {told.restart} they weigh less than {DEAD:.0%} of an even share, "
-            "and start anew.",
+            f"At first a few codes do all the work. The others’ weight shrinks to {DECAY:g} of it per "
+            f"step; at step {told.restart} it is below {DEAD:.0%} of an even share, and they start "
+            "anew.",
         ),
         Confusion(
             "Is this k-means?",
@@ -130,7 +130,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "tokens would do. Of those that differ in one place from the opening 3’s, "
             f"{MEASURED.closer} are decoded nearer to it, each then likelier than the encoder’s, "
             f"so it is above log {MEASURED.closer + 1} = {math.log(MEASURED.closer + 1):.1f} nats. "
-            "Codebook’s term and commitment are no part of the bound; they only serve training.",
+            "The loss’s other two terms are no part of the bound; they only serve training.",
             {"vqview": "drawn"},
             "First picture: that prior’s draws. It is what the constant KL takes for granted.",
         ),

@@ -404,7 +404,7 @@ def test_what_is_said_of_collapse(said: str) -> None:
     again = np.flatnonzero(ends["restart"].restarted)
     assert again[0] > 5
     assert 0.8 ** (again[0] - 1) > 0.02 > 0.8 ** again[0]
-    assert f"fade, to 0.8 per step; at step {again[0]} they weigh less than 2% of an" in said
+    assert f"shrinks to 0.8 of it per step; at step {again[0]} it is below 2% of an even" in said
     # "Unless busier codes move off and leave it a vector": by the gradient, one is revived.
     revived = (ends["gradient"].counts[0] == 0) & (ends["gradient"].counts[-1] > 0)
     assert 0 < revived.sum() < (ends["gradient"].counts[-1] == 0).sum()
