@@ -94,9 +94,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"badly, so that it has something to replace at once: {restart:.1f}, and the error "
             f"falls from {told.far_error[0]:.2f} to {told.far_error[2]:.2f}.",
             {"vqview": "codes", "vqlearn": "restart"},
-            f"At first a few codes do all the work. The others’ weight shrinks to {DECAY:g} of it per "
-            f"step; at step {told.restart} it is below {DEAD:.0%} of an even share, and they start "
-            "anew.",
+            f"At first a few codes do all the work. The others’ weight shrinks to {DECAY:g} of it "
+            f"per step; at step {told.restart} it is below {DEAD:.0%} of an even share, and they "
+            "start anew.",
         ),
         Confusion(
             "Is this k-means?",
