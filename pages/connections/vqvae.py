@@ -155,7 +155,7 @@ def one_digit(second: DeltaGenerator) -> None:
         st.markdown(said_of(told, across, down))
     under.caption(
         "Each number names one of 128 codes; the colours only tell them apart. Change: red is "
-        "lighter, blue darker, small changes enhanced (square root); solid frame: the token’s own "
+        "lighter, blue darker, small changes enhanced (cube root); solid frame: the token’s own "
         "4 × 4 pixels; dotted: everything that changes by more than one level of 255. [MASK] is no "
         "code: its patch is painted gray, and its neighbours see a vector of zeros."
     )

@@ -112,7 +112,7 @@ def picture_figure(
     values = picture[::-1].astype(np.float64 if signed else np.int64)
     if signed:  # small changes would not be seen; those of one level do not count
         values[np.abs(values) <= 1] = 0
-        values = 255 * np.sign(values) * np.sqrt(np.abs(values) / 255)
+        values = 255 * np.cbrt(values / 255)
     trace = {"type": "heatmap", "x": side, "y": side, "z": values,
              "zmin": low, "zmax": high, "colorscale": scale, "showscale": False,
              }  # fmt: skip

@@ -195,6 +195,9 @@ def test_the_chart_frames_what_changes() -> None:
     inside = z[round(box["y1"] + 0.5) : round(box["y0"] + 0.5), round(box["x0"] + 0.5) :]
     assert (inside != 0).sum() >= told.own + told.others
     assert (z != 0).sum() == told.own + told.others
+    # "Small changes enhanced (cube root)", which keeps their sign.
+    seen = np.abs(change[::-1]) > 1
+    np.testing.assert_allclose((z[seen] / 255) ** 3 * 255, change[::-1][seen], atol=1e-9)
 
 
 # --- who draws them -------------------------------------------------------------------------------
