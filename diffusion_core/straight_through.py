@@ -12,7 +12,7 @@ from diffusion_core.codebooks import distances, nearest_code
 
 
 def straight_through(z: Tensor, codes: Tensor) -> Tensor:
-    r"""The nearest code, whose gradient is handed to z as if it were z.
+    r"""The nearest code; the loss's gradient at the code is taken for the gradient at z.
 
     $$z_q = z + \operatorname{sg}[e_k - z], \qquad
     \frac{\partial L}{\partial z} := \frac{\partial L}{\partial z_q}$$
@@ -159,8 +159,9 @@ def affine(weight: Tensor, x: Tensor) -> Tensor:
 
 
 def train_miniature(
-    x: Tensor, start: Miniature, *, steps: int, rate: float, commitment: float, copy: bool = True
-) -> Iterator[Moment]:
+    x: Tensor, start: Miniature, *, steps: int, rate: float, commitment: float, copy: bool = True,
+    pace: float = 1.0,
+) -> Iterator[Moment]:  # fmt: skip
     """Train encoder, codes and decoder at once, by plain gradient steps over all data.
 
     Args:
@@ -171,6 +172,7 @@ def train_miniature(
         commitment: the third term's weight, beta.
         copy: whether the decoder's gradient is copied to the encoder; else it gets the true one of
             the reconstruction, which is 0.
+        pace: the codes' rate is this times that of the others.
 
     Yields:
         `steps` + 1 moments.
@@ -195,5 +197,5 @@ def train_miniature(
                 now, z.detach(), shown, copied, distances(x, shown),
                 LossParts(*(part.detach() for part in parts)),
             )  # fmt: skip
-            for weight, slope in zip(weights, slopes, strict=True):
-                weight -= rate * slope
+            for weight, slope, times in zip(weights, slopes, (1, pace, 1), strict=True):
+                weight -= rate * times * slope

@@ -17,15 +17,26 @@ from diffusion_core.codebooks import (
     restart_dead,
 )
 from diffusion_core.straight_through import first_other_cell, loss_parts, straight_through
-from diffusion_core.vqvae import VQVAE
+from diffusion_core.vqvae import VQVAE, Codebook
 from pages.shared import chapter, load, vq_gradient, vq_views, vq_world
 from pages.shared.canvas import canvas
 from pages.shared.chapter import Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.player import follow, player, session_runs
 from pages.shared.plot import plot
-from pages.shared.vq_facts import BETA, DECAY, DIGIT, MEASURED, PLACE, SIZE, STAIRS, Facts, facts
-from pages.shared.vq_gradient import BETAS, COPIES, COUNTS, RANGE, Stairs, Training
+from pages.shared.vq_facts import (
+    BETA,
+    DECAY,
+    DIGIT,
+    MEASURED,
+    PLACE,
+    SIZE,
+    STAIRS,
+    Facts,
+    Z,
+    facts,
+)
+from pages.shared.vq_gradient import BETAS, COPIES, COUNTS, PACES, RANGE, Stairs, Training
 from pages.shared.vq_lessons import confusions, signed
 from pages.shared.vq_world import (
     DECAYS,
@@ -44,7 +55,6 @@ from pages.shared.vq_world import (
 VIEWS = {"tokens": "Tokens", "drawn": "Drawn", "codes": "Codebook", "gradient": "Gradient"}
 PICTURES = {"gallery": "Gallery", "draw": "Draw"}
 PARTS = {"one": "One number", "training": "In training"}
-Z = -1.0
 DEFAULTS = {
     "vqview": "tokens",
     "vqfrom": "gallery",
@@ -65,6 +75,7 @@ DEFAULTS = {
     "vqstairs": STAIRS,
     "vqbeta": BETA,
     "vqcopy": "copied",
+    "vqpace": "same",
 }
 
 
@@ -122,8 +133,9 @@ def one_digit(second: DeltaGenerator) -> None:
             picture = canvas(key="vq_sheet", initial=load.gallery_digit(DIGIT, 0))
     told = vq_world.swap(picture, down - 1, across - 1, put, code, seed)
     plot(
-        vq_views.tokens_figure(told, down - 1, across - 1), key="vq_tokens", place=left,
-        on_click=press, alt="The 7 by 7 tokens as numbers on colours",
+        vq_views.tokens_figure(told, down - 1, across - 1), key="vq_tokens",
+        place=left.container(width=vq_views.TABLE + vq_views.LEFT), on_click=press,
+        alt="The 7 by 7 tokens as numbers on colours",
     )  # fmt: skip
     place = (down - 1, across - 1)
     change = told.decoded.astype(np.int16) - told.plain
@@ -143,7 +155,7 @@ def one_digit(second: DeltaGenerator) -> None:
         st.markdown(said_of(told, across, down))
     under.caption(
         "Each number names one of 128 codes; the colours only tell them apart. Change: red is "
-        "lighter, blue darker, small changes enhanced (square root); solid frame: the token’s own "
+        "lighter, blue darker, small changes enhanced (cube root); solid frame: the token’s own "
         "4 × 4 pixels; dotted: everything that changes by more than one level of 255. [MASK] is no "
         "code: its patch is painted gray, and its neighbours see a vector of zeros."
     )
@@ -185,8 +197,10 @@ def who_draws(second: DeltaGenerator) -> None:
     st.caption(
         "All are decoded by the same decoder. Even chances: each token any of the 128 codes. "
         "Place by place: each token is that of some digit of the gallery at this place, whatever "
-        "the tokens beside it are. VQ-Diffusion, asked for 0 to 9, 0 and 1: orange is [MASK]. "
-        f"Share of such pictures that a classifier is {SURE:.0%} sure to be some digit: even "
+        "the tokens beside it are. VQ-Diffusion, asked for 0 to 9, 0 and 1: orange is [MASK]; at "
+        "t = 100 the others are any codes. "
+        f"Share of such pictures ({MEASURED.count:,} of each, {MEASURED.few} of VQ-Diffusion’s) "
+        f"that a classifier is {SURE:.0%} sure to be some digit, no matter which: even "
         f"chances {MEASURED.even:.0%}, place by place {MEASURED.placewise:.0%}, VQ-Diffusion "
         f"{MEASURED.diffusion:.0%}; of the gallery’s digits, encoded and decoded, "
         f"{MEASURED.gallery:.0%}. It knows digits only, and is at times sure of what is none."
@@ -268,7 +282,7 @@ def staircase() -> None:
     st.markdown(
         f"z = {signed(z)} becomes the code {signed(told.codes[k])}. True gradient of the loss by "
         f"z: {slope}. Copied: **{signed(told.copied[k])}**, the slope of the dashed line at the "
-        f"code; a step against it leads to {leads}."
+        f"code (at z it is {signed(vq_gradient.slope(z))}); a step against it leads to {leads}."
     )
     st.caption(
         f"The decoder makes e + sin 2e of a code e, and should make {vq_gradient.TARGET:g}. "
@@ -289,12 +303,16 @@ def in_training() -> None:
             "Commitment β", BETAS, key="vqbeta", default=BETA, required=True, bind="query-params",
             format_func=lambda b: f"{b:g}", width="content",
         )  # fmt: skip
-    told = Training(*vq_gradient.training(beta, copy == "copied"))
+        pace = st.segmented_control(
+            "Codes’ rate", list(PACES), key="vqpace", default="same", required=True,
+            bind="query-params", width="content",
+        )  # fmt: skip
+    told = Training(*vq_gradient.training(beta, copy == "copied", pace))
     frames = vq_views.training_frames(told)
     player(
         frames.panels, key="vq_training", total=len(told.z), captions=frames.captions,
-        curves=frames.curves, clouds=frames.clouds, scale=10, autoplay=True, hold=True,
-        report_frame=False, charts_last=True, beside=True, rest=len(told.z) - 1,
+        curves=frames.curves, clouds=frames.clouds, scale=8, autoplay=True, hold=True,
+        report_frame=False, charts_last=True, rest=len(told.z) - 1,
         ends=("untrained", "trained"), label="A small VQ-VAE in training",
     )  # fmt: skip
     st.caption(
@@ -302,8 +320,22 @@ def in_training() -> None:
         "z, a code replaces it, the decoder makes a point of the code; encoder and decoder are a "
         "matrix and a shift each. Left: red lines part the data by their codes; purple: what the "
         "codes are decoded to. Middle: z across, the stripe upwards; purple: the codes. Right: "
-        "each point’s way to what is made of it. In the end most copied steps lead to a worse "
-        "code, since most z have the best one already."
+        "each point’s way to what is made of it. " + said_of_steps(told, copy)
+    )
+
+
+def said_of_steps(told: Training, copy: str) -> str:
+    """Why copied steps lead to no better code, and help."""
+    first, last = (vq_gradient.already_best(told, i) for i in (0, -1))
+    if copy != "copied":
+        return (
+            f"Copied steps are shown, but not made: at the end {told.leads[-1, 0]:.0%} would lead "
+            f"to a better code, as only {last:.0%} of the points have the best one."
+        )
+    return (
+        f"{first:.0%} of the points at first, and {last:.0%} at the end, have the best of the four "
+        "codes as these are: no step leads them to a better one. Steps help all the same, since "
+        "the codes follow z, and the decoder learns."
     )
 
 
@@ -338,7 +370,13 @@ def page() -> None:
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(nearest_code, straight_through, loss_parts)
-    formula_and_code(VQVAE.encode, VQVAE.decode, perplexity, under="A digit as tokens, and bits")
+    formula_and_code(
+        VQVAE.encode,
+        Codebook.nearest,
+        VQVAE.decode,
+        perplexity,
+        under="A digit as tokens, and bits",
+    )
     formula_and_code(
         gradient_step, moving_average_step, restart_dead, line_error, under="How codes learn"
     )

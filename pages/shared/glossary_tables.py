@@ -271,8 +271,8 @@ TERMS: tuple[Term, ...] = (
          (), ("transition_matrices",)),
     Term("stochastic differential equation", "the process with steps so short that t is continuous",
          ("SDE",), ("score", "conventions")),
-    Term("straight-through estimator", "a gradient copied past a step that has none, as if it "
-         "were not there", ("straight-through",), ("vqvae",)),
+    Term("straight-through estimator", "the gradient behind a step that has none, copied to "
+         "what is before it", ("straight-through",), ("vqvae",)),
     Term("telescoping", "a product or sum in which neighbours cancel and only the ends remain",
          ("telescopes",), ("elbo",)),
     Term("token", "the number of the code that stands for a piece of a picture", (),

@@ -5,16 +5,26 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import streamlit as st
 import torch
 
 from pages.shared import load, vq_world
-from pages.shared.vq_gradient import COUNTS, Training, right_shares, training
+from pages.shared.vq_gradient import (
+    COUNTS,
+    Stairs,
+    Training,
+    right_shares,
+    slope,
+    stairs,
+    training,
+)
 from pages.shared.vq_world import DECAYS, PLACES, Learning, learning, network, swap
 
 DIGIT, PLACE = 3, (3, 3)  # what the page opens with; rows and columns from 0
 SIZE, DECAY = 8, 0.8
 STAIRS = 8
+Z = -1.0
 BETA = 0.25
 
 
@@ -22,21 +32,28 @@ class Measured(NamedTuple):
     """What takes too long for a first look; a test computes each anew.
 
     Attributes:
-        count: draws of each kind; half as many of VQ-Diffusion.
+        count: draws with even chances, and as many place by place.
+        few: of VQ-Diffusion.
         even: share of which the judge is sure, tokens drawn with even chances.
         placewise: drawn place by place.
         diffusion: drawn by VQ-Diffusion in 25 steps, classes asked for in turn.
         gallery: of the gallery's digits, encoded and decoded.
+        closer: of all tokens that differ in one place from those of the opening digit, how many
+            are decoded nearer to it, by squared error.
     """
 
     count: int
+    few: int
     even: float
     placewise: float
     diffusion: float
     gallery: float
+    closer: int
 
 
-MEASURED = Measured(count=400, even=0.1475, placewise=0.2075, diffusion=0.79, gallery=0.895)
+MEASURED = Measured(
+    count=4000, few=200, even=0.1655, placewise=0.1815, diffusion=0.79, gallery=0.895, closer=394
+)
 
 
 class Facts(NamedTuple):
@@ -52,16 +69,21 @@ class Facts(NamedTuple):
             being 1.
         perplexity: of the gallery's tokens.
         bits: 49 tokens of that perplexity.
+        tables: 49 tokens, each by a table for its place.
+        sees: pixels that the middle token's vector is made of, and a corner's.
         bound: bits per digit of VQ-Diffusion's bound, as its card has it.
         alike: mean cosine of a code and the next number's, of any two, of one and its nearest.
         far: perplexity at the end, begun far away: by averages, by the gradient, with restarts.
         far_error: the errors.
         near_perplexity: begun at data, by averages.
         line: error of five codes on the line, and the formula's.
+        slopes: of the dashed line at the opening z, and at its code.
         right: share of z led to a smaller loss, with 8 codes and with most.
-        learned: reconstruction error at the beginning and the end: copied gradient, true one.
+        learned: reconstruction error with beta = 0: at first; at last, copied gradient, true one.
+        committed: at last, copied gradient and beta = 0.25.
+        slow: both, with codes at a quarter of the rate: beta = 0, beta = 0.25.
+        restart: the first step that restarts a code.
         spread: standard deviation of z at the end, beta = 0 and beta = 0.25.
-        drift: largest mean squared distance of z from its code on the way, for both.
     """
 
     own: int
@@ -72,16 +94,21 @@ class Facts(NamedTuple):
     error: float
     perplexity: float
     bits: float
+    tables: float
+    sees: tuple[int, int]
     bound: float
     alike: tuple[float, float, float]
     far: tuple[float, float, float]
     far_error: tuple[float, float, float]
     near_perplexity: float
     line: tuple[float, float]
+    slopes: tuple[float, float]
     right: tuple[float, float]
     learned: tuple[float, float, float]
+    committed: float
+    slow: tuple[float, float]
+    restart: int
     spread: tuple[float, float]
-    drift: tuple[float, float]
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -107,7 +134,8 @@ def facts() -> tuple:
     line = Learning(*learning("line", 5, "average", "near", DECAYS[0], 0))
     copied, loose = (Training(*training(beta, True)) for beta in (BETA, 0.0))
     still = Training(*training(0.0, False))
-    shares = right_shares()
+    slow = [Training(*training(beta, True, "quarter")) for beta in (0.0, BETA)]
+    shares, steps = right_shares(), Stairs(*stairs(STAIRS))
     return tuple(
         Facts(
             middle.own,
@@ -118,18 +146,49 @@ def facts() -> tuple:
             float(off.square().mean()) ** 0.5,
             used,
             PLACES * math.log2(used),
+            bits_by_tables(tokens, module.codes),
+            (pixels_seen(3, 3), pixels_seen(0, 0)),
             bound_of_tokens(),
             (following, any_two, nearest),
             tuple(float(told.perplexity[-1]) for told in far),
             tuple(float(told.error[-1]) for told in far),
             float(learnt("average", "near").perplexity[-1]),
             (float(line.error[-1]), vq_world.best_on_the_line(5)),
+            (slope(Z), slope(float(steps.codes[np.abs(steps.codes - Z).argmin()]))),
             (float(shares[COUNTS.index(STAIRS)]), float(shares[-1])),
-            (float(copied.parts[0, 0]), float(copied.parts[-1, 0]), float(still.parts[-1, 0])),
+            (float(loose.parts[0, 0]), float(loose.parts[-1, 0]), float(still.parts[-1, 0])),
+            float(copied.parts[-1, 0]),
+            (float(slow[0].parts[-1, 0]), float(slow[1].parts[-1, 0])),
+            int(far[2].restarted.argmax()),
             (float(loose.z[-1].std()), float(copied.z[-1].std())),
-            (float(loose.parts[:, 1].max()), float(copied.parts[:, 1].max())),
         )
     )
+
+
+def bits_by_tables(tokens: torch.Tensor, K: int) -> float:
+    """What digits cost if each token is coded by how often it comes at its place.
+
+    Each digit is left out of the counts that charge it, and one count is spread over all codes.
+
+    Args:
+        tokens: [N, 7, 7].
+        K: how many codes there are.
+
+    Returns:
+        Bits per digit, NaN for fewer than two.
+    """
+    N, flat = len(tokens), tokens.flatten(1)
+    if N < 2:
+        return math.nan
+    same = (flat[:, None] == flat[None]).sum(1).double() - 1  # how many others have it there
+    return -float(((same + 1 / K) / N).log2().sum(1).mean())
+
+
+def pixels_seen(row: int, column: int) -> int:
+    """From how many pixels the vector at a place is made: those with a gradient."""
+    x = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    (slope,) = torch.autograd.grad(network()[0].encoder(x)[0, :, row, column].square().sum(), x)
+    return int((slope != 0).sum())
 
 
 def bound_of_tokens() -> float:

@@ -43,6 +43,13 @@ def cost(z: Tensor) -> Tensor:
     return (decode_number(z) - TARGET).square()
 
 
+def slope(at: float) -> float:
+    """The derivative of `cost`, what z would be given without a codebook."""
+    z = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    (found,) = torch.autograd.grad(cost(z), z)
+    return float(found)
+
+
 class Stairs(NamedTuple):
     """The loss as a function of what the encoder says.
 
@@ -80,12 +87,14 @@ def right_shares() -> np.ndarray:
 # --- in training ----------------------------------------------------------------------------------
 
 BETAS = (0.0, 0.25, 1.0)
+PACES = {"same": 1.0, "quarter": 0.25}  # the codes' rate, of that of the others
 COPIES = {"copied": "copied", "true": "the true one"}
 SAMPLES, CODES = 200, 4
 STEPS, EVERY, RATE = 160, 2, 0.05
 ANGLE = 75  # degrees: the encoder looks nearly along what does not matter
-DATA_EXTENT, Z_EXTENT, CELLS = 3.2, 7.0, 80
-STRETCH = 2.4  # the first number of x, drawn upwards
+DATA_EXTENT, CELLS = 3.2, 80
+Z_EXTENTS = (7.0, 20.0)  # of the plane in which z is drawn
+STRETCH = 0.34  # the first number of x, drawn upwards, times the extent
 
 
 def stripes() -> Tensor:
@@ -130,11 +139,13 @@ class Training(NamedTuple):
     leads: np.ndarray
 
 
-@st.cache_data(max_entries=6, show_spinner=False)
-def training(beta: float, copy: bool) -> tuple:
+@st.cache_data(max_entries=12, show_spinner=False)
+def training(beta: float, copy: bool, pace: str = "same") -> tuple:
     """The fields of `Training`."""
     x, places = stripes(), grid(DATA_EXTENT, CELLS).double()
-    walk = train_miniature(x, beginning(), steps=STEPS, rate=RATE, commitment=beta, copy=copy)
+    walk = train_miniature(
+        x, beginning(), steps=STEPS, rate=RATE, commitment=beta, copy=copy, pace=PACES[pace]
+    )
     out = list(walk)[::EVERY]
     verdicts = [leads_down(m.z, -m.copied, m.weights.codes, m.losses) for m in out]
     cells = [region(affine(m.weights.encoder, places), m.weights.codes) for m in out]
@@ -150,6 +161,19 @@ def training(beta: float, copy: bool) -> tuple:
             np.array([[float((v == s).double().mean()) for s in (1, -1)] for v in verdicts]),
         )
     )
+
+
+def extent_of(told: Training) -> float:
+    """How far z is drawn to both sides: the same for all settings whose z stay in it."""
+    widest = max(np.abs(told.z).max(), np.abs(told.codes).max())
+    return next((extent for extent in Z_EXTENTS if widest < extent), Z_EXTENTS[-1])
+
+
+def already_best(told: Training, i: int) -> float:
+    """Share of the points whose code is the one that is decoded nearest to them, at frame i."""
+    own = np.abs(told.z[i][:, None] - told.codes[i]).argmin(1)
+    away = np.square(told.x[:, None] - told.shown[i]).sum(2)
+    return float((away.argmin(1) == own).mean())
 
 
 def ways_of(x: Tensor, moment: Moment) -> np.ndarray:

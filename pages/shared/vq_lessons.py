@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from diffusion_core.codebooks import DEAD
 from pages.shared.chapter import Confusion, term
-from pages.shared.vq_facts import BETA, MEASURED, SIZE, Facts
+from pages.shared.vq_facts import BETA, DECAY, MEASURED, SIZE, Facts
 from pages.shared.vq_gradient import COUNTS
 from pages.shared.vq_views import CODES
 from pages.shared.vq_world import PLACES, SURE
@@ -29,7 +30,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{told.own} of its own 16 pixels change and {told.others} others, in a block of "
             f"{told.box[0]} × {told.box[1]}; with the next nearest code {told.near} change. Over "
             f"all 49 places it is {told.mean:.0f} on average. So a token is no tile, and its "
-            "meaning hangs on what is beside it.",
+            "meaning hangs on what is beside it. Nor is it made of these 16 pixels: the middle "
+            f"token’s vector, 16 numbers, is made of {told.sees[0]} pixels, all there are, a "
+            f"corner’s of {told.sees[1]}.",
             first,
             "Last picture: the solid frame is the token’s own, the dotted one what changes.",
         ),
@@ -46,8 +49,10 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Does the straight-through estimator give the true gradient?",
             "No. Between two borders all z have one code and one loss: a staircase, whose true "
-            "gradient is 0 on every stair, and helps nobody. What is copied to z is the decoder’s "
-            "gradient at the code: right for the dashed line there, as if nothing were replaced. "
+            "gradient is 0 on every stair, and helps nobody. What is copied to z is the loss’s "
+            "gradient at the code, as if z stood there. At z itself the dashed line may rise where "
+            f"it falls at the code: at z = −1 its slope is {signed(told.slopes[0])}, and "
+            f"{signed(told.slopes[1])} is copied. "
             "Whether it leads to a better stair is another matter: with 8 codes it does for "
             f"{told.right[0]:.0%} of all z here, with {COUNTS[-1]} for {told.right[1]:.0%}. On the "
             "best stair of all, it still pushes.",
@@ -56,10 +61,10 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "And if the encoder got the true gradient?",
-            "It would learn nothing of the reconstruction. In the small VQ-VAE the error falls "
-            f"from {told.learned[0]:.2f} to {told.learned[1]:.2f} with the copied gradient (β = "
-            f"{BETA:g}). With the true one and β = 0 the encoder stands still; codes and decoder "
-            f"do what they can with what it gives them, and {told.learned[2]:.2f} remain.",
+            "It would learn nothing of the reconstruction. In the small VQ-VAE without commitment "
+            f"the error falls from {told.learned[0]:.2f} to {told.learned[1]:.2f} with the copied "
+            "gradient. With the true one the encoder stands still; codes and decoder do what they "
+            f"can with what it gives them, and {told.learned[2]:.2f} remain.",
             {"vqview": "gradient", "vqpart": "training", "vqcopy": "true", "vqbeta": 0.0},
             "Left: the red lines stay askew. Then press “copied”: they turn along the stripes.",
         ),
@@ -70,15 +75,18 @@ def confusions(told: Facts) -> list[Confusion]:
             "gradient, as the copy goes past them. In the commitment term the code is held still, "
             "and z comes to the code: without it nothing stops z from running ahead of its codes. "
             f"In the small VQ-VAE z spreads to a standard deviation of {told.spread[0]:.1f} with "
-            f"β = 0, to {told.spread[1]:.1f} with β = {BETA:g}; the squared distance from its code "
-            f"rises to {told.drift[0]:.2f} on the way, and to {told.drift[1]:.2f}.",
-            {"vqview": "gradient", "vqpart": "training", "vqbeta": 0.0},
-            "Middle: the blue points run ahead of the purple codes; blue line below.",
+            f"β = 0, to {told.spread[1]:.1f} with β = {BETA:g}. The codes still catch up, and the "
+            f"error ends at {told.learned[1]:.2f} and {told.committed:.2f}. Codes that learn at a "
+            f"quarter of the rate do not: it ends at {told.slow[0]:.2f} without commitment, at "
+            f"{told.slow[1]:.2f} with it.",
+            {"vqview": "gradient", "vqpart": "training", "vqbeta": 0.0, "vqpace": "quarter"},
+            "Middle: z has left its codes behind. Then press β = 0.25.",
         ),
         Confusion(
             "What is codebook collapse, and why does a restart help?",
             "A code learns from the vectors that it replaces. One that is nobody’s nearest "
-            "replaces none, is not moved, and stays nobody’s nearest: dead. Begun far away, "
+            "replaces none, is not moved, and usually stays nobody’s nearest: dead, unless busier "
+            "codes move off and leave it a vector. Begun far away, "
             f"{SIZE} codes end with a "
             + term("perplexity")
             + f" of {average:.1f} by averages and {gradient:.1f} by the gradient; begun at data, "
@@ -86,7 +94,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"badly, so that it has something to replace at once: {restart:.1f}, and the error "
             f"falls from {told.far_error[0]:.2f} to {told.far_error[2]:.2f}.",
             {"vqview": "codes", "vqlearn": "restart"},
-            "For some steps a few codes do all the work. Then the others are restarted.",
+            f"At first a few codes do all the work. The others’ weight shrinks to {DECAY:g} of it "
+            f"per step; at step {told.restart} it is below {DEAD:.0%} of an even share, and they "
+            "start anew.",
         ),
         Confusion(
             "Is this k-means?",
@@ -94,8 +104,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "code is the mean of what it replaced: Lloyd’s step, after which the error is never "
             "larger. With γ above 0 a code goes only part of that way. On a line, where the best "
             f"is known, five codes reach {told.line[0]:.4f}; the formula says Δ²/12 = "
-            f"{told.line[1]:.4f}. What k-means has not are batches, and an encoder that "
-            "moves the data while the codes run after them: hence averages, which forget slowly.",
+            f"{told.line[1]:.4f}. Here the data stand still. In training they come in batches, "
+            "and the encoder moves them: hence averages, which forget slowly.",
             {"vqview": "codes", "vqdata": "line", "vqsize": 5, "vqstart": "near", "vqdecay": 0.0},
             "Upper chart: the error comes down to the level line, which is Δ²/12.",
         ),
@@ -104,7 +114,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "Then only directions count: the nearest code is the one with the largest inner "
             "product, no code is missed for being too long or too short, and z can’t run away from "
             "the codes by growing, as it does here without commitment. A code can be nobody’s "
-            "nearest on a sphere, too; so there are restarts as well. With both, all "
+            "nearest on a sphere, too; so there are restarts as well; its codes are "
+            "averages, and its loss has no codebook term. All "
             f"{K} codes are in use on MNIST’s test set, by the network’s [card](/model_cards).",
             {"vqview": "gradient", "vqpart": "training", "vqbeta": 0.0},
             "Middle: z grows, and the codes run after it. Of length 1, neither could.",
@@ -114,10 +125,12 @@ def confusions(told: Facts) -> list[Confusion]:
             "The encoder is sure: q(z|x) puts everything on one code per place. Under a prior "
             f"with even chances its KL is −log(1/{K}) = {math.log(K):.2f} nats per token, "
             f"{nats:.1f} per digit, whatever the encoder does: a constant, which training may "
-            "leave out. With it, −log p(x|z), here a squared error, plus KL is never below "
-            "−log p(x), as in a [VAE](vae). But the bound is loose, and so is the model: its prior "
-            "with even chances draws no digits. The codebook’s term and the commitment are no part "
-            "of it; they only serve training.",
+            "leave out. Added to −log p(x|z) (the squared error over 2σ², plus a constant) it is "
+            "never below −log p(x), as in a [VAE](vae). The gap is −log p(z|x), 0 only if no other "
+            "tokens would do. Of those that differ in one place from the opening 3’s, "
+            f"{MEASURED.closer} are decoded nearer to it, each then likelier than the encoder’s, "
+            f"so it is above log {MEASURED.closer + 1} = {math.log(MEASURED.closer + 1):.1f} nats. "
+            "The loss’s other two terms are no part of the bound; they only serve training.",
             {"vqview": "drawn"},
             "First picture: that prior’s draws. It is what the constant KL takes for granted.",
         ),
@@ -125,7 +138,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "Why is the prior learnt afterwards?",
             "Because the tokens’ cost under it can then be brought down without touching the "
             f"pictures. Even chances charge 343 bits per digit. A table of how often each code "
-            f"comes in the gallery, {told.bits:.0f} (perplexity {told.perplexity:.1f} of {K}). "
+            f"comes in the gallery, {told.bits:.0f} (perplexity {told.perplexity:.1f} of {K}); a "
+            f"table for each place, {told.tables:.0f}, a digit left out of those that charge it. "
             f"VQ-Diffusion’s bound is {told.bound:.0f} bits, given the class, over MNIST’s test "
             "set, by its [card](/model_cards): it knows which tokens go together. One could train "
             "both at once, but then tokens change while their prior learns, and a cheap prior is "

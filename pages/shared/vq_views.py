@@ -30,17 +30,18 @@ from pages.shared.vq_gradient import (
     EVERY,
     RANGE,
     STRETCH,
-    Z_EXTENT,
     Stairs,
     Training,
     cost,
+    extent_of,
     right_shares,
 )
 from pages.shared.vq_world import EXTENT, KINDS, STEPS, Learning, Shot, Swap
 
 GRAYS: list[list[Any]] = [[0, "#000000"], [1, "#ffffff"]]
 PICTURE = 138  # side of a digit, in pixels
-TABLE = 300  # of the tokens
+TABLE = 246  # of the tokens
+LEFT = 8  # what a chart leaves free at its left, at the least
 CODES = 128
 
 
@@ -70,6 +71,10 @@ def tokens_figure(told: Swap, row: int, column: int) -> Figure:
                "text": ["M" if k == CODES else str(k) for k in flat], "hoverinfo": "skip",
                "textfont": {"size": 13, "color": ["#111111" if on else "#ffffff" for on in light]},
                }  # fmt: skip
+    title = "its 49 tokens: press one"
+    if told.new != told.old:
+        new = "M" if told.new == CODES else told.new
+        title = f"tokens, {told.old} → {new}: press one"
     frame = {"type": "rect", "x0": column + 0.5, "x1": column + 1.5, "y0": row + 0.5,
              "y1": row + 1.5, "fillcolor": "rgba(0,0,0,0)", "layer": "above",
              "line": {"color": COLORS["bits"], "width": 4}}  # fmt: skip
@@ -77,7 +82,7 @@ def tokens_figure(told: Swap, row: int, column: int) -> Figure:
     layout = {
         "xaxis": hidden | {"range": [0.5, SIDE + 0.5]},
         "yaxis": hidden | {"range": [SIDE + 0.5, 0.5]},
-        "title": {"text": "its 49 tokens: press one", "x": 0, "xref": "container", "y": 0.98,
+        "title": {"text": title, "x": 0, "xref": "container", "y": 0.98,
                   "font": {"size": 14, "color": COLORS["p"]}},
         "height": TABLE + 28, "margin": {"l": 0, "r": 0, "t": 28, "b": 0}, "hovermode": "closest",
         "shapes": [frame],
@@ -107,7 +112,7 @@ def picture_figure(
     values = picture[::-1].astype(np.float64 if signed else np.int64)
     if signed:  # small changes would not be seen; those of one level do not count
         values[np.abs(values) <= 1] = 0
-        values = 255 * np.sign(values) * np.sqrt(np.abs(values) / 255)
+        values = 255 * np.cbrt(values / 255)
     trace = {"type": "heatmap", "x": side, "y": side, "z": values,
              "zmin": low, "zmax": high, "colorscale": scale, "showscale": False,
              }  # fmt: skip
@@ -119,7 +124,7 @@ def picture_figure(
     )
     hidden = BARE | {"showticklabels": False, "range": [-0.5, 27.5]}
     layout: dict[str, Any] = {
-        "xaxis": hidden, "yaxis": hidden, "height": 28 + PICTURE, "hovermode": "closest",
+        "xaxis": hidden, "yaxis": hidden, "height": 28 + PICTURE - LEFT, "hovermode": "closest",
         "title": {"text": name, "font": {"size": 14, "color": COLORS[color]}, "x": 0,
                   "xref": "container", "y": 0.98},
         "margin": {"l": 0, "r": 0, "t": 28, "b": 0}, "shapes": [],
@@ -220,7 +225,7 @@ def stairs_figure(told: Stairs, z: float) -> Figure:
     step_x = np.repeat(edges, 2)[1:-1]
     step_y = np.repeat(told.losses, 2)
     lines = [
-        Line("without a codebook", fine, smooth, "xt", 9, "left", 8, dash="dash"),
+        Line("without a codebook", fine, smooth, "xt", len(fine) - 1, "right", 16, dash="dash"),
         Line("the loss", step_x, step_y, "p", 2 * int(told.losses.argmax()) + 1, "left", 12,
              width=3),
     ]  # fmt: skip
@@ -277,33 +282,37 @@ def training_frames(told: Training) -> Frames:
         extent=DATA_EXTENT, density=told.stripes, shade="bits", trails=told.codes.shape[1],
         trail="p", radius=2.2, side=28,
     )  # fmt: skip
-    height = np.broadcast_to(STRETCH * told.x[:, 0], (n, N))
+    extent = extent_of(told)
+    height = np.broadcast_to(STRETCH * extent * told.x[:, 0], (n, N))
     points = np.concatenate(
         [
-            np.stack([told.codes, STRETCH * told.shown[:, :, 0]], -1),
+            np.stack([told.codes, STRETCH * extent * told.shown[:, :, 0]], -1),
             np.stack([told.z, height], -1),
         ], axis=1,
     )  # fmt: skip
     right = Cloud(
-        "z → and codes", "the encoder’s number to the right, the stripe of the data upwards",
-        points.astype(np.float32), color="x0", extent=Z_EXTENT, trails=told.codes.shape[1],
+        f"z → (±{extent:g}), codes",
+        "the encoder’s number to the right, the stripe of the data upwards",
+        points.astype(np.float32), color="x0", extent=extent, trails=told.codes.shape[1],
         trail="p", radius=2.2, side=28,
     )  # fmt: skip
     error, leads = "mean squared error", "copied steps that lead to"
+    high = max(2.5, float(np.ceil(told.parts[:, :2].max())))
     curves = [
-        Curve("reconstruction", told.parts[:, 0], "p", error, 0, 2.5),
-        Curve("z to its code", told.parts[:, 1], "x0", error, 0, 2.5),
+        Curve("reconstruction", told.parts[:, 0], "p", error, 0, high),
+        Curve("z to its code", told.parts[:, 1], "x0", error, 0, high),
         Curve("a better code", told.leads[:, 0], "q", leads, 0, 1),
         Curve("a worse code", told.leads[:, 1], "bits", leads, 0, 1),
     ]
-    captions = [f"step {EVERY * i}" for i in range(n)]
-    errors = _ways(told.ways, DATA_EXTENT, "each point’s way to what is made of it", row=1)
+    captions = [f"step {EVERY * i} · standard deviation of z {z.std():.1f}"
+                for i, z in enumerate(told.z)]  # fmt: skip
+    errors = _ways(told.ways, DATA_EXTENT, "each point’s way to what is made of it")
     return Frames([], captions, curves, clouds=[left, right, errors])
 
 
-def _ways(ways: np.ndarray, extent: float, alt: str, row: int = 0) -> Cloud:
+def _ways(ways: np.ndarray, extent: float, alt: str) -> Cloud:
     """What is lost, as lines from each vector to what stands for it."""
     return Cloud(
         "What is lost", alt, ways[:, :, :2], color="xt", extent=extent, arrows=ways, field="bits",
-        radius=1.2, side=28, row=row,
+        radius=1.2, side=28,
     )  # fmt: skip

@@ -104,11 +104,12 @@ def small() -> tuple[torch.Tensor, Miniature]:
     return x, Miniature(draws(1, 3, seed=1), draws(4, 1, seed=2), draws(2, 2, seed=3))
 
 
+@pytest.mark.parametrize("pace", [1.0, 0.3])
 @pytest.mark.parametrize("beta", [0.0, 0.25, 2.0])
-def test_a_step_of_training_is_the_one_written_out_by_hand(beta: float) -> None:
+def test_a_step_of_training_is_the_one_written_out_by_hand(beta: float, pace: float) -> None:
     x, start = small()
     rate, N = 0.03, len(x)
-    first, second = train_miniature(x, start, steps=1, rate=rate, commitment=beta)
+    first, second = train_miniature(x, start, steps=1, rate=rate, commitment=beta, pace=pace)
     z = x @ start.encoder[:, :-1].T + start.encoder[:, -1]
     k = nearest_code(z, start.codes)
     e = start.codes[k]
@@ -122,7 +123,7 @@ def test_a_step_of_training_is_the_one_written_out_by_hand(beta: float) -> None:
     decoder = start.decoder - rate * back.T @ torch.cat([e, ones], 1) / N
     codes = start.codes.clone()
     for j in range(4):
-        codes[j] -= rate * 2 * (e - z)[k == j].sum(0) / N
+        codes[j] -= pace * rate * 2 * (e - z)[k == j].sum(0) / N
     torch.testing.assert_close(second.weights.encoder, encoder)
     torch.testing.assert_close(second.weights.decoder, decoder)
     torch.testing.assert_close(second.weights.codes, codes)
