@@ -13,8 +13,9 @@ HEADLESS := $(if $(DESKTOP),false,true)
 
 .PHONY: app test audit clean
 
+# Few heaps: GNU's C library would give the thread of each session one of its own to keep.
 app: .venv/.app
-	@$(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.headless $(HEADLESS) \
+	@MALLOC_ARENA_MAX=2 $(BIN)/streamlit run app.py --server.address $(ADDRESS) --server.headless $(HEADLESS) \
 		$(if $(PORT),--server.port $(PORT))
 
 test: .venv/.dev

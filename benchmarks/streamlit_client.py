@@ -35,6 +35,11 @@ ANSWER_SECONDS = 60.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+ARENAS = {"MALLOC_ARENA_MAX": "2"}
+"""As `make app` and deploy/Dockerfile have it: the thread of each session would otherwise keep a heap
+of its own, 747 MB with sixty sessions instead of 564."""
+
+
 class Server(NamedTuple):
     """A server started here; Linux alone tells its figures, in /proc."""
 
@@ -73,7 +78,8 @@ def served(*flags: str, script: str = "app.py") -> Iterator[Server]:
     command += [f"--server.port={port}", "--server.address=127.0.0.1"]
     command += ["--server.fileWatcherType=none", f"--server.disconnectedSessionTTL={TTL}", *flags]
     nothing = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **nothing)
+    env = os.environ | ARENAS
+    process = subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True, **nothing)
     try:
         end = time.monotonic() + START_SECONDS
         while True:
