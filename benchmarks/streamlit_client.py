@@ -36,8 +36,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 ARENAS = {"MALLOC_ARENA_MAX": "2"}
-"""As `make app` and deploy/Dockerfile have it: the thread of each session would otherwise keep a heap
-of its own, 747 MB with sixty sessions instead of 564."""
+"""As `make app` and deploy/Dockerfile have it: each session's thread would otherwise keep a heap of
+its own, 747 MB with sixty sessions instead of 564."""
 
 
 class Server(NamedTuple):
