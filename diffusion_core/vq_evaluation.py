@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffusion_core.checkpoints import load_discrete, load_module
+from diffusion_core.codebooks import perplexity
 from diffusion_core.datasets import Dataset, load_mnist, to_unit
 from diffusion_core.discrete import DiscreteDiffusion
 from diffusion_core.discrete_elbo import estimate_discrete_elbo
@@ -60,11 +61,11 @@ def autoencoder_metrics(recipe: Recipe) -> Iterator[dict[str, Any]]:
     distance = frechet_distance(moments(seen.features), reference)
     yield metric("Fréchet distance", distance, n, setting, reference=f"floor {floor:.3f}")
     counts = tokens.flatten().bincount(minlength=network.codes).double()
-    used, share = int((counts > 0).sum()), counts / counts.sum()
+    used, rarest = int((counts > 0).sum()), float(counts.min() / counts.sum())
     setting = f"tokens of the MNIST test set, {network.codes} codes"
     yield metric("codes used, share", used / network.codes, n, setting)
-    yield metric("rarest code, share of tokens", float(share.min()), n, setting)
-    yield metric("codebook perplexity", float(share.xlogy(share).sum().neg().exp()), n, setting)
+    yield metric("rarest code, share of tokens", rarest, n, setting)
+    yield metric("codebook perplexity", perplexity(tokens, network.codes), n, setting)
 
 
 def sample_tokens(

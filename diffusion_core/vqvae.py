@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diffusion_core.codebooks import worst_served
+from diffusion_core.codebooks import DEAD, FRESH, worst_served
 from diffusion_core.datasets import TILE, to_uint8, to_unit
 from diffusion_core.networks import ChannelNorm
 
@@ -35,11 +35,6 @@ class Codebook(nn.Module):
         features: numbers per code.
         decay: of the averages, per batch.
     """
-
-    DEAD = 0.02
-    """A code is dead where it replaces less than this part of its even share of the vectors."""
-    FRESH = 0.25
-    """The part of that share that a new code is credited with, so that it has time to be found."""
 
     sums: Tensor
 
@@ -90,13 +85,9 @@ class Codebook(nn.Module):
         replaced = F.one_hot(number, len(self.sums)).to(z).T @ z
         self.sums.lerp_(replaced, 1 - self.decay)
         share = len(z) / len(self.sums)
-        dead = self.sums.norm(dim=1) < self.DEAD * share
-        fresh = self.worst_served(z, number, int(dead.sum()))
-        self.sums[dead] = self.FRESH * share * fresh
-
-    def worst_served(self, z: Tensor, number: Tensor, count: int) -> Tensor:
-        """`count` vectors of the batch, [count, features], picked by their distance to a code."""
-        return worst_served(z, (z - self.codes[number]).square().sum(1), count)
+        dead = self.sums.norm(dim=1) < DEAD * share
+        distance = (z - self.codes[number]).square().sum(1)
+        self.sums[dead] = FRESH * share * worst_served(z, distance, int(dead.sum()))
 
 
 class Block(nn.Module):
