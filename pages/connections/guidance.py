@@ -23,7 +23,6 @@ from pages.shared.guidance_world import SCALES, SEVENS_MISSED, STEPS, Gradients,
 from pages.shared.player import follow, player, session_runs
 
 VIEWS = {"plane": "In the plane", "gradients": "Two kinds", "digits": "Digits"}
-DIGITS = ("each", *"0123456789")
 DIGIT_STEPS = 25
 DEFAULTS = {"guview": "plane", "guscale": 3.0, "guseed": 0, "guclass": "each"}
 
@@ -103,8 +102,8 @@ def on_digits(scale: float) -> None:
     with st.expander("More: which digits, other noise"):
         left, right = st.columns(2, gap="large")
         digit = left.selectbox(
-            "Digits", DIGITS, key="guclass", bind="query-params",
-            format_func=lambda d: "one of each" if d == "each" else d,
+            "Digits", bench.NAMED, key="guclass", bind="query-params",
+            format_func=bench.digit_name,
         )  # fmt: skip
         seed = right.number_input("Seed", 0, 9999, 0, key="guseed", bind="query-params")
     denoiser, card = load.network_or_stop("digits-eps")

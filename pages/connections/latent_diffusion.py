@@ -37,7 +37,6 @@ from pages.shared.latent_world import (
 from pages.shared.player import follow, player, session_runs
 
 VIEWS = {"plane": "In the plane", "digits": "Digits", "lost": "What is lost"}
-DIGITS = ("each", *"0123456789")
 DIGIT_STEPS = 25
 DEFAULTS = {
     "ldview": "plane",
@@ -77,8 +76,8 @@ def exhibit() -> None:
             in_the_plane(data, seed)
     elif view == "digits":
         digit = second.selectbox(
-            "Digits", DIGITS, key="lddigit", bind="query-params", width=150,
-            format_func=lambda d: "one of each" if d == "each" else d,
+            "Digits", bench.NAMED, key="lddigit", bind="query-params", width=150,
+            format_func=bench.digit_name,
         )  # fmt: skip
         with stage:
             in_both(digit, seed, clip, place)

@@ -39,7 +39,6 @@ from pages.shared.explain import formula_and_code
 from pages.shared.player import follow, session_runs
 from pages.shared.runs import LiveRun
 
-DIGITS = ("each", "any", *map(str, range(10)))
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
 NETWORK = "digits-eps"
 SHIPPED = denoisers()
@@ -151,8 +150,8 @@ def more(sampler: str) -> Chosen:
         left, middle, right = st.columns(3, gap="large")
         with left:
             digit = st.selectbox(
-                "Digit", DIGITS, key="class", bind="query-params",
-                format_func=lambda d: {"each": "one of each", "any": "whatever comes"}.get(d, d),
+                "Digit", bench.DIGITS, key="class", bind="query-params",
+                format_func=bench.digit_name,
             )  # fmt: skip
             seed = st.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
             compare = st.toggle("Compare with a second run", key="compare", bind="query-params")

@@ -45,7 +45,6 @@ CLIPS = (
     exhibits.Row("clipped, ε̂ kept", "p", rederive=False),
     exhibits.Row("not clipped", "bits", clip=False),
 )
-DIGITS = ("each", "any", *map(str, range(10)))
 RUN_STEPS = (5, 10, 25, 50)
 DEFAULTS = {
     "xview": "one",
@@ -244,8 +243,8 @@ def side_by_side(row: st.delta_generator.DeltaGenerator) -> None:
     with st.expander("More: which digits, other noise"):
         left, right = st.columns(2, gap="large")
         digit = left.selectbox(
-            "Digits", DIGITS, key="xclass", bind="query-params",
-            format_func=lambda d: {"each": "one of each", "any": "whatever comes"}.get(d, d),
+            "Digits", bench.DIGITS, key="xclass", bind="query-params",
+            format_func=bench.digit_name,
         )  # fmt: skip
         seed = right.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
     first, _ = load.network_or_stop("digits-eps")

@@ -34,6 +34,17 @@ NOISE_RANGE = 3.0
 """Predicted noise is shown from -3 (black) to 3 (white): 99.7 % of standard noise lies within."""
 
 
+NAMED = ("each", *"0123456789")
+"""Which digits a run may be asked for, as `Start` knows them."""
+DIGITS = ("each", "any", *"0123456789")
+"""The same where the network may also be left to choose."""
+
+
+def digit_name(digit: str) -> str:
+    """One of `DIGITS` as a reader calls it."""
+    return {"each": "one of each", "any": "whatever comes"}.get(digit, digit)
+
+
 class Start(NamedTuple):
     """What all rows of a run share.
 

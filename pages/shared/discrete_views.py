@@ -10,7 +10,7 @@ import streamlit as st
 
 from diffusion_core.checkpoints import CheckpointError
 from diffusion_core.unmasking import ORDERS
-from pages.shared import discrete_bench
+from pages.shared import bench, discrete_bench
 from pages.shared import discrete_networks as networks
 from pages.shared.discrete_bench import COUNT, COUNT_COMPARED, Row, Shot, Start, share, times_of
 from pages.shared.discrete_networks import Net
@@ -18,7 +18,6 @@ from pages.shared.player import follow, session_runs
 from pages.shared.runs import LiveRun
 
 STEPS = (1, 2, 5, 10, 25, 50, 100, 200)
-DIGITS = ("each", "any", *map(str, range(10)))
 ORDER_NAMES = {"random": "random", "confidence": "most confident first"}
 GUIDANCE = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 MOST_ROWS = 3
@@ -79,8 +78,8 @@ def more(rows: Sequence[Row], count: int) -> Start:
         one, two, three = st.columns(3, gap="large")
         knows = any(row.net.about.conditional for row in rows)
         digit = one.selectbox(
-            "Digit", DIGITS, key="dsdigit", bind="query-params", disabled=not knows,
-            format_func=lambda d: {"each": "one of each", "any": "whatever comes"}.get(d, d),
+            "Digit", bench.DIGITS, key="dsdigit", bind="query-params", disabled=not knows,
+            format_func=bench.digit_name,
         )  # fmt: skip
         if not knows:
             one.caption("This network was never told a class: whatever comes.")

@@ -20,7 +20,6 @@ from pages.shared.player import Curve, Frames, Panel, follow, session_runs
 
 CALLS = (10, 20, 50, 100, 200)
 RATES = (0.1, 0.3, 1.0)
-DIGITS = ("each", *"0123456789")
 COUNT = 9
 TITLES = {
     "sde": "SDE: fresh noise",
@@ -47,8 +46,8 @@ def on_digits(second: DeltaGenerator) -> None:
             bind="query-params", format_func=lambda r: f"{r:g}",
         )  # fmt: skip
         digit = left.selectbox(
-            "Digits", DIGITS, key="scdigit", bind="query-params",
-            format_func=lambda d: "one of each" if d == "each" else d,
+            "Digits", bench.NAMED, key="scdigit", bind="query-params",
+            format_func=bench.digit_name,
         )  # fmt: skip
         seed = right.number_input("Seed", 0, 9999, 0, key="scseed", bind="query-params")
     denoiser, card = load.network_or_stop("digits-eps")
