@@ -13,6 +13,7 @@ if st.runtime.exists():
         {
             "Home": [
                 st.Page("pages/home/start.py", title="Start", default=True),
+                st.Page("pages/home/questions.py", title="Questions"),
             ],
             "Gaussian diffusion": [
                 st.Page("pages/gaussian/forward_process.py", title="Forward process"),

@@ -346,7 +346,7 @@ def confusions(told: Facts) -> list[Confusion]:
             {"scview": "learn"},
             "The chart: red comes to rest on green, purple goes on falling. The arrows in the "
             "second picture become those of the first.",
-            asked_in="zoubohao/DenoisingDiffusionProbabilityModel-ddpm-, issue 48",
+            threads=["zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#48"],
         ),
         *score_digits.confusions(),
         Confusion(
@@ -356,7 +356,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "times the score. They end where √ᾱ x₀ lies.",
             {"scview": "place"},
             "Each thin arrow ends at √ᾱ x₀, for one of the blue points on the right.",
-            asked_in="score_sde_pytorch, issue 26",
+            threads=["yang-song/score_sde_pytorch#26"],
         ),
     ]
 

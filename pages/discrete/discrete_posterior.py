@@ -24,6 +24,8 @@ from pages.shared.posterior_views import (
     settings_behind_more,
 )
 
+VQ_15, VQ_20 = "microsoft/VQ-Diffusion#15", "microsoft/VQ-Diffusion#20"
+VQ_13, VQ_28 = "cientgu/VQ-Diffusion#13", "cientgu/VQ-Diffusion#28"
 VIEWS = {"routine": "The routine, line by line", "bayes": "Bayes' rule as a table"}
 DEFAULTS = {
     "dview": "routine",
@@ -224,7 +226,7 @@ def why(told: Facts) -> None:
                 "again; it is a look-up.",
                 {"dproc": "symmetric", "dx": 2},
                 "Symmetric noise: the first line is right before anything is replaced.",
-                asked_in="VQ-Diffusion #20; cientgu/VQ-Diffusion #13 and #28",
+                threads=[VQ_20, VQ_13, VQ_28],
             ),
             Confusion(
                 "And why q_pred_one_timestep(log_x_t, t)?",
@@ -232,7 +234,7 @@ def why(told: Facts) -> None:
                 "column xₜ of Qₜ, read off as row xₜ.",
                 {"dproc": "symmetric", "dx": 2, "dt": 50},
                 "Line 3 equals line 4 everywhere: with symmetric noise nothing has to be replaced.",
-                asked_in="VQ-Diffusion #20",
+                threads=[VQ_20],
             ),
             Confusion(
                 "Why are entries replaced where xₜ is [MASK]?",
@@ -247,7 +249,7 @@ def why(told: Facts) -> None:
                 "Lines 2 and 4 keep the row of [MASK], but for the last entry of line 4, where the "
                 "routine writes a 0 for every xₜ. γ and 1 are missing there, so the result has "
                 "lost its [MASK] entry.",
-                asked_in="VQ-Diffusion #20 and #15",
+                threads=[VQ_20, VQ_15],
             ),
             Confusion(
                 "Does the mask select classes, or positions?",
@@ -259,7 +261,7 @@ def why(told: Facts) -> None:
                 {"dskip": skip[0], "dx": 2},
                 "xₜ = 2 is no [MASK]: “here” the result is exact, though the replacement is off; "
                 "“any xₜ” shows that another position is wrong.",
-                asked_in="VQ-Diffusion #20 and #15",
+                threads=[VQ_20, VQ_15],
             ),
             Confusion(
                 "Why is q normalised before q_pred(q, t−1), and its sum added back?",
@@ -271,7 +273,7 @@ def why(told: Facts) -> None:
                 f"{damage(told.damage[skip[1]])}.",
                 {"dskip": skip[1]},
                 "Line 7 is far off: β̄ and γ̄ were added as if the ratio summed to 1.",
-                asked_in="VQ-Diffusion #20 and cientgu/VQ-Diffusion #13",
+                threads=[VQ_20, VQ_13],
             ),
             Confusion(
                 "Can't I normalise once, at the end?",
@@ -291,7 +293,7 @@ def why(told: Facts) -> None:
                 f"error is {told.exact:.0e} in float64 and {told.float32:.0e} in float32.",
                 {"dskip": "nothing"},
                 "Every error that matters is rounding: 1e-15 or so in the last line.",
-                asked_in="cientgu/VQ-Diffusion #13",
+                threads=[VQ_13],
             ),
             Confusion(
                 "Why all in logarithms?",
@@ -305,7 +307,7 @@ def why(told: Facts) -> None:
                 "1e-30, and cuts off at e⁻⁷⁰.",
                 {"dproc": "code", "dprec": "float32", "dx": 2},
                 "float32, and still right to about a millionth. Below: both precisions over t.",
-                asked_in="cientgu/VQ-Diffusion #28",
+                threads=[VQ_28],
             ),
             Confusion(
                 "What about t − 2, and what about t − 1 at the first step?",

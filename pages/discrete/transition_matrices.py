@@ -235,7 +235,7 @@ def why(told: Facts) -> None:
                 {"tkernel": "absorbing", "tK": 4, "tT": 10, "tsched": "1/(T-t+1)", "tt": 5,
                  "ti": 0, "tj": 3},
                 "Q̄: every row sums to 1. The dotted column [M] does not, and it is not a row.",
-                asked_in="VQ-Diffusion #20, where the rows and columns are untangled",
+                threads=["microsoft/VQ-Diffusion#20"],
             ),
             Confusion(
                 "Cosine schedule: cos or cos²?",

@@ -441,7 +441,7 @@ def page() -> None:
                 "takes it for a picture of which most is still there.",
                 {"match": FEWER, "schedule_a": "linear", "kept": 50, PLACE: 1.0},
                 look="The last of 50 steps. With picked betas the digit is still there.",
-                asked_in="diffusers #5130",
+                threads=["huggingface/diffusers#5130"],
             ),
             Confusion(
                 "Why is β cut off at 0.999?",
@@ -467,7 +467,7 @@ def page() -> None:
                 {"schedule_b": "linear", "zero_b": True, PLACE: 1.0},
                 look=f"The last step: A has the SNR {said(told.linear_end)}, B exactly 0, so its "
                 "log-SNR has no value there.",
-                asked_in="a discussion of Lin et al. 2023, where 1/√ᾱ came out infinite",
+                threads=["a discussion of Lin et al. 2023, where 1/√ᾱ came out infinite"],
             ),
             Confusion(
                 "Is linear β a straight line in anything that matters?",

@@ -463,7 +463,7 @@ def page() -> None:
                 "small steps a Gaussian is a good guess, and that is what a network may use.",
                 {"pmix": True, "pt": 300, "ps": 100, "pxt": 0.0, "px0": 1.0},
                 "The dashed curve, without x₀: two humps. Now slide s up to 299: they merge.",
-                asked_in="creatis-myriad #155",
+                threads=["creatis-myriad/creatis-myriad.github.io#155"],
             ),
             Confusion(
                 "β or β̃: which variance should a reverse step use?",
@@ -476,7 +476,10 @@ def page() -> None:
                 f"{told.best_ten:.0%}.",
                 {"pview": "variance", "pv": 0.1, "T": 10, "pt": 3, "ps": 2},
                 "At t = 3 the purple line, best for these data, lies between β̃ and β.",
-                asked_in="genie #5 and zoubohao's DDPM #18",
+                threads=[
+                    "aqlaboratory/genie#5",
+                    "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#18",
+                ],
             ),
             Confusion(
                 "Why is the variance 0 at t = 1?",

@@ -1,10 +1,13 @@
-"""Start: what this is, sixteen digits out of noise, and the way on."""
+"""Start: what this is, sixteen digits out of noise, questions, and the way on."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import streamlit as st
 
 from pages.shared import chapter
+from pages.shared.asked import Question, questions
 
 MAP: dict[str, dict[str, tuple[str, str]]] = {
     "gaussian": {
@@ -65,6 +68,17 @@ CHAPTERS = {
     "reference": "Reference",
 }
 STEPS = 50
+FAMOUS = {
+    "why_a_model": "The posterior has a formula. Why train anything?",
+    "forward_process": "Is β the variance of the noise, or its standard deviation?",
+    "x0_vs_eps": "Why does code go ε̂ → x̂₀ → posterior, when ε̂ → μ is one line in the paper?",
+    "reverse_sampling": "Is DDIM a solver of an ODE, or a chain that is not Markov?",
+    "elbo": "L_vlb, or one L_t times T?",
+    "discrete_posterior": "Does the mask select classes, or positions?",
+    "guidance": "Does guidance sample p(x) p(y|x)ˢ?",
+    "vae": "Why are a VAE’s pictures blurred?",
+}
+"""page -> one of its questions, for the start page."""
 
 
 def again() -> None:
@@ -86,21 +100,37 @@ def exhibit() -> None:
     denoiser, card = load.network_or_stop("digits-eps")
     start, rules = bench.Start("each", STEPS, 1000 + seed), [bench.Rule()]
     times = bench.stops(denoiser, STEPS)
-    live = session_runs().open(
-        repr((card.fields["sha256"], start, rules)),
-        lambda: bench.run(denoiser, start, rules),
-        len(times),
+    ident = repr((card.fields["sha256"], start, rules))
+
+    def make() -> Iterator[list[bench.Shot]]:
+        return bench.run(denoiser, start, rules)
+
+    live = (
+        session_runs().open(ident, make, len(times))
+        if seed
+        else load.common_run(ident, len(times), make)
     )
     follow(
         live,
         lambda shots, first: bench.draw(shots, first, times, [""])._replace(curves=()),
         key="start_player",
         scale=2,
-        autoplay=seed > 0,
+        autoplay=True,
         report_frame=False,
         ends=("noise", "picture"),
         label="Sampling, from noise to picture",
     )
+
+
+def famous() -> None:
+    """Some of the questions that bring people here, and the way to all of them."""
+    st.subheader("What puzzles you?", anchor=False)
+    links = "".join(
+        f'<li><a href="{Question(page, asks, (), "").address}">{asks}</a></li>'
+        for page, asks in FAMOUS.items()
+    )
+    everything = f'<li><a href="questions"><b>All {len(questions())} questions</b></a></li>'
+    st.html(f'<div class="asks famous"><ul>{links}{everything}</ul></div>')
 
 
 def chapters() -> None:
@@ -126,10 +156,11 @@ chapter.prose(
     "Play with the real mathematics of diffusion models, and with small networks trained on real "
     "handwriting: nearly all on these pages is computed while you watch, and what was measured "
     "beforehand says so. "
-    "Below, a network turns noise into digits. Press the button, then step back with the arrow "
-    "keys: $x_t$ is the picture so far, x̂₀ the clean digit the network sees in it, ε̂ the noise. "
-    "It is told which digits to draw: 0 to 9, and 0 to 5 again."
+    "Below, a network turns noise into digits. Step back with the arrow keys, or have it draw "
+    "sixteen others: $x_t$ is the picture so far, x̂₀ the clean digit the network sees in it, ε̂ "
+    "the noise. It is told which digits to draw: 0 to 9, and 0 to 5 again."
 )
 exhibit()
+famous()
 chapters()
 chapter.report_link()

@@ -278,7 +278,7 @@ def confusions(told: Facts) -> list[Confusion]:
             + " is symmetric nobody notices.",
             {"cview": "discrete", "ci": 0, "cj": 3},
             look="“One step”: the same number, and the two indices swapped.",
-            asked_in="VQ-Diffusion #20",
+            threads=["microsoft/VQ-Diffusion#20"],
         ),
         Confusion(
             "Does a guidance scale of 1 mean no guidance, or a little?",
@@ -296,7 +296,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "recognises it, and says which steps were picked.",
             {"cview": "yours", "cpaste": example("linear", picked=50)},
             look="The second sentence, and how much signal is left at the end.",
-            asked_in="diffusers #5130",
+            threads=["huggingface/diffusers#5130"],
         ),
         Confusion(
             "My list starts with the noisiest step. Does that matter?",

@@ -41,7 +41,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "DDPM’s keeps less and makes up for it with fresh noise.",
             {"class": "7", "eta": 1.0, "compare": True, "eta_b": 1.0, "noise_b": 0.0},
             "First with fresh noise: nine hands. Then without: the same seven again and again.",
-            asked_in="a StackExchange thread, where one answer has DDPM add none",
+            threads=["a Stack Exchange thread, where one answer has DDPM add none"],
         ),
         Confusion(
             "And why none at the last step?",
@@ -105,7 +105,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             {"compare": True, "eta_b": 0.0, "clip_b": False, "steps": 20},
             "The second run is not clipped: its x̂₀ leaves the range of pixels and never comes "
             "back.",
-            asked_in="improved-diffusion #64",
+            threads=["openai/improved-diffusion#64"],
         ),
         Confusion(
             "β or β̃ for the variance of a step?",
@@ -129,7 +129,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
                 "numbers": "all steps",
             },
             "The pictures hardly differ. The last column does: the second run jumps at every step.",
-            asked_in="improved-diffusion #64",
+            threads=["openai/improved-diffusion#64"],
         ),
         Confusion(
             "Does t count from 0 or from 1?",

@@ -23,9 +23,11 @@ from zlib import crc32
 import streamlit as st
 
 from pages.shared import glossary, lesson
+from pages.shared.asked import slug, thread
 from pages.shared.component import code
 from pages.shared.state import (
     apply_state,
+    asked_for,
     looking,
     offer,
     remember_defaults,
@@ -72,7 +74,7 @@ class Confusion:
         state: control values that let the reader see the answer; none for prose only.
         look: what to look at then, said above the exhibit.
         show: label of the button that sets them.
-        asked_in: where people asked this, e.g. "improved-diffusion #64".
+        threads: where people asked this, as `asked.thread` reads it.
     """
 
     asks: str
@@ -80,7 +82,7 @@ class Confusion:
     state: Mapping[str, object] | None = None
     look: str = ""
     show: str = "Show me"
-    asked_in: str | None = None
+    threads: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -172,17 +174,38 @@ def look() -> None:
 
 
 def why(items: Sequence[Confusion]) -> None:
-    """List confusions; each opens to its answer and to a setting of the exhibit that shows it."""
+    """List confusions; each opens to its answer and to a setting of the exhibit that shows it.
+
+    The one that the address names (`?why=...`, see `asked.slug`) is open, and in view.
+    """
     st.subheader("Why?", anchor="why")
+    wanted = asked_for()
     told = []
     for number, item in enumerate(items):
-        parts = [item.answer]
-        if item.asked_in:
-            parts.append(aside(f"Asked in {item.asked_in}"))
+        name, parts = slug(item.asks), [item.answer]
         if item.state is not None:
             parts.append(_button(item.show, f"why_{number}", item.state, item.look))
-        told.append(fold(item.asks, "\n\n".join(parts)))
+        asked = f"Asked in {', '.join(map(_thread, item.threads))} · " if item.threads else ""
+        parts.append(aside(asked + _here(name)))
+        told.append(fold(item.asks, "\n\n".join(parts), name=name, shown=name == wanted))
     prose("\n\n".join(told))
+    if wanted and wanted not in {slug(item.asks) for item in items}:
+        st.toast(
+            f"This page has no question “{_literal(wanted[:40])}”; those it has are under “Why?”.",
+            icon=":material/link_off:",
+            duration="infinite",
+        )
+
+
+def _thread(mark: str) -> str:
+    """Markdown: a public thread, linked where it can be."""
+    name, address = thread(mark)
+    return f"[{name}]({address})" if address else name
+
+
+def _here(name: str) -> str:
+    """Markdown: the way to this very answer, to be copied or opened in another tab."""
+    return f'<a href="?why={name}">Link to this answer</a>'
 
 
 def try_this(items: Sequence[Experiment]) -> None:
@@ -230,9 +253,18 @@ def prose(text: str) -> None:
 # three. So what folds, stands in two columns or is pressed there is HTML in the text.
 
 
-def fold(title: str, text: str) -> str:
-    """Markdown for `prose`: a line that opens to a text."""
-    return f'<details class="fold">\n<summary>\n\n{title}\n\n</summary>\n\n{text}\n\n</details>'
+def fold(title: str, text: str, *, name: str = "", shown: bool = False) -> str:
+    """Markdown for `prose`: a line that opens to a text.
+
+    Args:
+        title: the line.
+        text: what it opens to.
+        name: for the page's own code, to find it by.
+        shown: whether it is open, and to be brought into view.
+    """
+    marks = f' data-asks="{escape(name)}"' * bool(name) + ' open data-shown="1"' * shown
+    line = f"<summary>\n\n{title}\n\n</summary>"
+    return f'<details class="fold"{marks}>\n{line}\n\n{text}\n\n</details>'
 
 
 def grid(cells: Sequence[str], name: str) -> str:

@@ -26,7 +26,7 @@ MOST_CODE = 4096
 """Characters of the packed lesson: browsers and mail programs pass addresses of this length on."""
 MOST_QUESTION = 200
 MOST_VIEW = 1000
-OWN = ("lesson", "stop", "present")
+OWN = ("lesson", "stop", "present", "why")
 """Parameters that belong to the app's frame and are no part of a view."""
 _MOST_TEXT = 64 * 1024  # unpacked; a small code can hold much more, and must not
 _PAGES = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from diffusion_core.checkpoints import (
 from diffusion_core.cold import Restorer
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.networks import Classifier
+from pages.shared.runs import LiveRun
 
 Loaded = TypeVar("Loaded")
 
@@ -133,6 +134,12 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def common_run(ident: str, total: int, _make: Callable[[], Iterator[Any]]) -> LiveRun[Any]:
+    """The run that every reader is shown first, computed once for all; arguments as `LiveRun`'s."""
+    return LiveRun(_make, total, ident=ident)
 
 
 @st.cache_resource(show_spinner=False)

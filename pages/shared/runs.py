@@ -196,6 +196,8 @@ class LiveRun(Generic[S]):
             RuntimeError: If the generator ends before `total` frames.
         """
         upto = min(upto, self.total)
+        if self.have >= upto:  # nobody waits here for what another reader of this run still wants
+            return list(self._frames)
         with self._lock:
             begun, had, self._others = time.monotonic(), self.have, 0
             deadline = None if seconds is None else begun + seconds
@@ -239,7 +241,7 @@ class LiveRun(Generic[S]):
 
 
 class Runs:
-    """A session's runs: the few last used are kept, so memory stays bounded."""
+    """Runs by name, a session's or shared: the few last used are kept, so memory stays bounded."""
 
     def __init__(self, keep: int = 2) -> None:
         """Keep at most `keep` runs."""

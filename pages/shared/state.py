@@ -35,7 +35,8 @@ _LOOK = "_look_at"
 _LOOKED_FROM = "_look_at_from"
 _JUST_SET = "_look_at_just_set"
 _OFFERED = "_settings_offered"
-_OWN = {"present", "lesson", "stop"}  # parameters that are no control's
+_ASKED = "why"
+_OWN = {"present", "lesson", "stop", _ASKED}  # parameters that are no control's
 TEXTS = {
     "dformula", "enp", "enq", "find", "points", "rudata", "tpoints", "trows", "ttext", "wpoints",
 }  # fmt: skip
@@ -150,9 +151,15 @@ def apply_state(**values: object) -> None:
         st.session_state.get(_LINK, {}).pop(key, None)
 
 
+def asked_for() -> str:
+    """The question that the address names, whose answer is to be shown; "" for none."""
+    return st.query_params.get(_ASKED, "")
+
+
 def reset_state() -> None:
     """Put every control that the page's header knows of back to its default."""
     stop_looking()
+    st.query_params.pop(_ASKED, None)
     apply_state(**st.session_state.get(_DEFAULTS, {}))
 
 

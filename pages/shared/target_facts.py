@@ -69,8 +69,14 @@ def confusions(told: Facts) -> list[Confusion]:
             {"xview": "clip", "xback": "one"},
             "Without clipping the gap is a grain of rounding; with it, whole regions move. Near "
             "t = 1000 they move far.",
-            asked_in="improved-diffusion #64, guided-diffusion #146, hojonathanho/diffusion #5, "
-            "denoising-diffusion-pytorch #47 and #135, latent-diffusion #67",
+            threads=[
+                "openai/improved-diffusion#64",
+                "openai/guided-diffusion#146",
+                "hojonathanho/diffusion#5",
+                "lucidrains/denoising-diffusion-pytorch#47",
+                "lucidrains/denoising-diffusion-pytorch#135",
+                "CompVis/latent-diffusion#67",
+            ],
         ),
         Confusion(
             "Why is x̂₀ clipped at all?",
@@ -81,7 +87,7 @@ def confusions(told: Facts) -> list[Confusion]:
             {"xview": "three", "xcompare": "clips"},
             "The third run is not clipped. Its x̂₀ starts in the thousands and stays there; the "
             "sheet ends black and white.",
-            asked_in="denoising-diffusion-pytorch #65",
+            threads=["lucidrains/denoising-diffusion-pytorch#65"],
         ),
         Confusion(
             "Must ε̂ be recomputed after clipping?",
@@ -93,7 +99,7 @@ def confusions(told: Facts) -> list[Confusion]:
             {"xview": "three", "xcompare": "clips", "xsteps": 10},
             "First and second run, digit by digit: small differences in the strokes. The curve "
             "says how much of xₜ is left unexplained when ε̂ is kept.",
-            asked_in="improved-diffusion #110",
+            threads=["openai/improved-diffusion#110"],
         ),
         Confusion(
             "The loss on ε has no weights, so every step counts alike?",

@@ -23,7 +23,9 @@ sampler = st.selectbox("Sampler", ["ddim", "ddpm"], key="sampler", bind="query-p
 st.text(f"{steps} {sampler}")
 chapter.prose("A " + chapter.term("schedule", "levels < 1 & > 0") + ".")
 chapter.why([
-    chapter.Confusion("Why noise?", "Because.", state={"sampler": "ddpm"}, asked_in="a thread"),
+    chapter.Confusion(
+        "Why noise?", "Because.", {"sampler": "ddpm"}, threads=["who/what#7", "a talk"],
+    ),
     chapter.Confusion("Why not?", "So."),
 ])
 chapter.try_this([chapter.Experiment("Five steps", "blur.", {"steps": 5})])
@@ -90,7 +92,7 @@ def test_a_confusion_shows_its_setting() -> None:
     at = page()
     press(at, "why_0")
     assert shown(at) == "50 ddpm"
-    assert "Asked in a thread" in said(at)
+    assert "Asked in [what #7](https://github.com/who/what/issues/7), a talk · " in said(at)
 
 
 def test_what_lies_below_the_exhibit_is_one_element_for_each_bone() -> None:

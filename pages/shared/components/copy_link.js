@@ -2,7 +2,7 @@
 // the address selected instead. It also brings the exhibit into view when the page asks for it,
 // turns presentation mode on and off by a key, lets the keyboard into what scrolls sideways, tells the
 // server which of the text's buttons is pressed and when the session is another one, keeps a word's note
-// on the screen, and turns to the pages of the start page's map.
+// on the screen, turns to the pages of the start page's map, and to the answer that an address names.
 export default function ({ data, parentElement, setTriggerValue }) {
   const button = parentElement.querySelector("button");
   const label = button.querySelector("span");
@@ -62,8 +62,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (event.target.closest?.("button[data-show], .st-key-reset button")) setsAll();
     const button = event.target.closest?.("button[data-show]");
     if (button) window.showSetting(button.dataset.show);
-    const page = event.target.closest?.(".cards a")?.getAttribute("href");
-    if (page && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)) turnTo(page, event);
+    const link = event.target.closest?.(".cards a, .asks li > a, .asks h3 a");
+    if (link && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)) turnTo(link, event);
   });
   document.addEventListener("pointerover", keepOnScreen);
   document.addEventListener("focusin", keepOnScreen);
@@ -107,11 +107,40 @@ function renewOnReturn(app) {
   }).observe(app, { attributes: true, attributeFilter: ["data-test-connection-state"] });
 }
 
-// From the start page to another one, as the browser's buttons do it: the app stays.
-function turnTo(page, event) {
+// From a list of pages or answers to one of them, as the browser's buttons do it: the app stays. The
+// start page's own address may end without the slash that the others' names begin after.
+function turnTo(link, event) {
   event.preventDefault();
-  history.pushState(null, "", location.pathname.replace(/\/?$/, `/${page}`));
+  const here = link.closest(".cards, .famous") ? location.href.replace(/\/?([?#].*)?$/, "/") : location.href;
+  history.pushState(null, "", new URL(link.getAttribute("href"), here));
   window.dispatchEvent(new PopStateEvent("popstate"));
+}
+
+// The answer that the address asks for comes into view, and stays while what is above it still grows,
+// until the reader does anything.
+const GROWS_MS = 4000;
+let answered = "";
+function showAnswer() {
+  const fold = document.querySelector("details[data-shown]");
+  const name = fold ? location.pathname + fold.dataset.asks : "";
+  if (name === answered) return;
+  answered = name;
+  if (!fold) return;
+  fold.querySelector("summary").focus({ preventScroll: true });
+  const until = performance.now() + GROWS_MS;
+  const acts = ["wheel", "touchstart", "pointerdown", "keydown"];
+  let left = false;
+  const leave = () => { left = true; };
+  for (const act of acts) document.addEventListener(act, leave, { passive: true });
+  const hold = () => {
+    if (left || !fold.isConnected || performance.now() > until) {
+      for (const act of acts) document.removeEventListener(act, leave);
+      return;
+    }
+    fold.scrollIntoView({ block: "center" });
+    setTimeout(hold, 100);
+  };
+  hold();
 }
 
 // By its place on the keyboard: with Alt, the key p writes another letter on a Mac.
@@ -164,6 +193,7 @@ function openScrollers(event) {
   if (event?.type === "resize") measured = new WeakSet();
   clearTimeout(waiting);
   waiting = setTimeout(() => {
+    showAnswer();
     for (const box of document.querySelectorAll('[class*="st-key-chapter_question"]')) {
       box.setAttribute("aria-live", "polite"); // says whether the guess was right
     }

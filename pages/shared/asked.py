@@ -1,0 +1,148 @@
+"""Every question under a page's "Why?", in one list that can be searched. No Streamlit in here.
+
+Pages make their answers of numbers they compute, so the list is not read off their source: it is
+`asked.json`, which `python -m tools.questions` writes by running every page, and which a test
+holds to what the pages ask.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+INDEX = Path(__file__).with_name("asked.json")
+MOST_CHARACTERS = 80
+"""Of a search that comes out of an address."""
+NEAREST = 8
+"""How many are shown where none has all of the words."""
+_LETTERS = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "ε": "eps", "ϵ": "eps", "η": "eta", "θ": "theta",
+    "μ": "mu", "σ": "sigma", "φ": "phi", "ϕ": "phi", "∇": "gradient", "√": "sqrt",
+}  # fmt: skip
+_SAME = {"epsilon": "eps", "variances": "variance", "images": "picture", "image": "picture"}
+_SMALL = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "does", "for", "from",
+    "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "of", "on", "or", "than",
+    "that", "the", "their", "then", "there", "this", "to", "was", "we", "what", "when", "where",
+    "which", "who", "why", "will", "with", "you",
+})  # fmt: skip
+_IN_ASKS, _IN_TITLE, _IN_ANSWER = 3.0, 2.0, 1.0
+
+
+class Question(NamedTuple):
+    """One confusion of one page.
+
+    Attributes:
+        page: the page's name in the address.
+        asks: the question, as the page puts it.
+        threads: where people asked it, as `thread` reads them.
+        words: the words of the answer, for the search.
+    """
+
+    page: str
+    asks: str
+    threads: tuple[str, ...]
+    words: str
+
+    @property
+    def address(self) -> str:
+        """Link to the answer, relative to any page's address."""
+        return f"{self.page}?why={slug(self.asks)}"
+
+
+@functools.cache
+def questions() -> tuple[Question, ...]:
+    """All of them, in the order of the pages' names and of each page."""
+    rows = json.loads(INDEX.read_text(encoding="utf-8"))
+    return tuple(Question(r["page"], r["asks"], tuple(r["threads"]), r["words"]) for r in rows)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, plain: small letters, Greek by name, no accents, ₜ as t."""
+    flat = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    named = "".join(f" {_LETTERS[c]} " if c in _LETTERS else c for c in flat.casefold())
+    return [_SAME.get(word, word) for word in re.findall(r"[a-z0-9]+", named)]
+
+
+def slug(asks: str) -> str:
+    """A question's name in an address: its first words."""
+    return "-".join(words_of(asks)[:10])
+
+
+def thread(mark: str) -> tuple[str, str | None]:
+    """How a public thread is named, and its address.
+
+    Args:
+        mark: `owner/repository#12`; the address of a thread; or words, where there is neither.
+    """
+    found = re.fullmatch(r"([\w.-]+)/([\w.-]+)#(\d+)", mark)
+    if found:
+        owner, name, number = found.groups()
+        return f"{name} #{number}", f"https://github.com/{owner}/{name}/issues/{number}"
+    asked = re.fullmatch(r"https://(\w+)\.stackexchange\.com/(?:q|questions)/(\d+)/?", mark)
+    if asked:
+        return f"{asked[1].upper()} Stack Exchange {asked[2]}", mark
+    if mark.startswith("https://"):
+        return mark.removeprefix("https://").split("/")[0], mark
+    return mark, None
+
+
+def find(wanted: str, titles: dict[str, str], among: Sequence[Question]) -> list[Question]:
+    """Questions for a search, best first: those with all its words, else the nearest few.
+
+    A word counts the more, the fewer questions it is in, and in the question more than in the
+    answer; of equals, the shorter question comes first. What every other sentence holds ("why",
+    "the") does not count.
+
+    Args:
+        wanted: what was typed.
+        titles: page -> title, which is searched, too.
+        among: the questions to choose from; all of them are given back for an empty search.
+    """
+    asked = list(dict.fromkeys(words_of(wanted)))
+    asked = [word for word in asked if word not in _SMALL] or asked
+    if not asked:
+        return list(among)
+    places = [
+        [(_IN_ASKS, set(words_of(q.asks))), (_IN_TITLE, set(words_of(titles.get(q.page, "")))),
+         (_IN_ANSWER, set(q.words.split()))]
+        for q in among
+    ]  # fmt: skip
+    best = [
+        [max((w for w, words in place if any(alike(word, o) for o in words)), default=0.0)
+         for word in asked]
+        for place in places
+    ]  # fmt: skip
+    held = Counter(i for row in best for i, weight in enumerate(row) if weight)
+    rare = [math.log((1 + len(among)) / (1 + held[i])) + 0.1 for i in range(len(asked))]
+    score = [sum(w * r for w, r in zip(row, rare, strict=True)) for row in best]
+    order = sorted(range(len(among)), key=lambda i: (-score[i], len(among[i].asks)))
+    whole = [i for i in order if all(best[i])]
+    return [among[i] for i in whole or [i for i in order if score[i]][:NEAREST]]
+
+
+def has_all(wanted: str, found: Sequence[Question], titles: dict[str, str]) -> bool:
+    """Whether the first of what `find` gave has all the words that count."""
+    asked = [word for word in words_of(wanted) if word not in _SMALL]
+    if not found:
+        return False
+    first = found[0]
+    words = {*words_of(first.asks), *words_of(titles.get(first.page, "")), *first.words.split()}
+    return all(any(alike(word, other) for other in words) for word in asked)
+
+
+def alike(wanted: str, word: str) -> bool:
+    """Whether a typed word stands for another: the beginning of it, or the same but for its end."""
+    if len(wanted) == 1 or wanted.isdigit():
+        return wanted == word
+    if word.startswith(wanted):
+        return True
+    stem = max(4, len(wanted) - 3)
+    return len(wanted) > 4 and word[:stem] == wanted[:stem]

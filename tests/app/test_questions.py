@@ -1,0 +1,214 @@
+"""The list of all questions: what the pages ask, to be searched, with links that lead there."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import groupby
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.home import start
+from pages.shared.asked import (
+    INDEX,
+    NEAREST,
+    Question,
+    alike,
+    find,
+    has_all,
+    questions,
+    slug,
+    thread,
+    words_of,
+)
+from pages.shared.glossary import page_titles
+from tests.app.test_pages import open_page
+from tools.questions import asked_on, row
+
+TITLES = page_titles()
+ASKING = list(dict.fromkeys(q.page for q in questions()))
+
+
+def folds(at: AppTest) -> list[tuple[str, bool]]:
+    """Each question of an opened page by its name, and whether its answer is shown."""
+    text = "\n".join(m.value for m in at.markdown)
+    found = re.findall(r'<details class="fold" data-asks="([^"]+)"( open data-shown="1")?>', text)
+    return [(name, bool(shown)) for name, shown in found]
+
+
+@pytest.mark.parametrize("page", TITLES)
+def test_the_list_holds_what_the_page_asks(page: str) -> None:
+    """Where this fails, a "Why?" has changed: run `python -m tools.questions`."""
+    rows = [r for r in json.loads(INDEX.read_text(encoding="utf-8")) if r["page"] == page]
+    assert rows == [row(page, item) for item in asked_on(page)]
+
+
+def test_every_page_with_a_why_is_in_the_list_in_the_navigations_order() -> None:
+    assert len(ASKING) == len(list(groupby(questions(), lambda q: q.page)))
+    assert ASKING == [page for page in TITLES if page in ASKING]
+    assert len(ASKING) >= 24
+    assert len(questions()) > 150
+
+
+def test_no_two_questions_of_a_page_share_an_address() -> None:
+    addresses = [q.address for q in questions()]
+    assert len(set(addresses)) == len(addresses)
+    assert all(re.fullmatch(r"[a-z0-9_]+\?why=[a-z0-9-]+", address) for address in addresses)
+
+
+@pytest.mark.parametrize("page", ASKING)
+def test_an_address_opens_its_answer_and_no_other(page: str) -> None:
+    question = [q for q in questions() if q.page == page][-1]
+    at = open_page(page, why=slug(question.asks))
+    assert not at.exception
+    assert not at.toast
+    assert [name for name, shown in folds(at) if shown] == [slug(question.asks)]
+    assert not any(shown for _, shown in folds(open_page(page)))
+
+
+@pytest.mark.parametrize("wish", ["no-such-question", "<script>alert(1)</script>", "x" * 5000])
+def test_a_question_that_no_page_has_is_answered_with_a_sentence(wish: str) -> None:
+    at = open_page("elbo", why=wish)
+    assert not at.exception
+    assert [toast.value.startswith("This page has no question “") for toast in at.toast] == [True]
+    assert "<script>" not in at.toast[0].value
+    assert len(at.toast[0].value) < 200
+    assert not any(shown for _, shown in folds(at))
+
+
+def test_show_me_and_reset_leave_the_question() -> None:
+    question = next(q for q in questions() if q.page == "posterior")
+    at = open_page("posterior", why=slug(question.asks))
+    assert "why" in at.query_params
+    at.button(key="reset").click().run()
+    assert "why" not in at.query_params
+
+
+@pytest.mark.parametrize("question", questions(), ids=lambda q: q.address)
+def test_whoever_types_a_question_finds_it_among_the_first(question: Question) -> None:
+    """Not always as the very first: "Why is x̂₀ clipped?" is asked on two pages."""
+    found = find(question.asks, TITLES, questions())
+    assert question in found[:3]
+    assert has_all(question.asks, found, TITLES)
+
+
+def asks(page: str, text: str, words: str = "") -> Question:
+    return Question(page, text, (), words)
+
+
+SOME = [
+    asks("a", "Why is x̂₀ clipped?", "pixel white error"),
+    asks("b", "β or β̃ for the variance?", "posterior"),
+    asks("b", "Why is fresh noise added?", "clipping variance spread"),
+]
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        ("clip", 0), ("clipping", 0), ("x0", 0), ("X0 CLIPPED", 0), ("why do people clip x_0", 0),
+        ("beta", 1), ("β", 1), ("beta tilde variance", 1), ("variances", 1), ("posterior", 1),
+        ("noise", 2), ("spread", 2), ("second noise", 2),
+    ],
+)  # fmt: skip
+def test_a_search_ranks_by_the_rarest_words_and_the_question_before_the_answer(
+    typed: str, first: int
+) -> None:
+    titles = {"a": "First", "b": "Second"}
+    assert find(typed, titles, SOME)[0] == SOME[first]
+
+
+def test_a_search_without_a_match_finds_nothing_and_an_empty_one_all() -> None:
+    assert find("zebra", {}, SOME) == []
+    assert not has_all("zebra", [], {})
+    assert find("  ", {}, SOME) == SOME
+    assert find("?!", {}, SOME) == SOME
+    assert find("why is", {}, SOME)  # of small words alone, those count
+
+
+def test_where_none_has_all_words_the_nearest_few_are_given() -> None:
+    many = [asks("a", f"Is thing {i} a noise?") for i in range(3 * NEAREST)]
+    found = find("noise zebra", {}, many)
+    assert len(found) == NEAREST
+    assert not has_all("noise zebra", found, {})
+    assert len(find("noise", {}, many)) == len(many)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "word", "same"),
+    [
+        ("clip", "clipped", True), ("clipping", "clipped", True), ("x", "x0", False),
+        ("kl", "kl", True), ("1", "1000", False), ("ddim", "ddpm", False), ("ode", "model", False),
+        ("posterior", "post", False), ("schedules", "schedule", True), ("sde", "side", False),
+    ],
+)  # fmt: skip
+def test_words_are_alike_up_to_their_ends(wanted: str, word: str, same: bool) -> None:
+    assert alike(wanted, word) is same
+
+
+def test_greek_subscripts_and_accents_are_read_plainly() -> None:
+    assert words_of("q(xₜ₋₁ | xₜ), ε̂ or Ε, σ², √ᾱ") == [
+        "q", "xt", "1", "xt", "eps", "or", "eps", "sigma", "2", "sqrt", "alpha",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mark", "name", "address"),
+    [
+        ("openai/improved-diffusion#64", "improved-diffusion #64",
+         "https://github.com/openai/improved-diffusion/issues/64"),
+        ("https://ai.stackexchange.com/questions/36051/", "AI Stack Exchange 36051",
+         "https://ai.stackexchange.com/questions/36051/"),
+        ("https://discuss.example.org/t/5", "discuss.example.org", "https://discuss.example.org/t/5"),
+        ("a discussion of Lin et al.", "a discussion of Lin et al.", None),
+    ],
+)  # fmt: skip
+def test_a_thread_is_named_and_linked(mark: str, name: str, address: str | None) -> None:
+    assert thread(mark) == (name, address)
+
+
+def test_every_thread_that_looks_like_one_has_an_address() -> None:
+    marks = {mark for q in questions() for mark in q.threads}
+    assert len(marks) > 15
+    assert all(thread(mark)[1] for mark in marks if "#" in mark or "http" in mark)
+
+
+def test_the_start_pages_questions_are_asked_there() -> None:
+    listed = {(q.page, q.asks) for q in questions()}
+    assert set(start.FAMOUS.items()) <= listed
+
+
+def listing(at: AppTest) -> str:
+    return "\n".join(html.proto.body for html in at.get("html") if 'class="asks' in html.proto.body)
+
+
+@pytest.fixture
+def search() -> Any:
+    def typed(text: str, public: bool = False) -> AppTest:
+        asked = {"puzzle": text, "public": "true" if public else ""}
+        at = open_page("questions", **{key: value for key, value in asked.items() if value})
+        assert not at.exception
+        return at
+
+    return typed
+
+
+def test_the_page_lists_all_by_page(search: Any) -> None:
+    shown = listing(search(""))
+    assert all(f'href="{q.address}"' in shown for q in questions())
+    assert all(f"<a href=\"{page}\">" in shown for page in ASKING)
+
+
+def test_the_page_can_leave_out_what_nobody_asked_in_public(search: Any) -> None:
+    shown = listing(search("", public=True))
+    for q in questions():
+        assert (f'href="{q.address}"' in shown) == bool(q.threads)
+
+
+def test_a_typed_search_is_told_and_hostile_text_is_text(search: Any) -> None:
+    at = search("<img src=x onerror=alert(1)>")
+    text = "\n".join(html.proto.body for html in at.get("html"))
+    assert "<img" not in text
+    assert "&lt;img" in text
