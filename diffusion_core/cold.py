@@ -122,7 +122,7 @@ def with_noise(diffusion: GaussianDiffusion, noise: Tensor) -> Degradation:
 
     $$D(x_0, t) = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\,\hat z$$
 
-    Source: Bansal et al. 2022, section 5.1 (“estimated noise” is the one of `noise_within`).
+    Source: Bansal et al. 2022, section 5 (“estimated noise” is the one of `noise_within`).
 
     Args:
         diffusion: the process.
@@ -247,7 +247,7 @@ def flat_gray(gray: Tensor, noise: float, generator: torch.Generator) -> Tensor:
 
     $$x_T = g + \delta\,\epsilon$$
 
-    Source: Bansal et al. 2022, section 5.2, who draw g from a model of the data's mean colours.
+    Source: Bansal et al. 2022, section 5, who draw g from a model of the data's mean colours.
 
     Args:
         gray: g, [B].

@@ -96,10 +96,10 @@ def classifier_guided(
     $$\hat\epsilon = \epsilon_\theta(x_t) - s\,\sqrt{1-\bar\alpha_t}\;\nabla_{x_t}\log p(y|x_t),
     \qquad \hat x_0 = \frac{x_t - \sqrt{1-\bar\alpha_t}\,\hat\epsilon}{\sqrt{\bar\alpha_t}}$$
 
-    Source: Dhariwal & Nichol 2021, algorithm 2 and eq. 14 (score form; guided-diffusion's
-    `condition_score`). With s = 1 and an unconditional denoiser this is Bayes' rule: the score of
-    p(x_t|y). The form that shifts the posterior's mean instead (their algorithm 1) differs once
-    steps are long.
+    Source: Dhariwal & Nichol 2021, algorithm 2 and eq. 14 (score form, guided-diffusion's
+    `condition_score`; s is section 4.3's). With s = 1 and an unconditional denoiser this is Bayes'
+    rule: the score of p(x_t|y). The form that shifts the posterior's mean instead (their
+    algorithm 1) differs once steps are long.
 
     guided-diffusion clips x0 before it adds the gradient and not again; `sample(clip_x0=True)`
     clips what this returns.

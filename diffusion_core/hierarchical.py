@@ -307,8 +307,8 @@ def level_log_ratio(model: Hierarchy, x: Tensor, t: Tensor, noise: Tensor, below
     z_{t-1}\sim q(z_{t-1}|z_t,x), \qquad
     E\big[\hat L_{t-1}\,\big|\,z_t, x\big] = L_{t-1}$$
 
-    Source: Ho et al. 2020, appendix A, the step before eq. 5 is reached. The log-ratios of
-    `consistency_terms` are others, and their averages need not be the KLs.
+    Source: Ho et al. 2020, eq. 21 (appendix A). The log-ratios of `consistency_terms` are
+    others, and their averages need not be the KLs.
 
     Args:
         model: a hierarchy with a fixed encoder.
@@ -342,7 +342,8 @@ def one_level(model: Hierarchy, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
 
     $$\hat L = T\,L_{t-1} + D_{KL}(q(z_T|x)\Vert p(z_T)), \qquad t \sim \{1, \dots, T\}$$
 
-    Source: Ho et al. 2020, section 3.4, where the factors of the terms are then left out.
+    Source: Ho et al. 2020, section 2 (random terms of L); section 3.4 then leaves the factors
+    out.
 
     Args:
         model: a hierarchy with a fixed encoder.

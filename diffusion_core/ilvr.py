@@ -19,7 +19,7 @@ def low_pass(x: Tensor, N: int) -> Tensor:
     $$\phi_N(x)_{ij} = \frac{1}{N^2}\sum_{(k,l)\,\in\,\text{block of }(i,j)} x_{kl}, \qquad
     \phi_N(\phi_N(x)) = \phi_N(x)$$
 
-    Source: Choi et al. 2021, section 3, whose φ shrinks a picture N times and enlarges it again.
+    Source: Choi et al. 2021, section 3.1, whose φ shrinks a picture N times and enlarges it again.
     Any linear φ will do. Block means are a projection exactly: what they keep, they keep the
     second time, too.
 

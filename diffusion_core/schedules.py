@@ -196,7 +196,8 @@ def log_snr_linear(T: int) -> NoiseSchedule:
 
     $$\bar\alpha_t = S(-\gamma_t), \qquad \gamma_t = -13.3 + 18.3\,\frac{t-1}{T-1}$$
 
-    Source: Kingma et al. 2021, fixed schedule (gamma from -13.3 to 5). Their z_0 is our x_1.
+    Source: Kingma et al. 2021, the fixed line of their published code, with the ends from which
+    its configurations learn (gamma from -13.3 to 5). Their z_0 is our x_1.
     """
     _require_steps(T)
     gamma = torch.linspace(5.0, -13.3, T, dtype=torch.float64).flip(0)  # T = 1 keeps the noisy end

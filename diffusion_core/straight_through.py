@@ -55,7 +55,8 @@ def loss_parts(x: Tensor, z: Tensor, codes: Tensor, decoded: Tensor) -> LossPart
 
     The last two are one number; what differs is who is moved by it.
 
-    Source: van den Oord et al. 2017, eq. 3, with a squared error for log p(x|z_q).
+    Source: van den Oord et al. 2017, eq. 3, with a squared error for -log p(x|z_q), which
+    is printed there without the minus.
 
     Args:
         x: [N, *] data.

@@ -36,9 +36,10 @@ class NoisePredictor(Protocol):
 
 
 def linear_gamma(low: float = -13.3, high: float = 5.0) -> Gamma:
-    r"""VDM's fixed schedule: $\gamma(t) = \gamma_0 + (\gamma_1-\gamma_0)\,t$.
+    r"""A straight line in the log-SNR: $\gamma(t) = \gamma_0 + (\gamma_1-\gamma_0)\,t$.
 
-    Source: Kingma et al. 2021, appendix (gamma from -13.3 to 5).
+    Source: Kingma et al. 2021, their published code, `NoiseSchedule_FixedLinear`; -13.3 and 5 are
+    where its configurations have their learned schedules begin.
     """
     return lambda t: low + (high - low) * t
 

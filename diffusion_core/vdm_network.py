@@ -28,7 +28,7 @@ class LearnedGamma(nn.Module):
     \tilde\gamma(t) = e^{a}\,t + \sum_i e^{c_i}\,S\left(e^{b_i}(t-m_i)\right)$$
 
     Every weight is positive, so that it rises. Source: Kingma et al. 2021, appendix H (a monotone
-    network, normalised at its ends), with S-curves placed along t.
+    network) and eq. 59 (normalised at its ends), with S-curves placed along t.
 
     Args:
         low: gamma(0) to begin with.
@@ -78,7 +78,7 @@ class VariationalUNet(nn.Module):
     Args:
         gamma: arguments of `LearnedGamma`.
         octaves: the sinusoids' frequencies are 2^n pi for these n. Source: Kingma et al. 2021,
-            section 4.3 (n = 7 and 8).
+            section 3.4 and eq. 34 (n = 7 and 8, as their code has them).
         unet: sizes of the U-Net.
     """
 

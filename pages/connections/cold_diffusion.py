@@ -416,7 +416,7 @@ def page() -> None:
         [
             Source("Bansal et al. 2022, Cold Diffusion: Inverting Arbitrary Image Transforms "
                    "Without Noise", "algorithms 1 and 2; section 3.3: why the second forgives; "
-                   "section 5.2: from nothing", "https://arxiv.org/abs/2208.09392"),
+                   "section 5: from nothing", "https://arxiv.org/abs/2208.09392"),
             Source("Rissanen, Heinonen & Solin 2023, Generative Modelling with Inverse Heat "
                    "Dissipation", "eq. 2: the heat equation by cosines",
                    "https://arxiv.org/abs/2206.13397"),

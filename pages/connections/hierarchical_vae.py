@@ -450,7 +450,7 @@ def page() -> None:
             Source("Jing et al. 2022, Subspace Diffusion Generative Models",
                    "fewer dimensions on the way", "https://arxiv.org/abs/2205.01490"),
             Source("Ho et al. 2020, Denoising Diffusion Probabilistic Models",
-                   "eq. 3 to 7: the bound; section 3.4: one level at a time",
+                   "eq. 3 to 7: the bound; section 2: one level at a time",
                    "https://arxiv.org/abs/2006.11239"),
             Source("Kingma et al. 2021, Variational Diffusion Models", "section 3",
                    "https://arxiv.org/abs/2107.00630"),

@@ -414,12 +414,12 @@ def page() -> None:
             ),
             Source(
                 "Vahdat et al. 2021, Score-based generative modeling in latent space",
-                "section 3, one bound for all",
+                "section 3, one bound for all; for better pictures the prior’s part may weigh otherwise",
                 "https://arxiv.org/abs/2106.05931",
             ),
             Source(
                 "Hoffman & Johnson 2016, ELBO surgery",
-                "section 2, the KL term in parts",
+                "the KL term in parts",
                 "http://approximateinference.org/accepted/HoffmanJohnson2016.pdf",
             ),
             Source(

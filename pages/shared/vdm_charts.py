@@ -288,7 +288,7 @@ def histogram(draws: dict[str, np.ndarray], mean: float) -> Chart:
 
 
 def without_network() -> None:
-    """Two paths that nobody has to learn, between the ends of VDM's fixed schedule."""
+    """Two paths that nobody has to learn, between the ends that VDM's code begins with."""
     position = position_slider()
     share = (position + FULL) / (2 * FULL)
     linear, cosine = linear_gamma(*PAPER_ENDS), cosine_gamma(*PAPER_ENDS)

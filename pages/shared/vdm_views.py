@@ -40,7 +40,7 @@ from pages.shared.ledger import unit
 
 NETWORK = "digits-vdm"
 PAPER_ENDS = (-13.3, 5.0)
-"""Where VDM's fixed schedule begins and ends; drawn where there is no network to ask."""
+"""Where VDM's published configurations let gamma begin; drawn where there is no network to ask."""
 KNOTS, DRAWS = 25, 6
 """The table: gammas between the ends, and draws of noise at each."""
 FULL = 100
