@@ -131,7 +131,7 @@ def ask(case: Case) -> None:
     if guess is None:
         prose(f"**What must hold.** {case.hint}")
         return
-    prose(f"**{'Yes.' if guess == case.answer else 'Not quite.'}** {case.options[guess]}")
+    prose(f"**{'Right.' if guess == case.answer else 'Not quite.'}** {case.options[guess]}")
     if case.is_right:
         prose("**The formula is right as printed.**")
     else:

@@ -156,7 +156,7 @@ def _ask(text: str, options: Mapping[str, str], answer: str, key: str) -> None:
     with st.container(key=f"chapter_question_{key}", gap="xsmall"):
         guess = st.pills(text, list(options), key=key, persist_state="session")
         if guess is not None:
-            verdict = "Yes." if guess == answer else "Not quite."
+            verdict = "Right." if guess == answer else "Not quite."
             prose(f"**{verdict}** {options[guess]}")
 
 

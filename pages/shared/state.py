@@ -38,7 +38,8 @@ _OFFERED = "_settings_offered"
 _ASKED = "why"
 _OWN = {"present", "lesson", "stop", _ASKED}  # parameters that are no control's
 TEXTS = {
-    "dformula", "enp", "enq", "find", "points", "rudata", "tpoints", "trows", "ttext", "wpoints",
+    "dformula", "enp", "enq", "find", "points", "puzzle", "rudata", "tpoints", "trows", "ttext",
+    "wpoints",
 }  # fmt: skip
 """Keys of fields for text; "" is a wish like any other there, and can't be met anywhere else."""
 _MOST_SENTENCES = 5

@@ -60,11 +60,11 @@ def params(at: AppTest) -> dict[str, object]:
 def test_a_guess_is_answered_with_the_reason() -> None:
     at = page()
     assert "Not quite" not in said(at)
-    assert "Yes." not in said(at)
+    assert "Right." not in said(at)
     at.button_group(key="guess").set_value("It grows").run()
     assert "**Not quite.** No, **because**." in said(at)
     at.button_group(key="guess").set_value("It shrinks").run()
-    assert "**Yes.** Since it is scaled." in said(at)
+    assert "**Right.** Since it is scaled." in said(at)
 
 
 def test_a_guess_is_not_in_the_address() -> None:

@@ -279,7 +279,7 @@ def test_what_is_said_of_asking_once_and_of_walking() -> None:
     )
     at.pills[0].select("sharper, but no closer")
     told_so = " ".join(m.value for m in at.run().markdown)
-    assert "**Yes.**" in told_so
+    assert "**Right.**" in told_so
     assert (
         f"class not told, it has a squared error of {once:.2f}; walking ends at {improved:.2f} "
         f"(algorithm 2) or {naive:.2f} (algorithm 1)" in told_so

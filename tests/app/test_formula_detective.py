@@ -222,7 +222,7 @@ def test_every_case_to_its_verdict() -> None:
             continue
         verdict(at, name, case.answer)
         after = texts(at)
-        assert "**Yes.**" in after
+        assert "**Right.**" in after
         assert case.options[case.answer] in after
         assert case.consequence in after
         assert case.is_right or case.correct in after
@@ -245,7 +245,7 @@ def test_the_score_counts_first_verdicts_only() -> None:
     assert "**Not quite.**" in texts(at)
     assert "Judged 1 of 18, **0 rightly**." in texts(at)
     verdict(at, "Marginal", CASES["Marginal"].answer)
-    assert "**Yes.**" in texts(at)
+    assert "**Right.**" in texts(at)
     assert "Judged 1 of 18, **0 rightly**." in texts(at)
     at.button(key="detective_next").click().run()
     assert at.session_state["case"] == "Telescoping product"

@@ -12,7 +12,7 @@ from tests.app.settings import bound, offered, press
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path.stem for path in ROOT.glob("pages/[!s]*/*.py"))
-WITHOUT_EXPERIMENTS = {"start", "model_cards", "notation", "formula_detective"}
+WITHOUT_EXPERIMENTS = {"start", "questions", "model_cards", "notation", "formula_detective"}
 SLOW = 60
 
 
