@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from pages.shared import chapter
+from pages.shared import chapter, map_pictures
 from pages.shared.asked import Question, questions
 
 MAP: dict[str, dict[str, tuple[str, str]]] = {
@@ -15,7 +15,7 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
             "Forward process", "How does a picture become noise, and why can we jump to any t?"
         ),
         "noise_schedules": ("Noise schedules", "What does a schedule decide?"),
-        "posterior": ("Posterior", "What is $q(x_{t-1}|x_t,x_0)$, exactly?"),
+        "posterior": ("Posterior", "What is $q(x_{t-1}|x_t,x_0),$ exactly?"),
         "why_a_model": (
             "Why a model?", "If the posterior is closed-form, what is the network for?"
         ),
@@ -135,6 +135,7 @@ def famous() -> None:
 
 def chapters() -> None:
     """The map: every page as a card."""
+    st.html(map_pictures.style())
     for folder, pages in MAP.items():
         title = CHAPTERS[folder]
         cards = "\n\n".join(card(file, *told) for file, told in pages.items())

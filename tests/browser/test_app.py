@@ -340,6 +340,48 @@ def test_the_map_leads_to_the_pages_and_the_app_stays(
     assert_clean(page)
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_each_card_of_the_map_has_its_picture(
+    new_page: NewPage, url: str, assert_clean: Check, width: int, dark: bool
+) -> None:
+    page = new_page(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+    )
+    opened(page, url)
+    pictures = list(ROOT.glob("pages/shared/thumbnails/*.svg"))
+    expect(page.locator(".cards a")).to_have_count(len(pictures))
+    seen = page.evaluate(CARDS)
+    assert len({card["place"] for card in seen}) == len(seen)
+    assert {(card["wide"], card["high"]) for card in seen} == {(96, 64 * len(seen))}
+    assert {(card["across"], card["down"]) for card in seen} == {("96px", "56px")}
+    rows = {(card["chapter"], card["top"]): set() for card in seen}
+    for card in seen:
+        rows[card["chapter"], card["top"]].add(card["height"])
+    assert all(len(heights) == 1 for heights in rows.values())
+    # Decoration: a screen reader meets no picture.
+    for card in page.get_by_role("navigation", name="Gaussian diffusion").get_by_role("link").all():
+        assert "img" not in card.aria_snapshot()
+    assert_clean(page)
+
+
+CARDS = """async () => Promise.all([...document.querySelectorAll(".cards a")].map(async (card) => {
+    const style = getComputedStyle(card, "::before");
+    const picture = style.backgroundImage.replace(/^url\\("(.*)"\\)$/s, "$1");
+    const image = new Image();
+    image.src = picture;
+    await image.decode();
+    const box = card.getBoundingClientRect();
+    return {
+      place: style.backgroundPosition, wide: image.naturalWidth, high: image.naturalHeight,
+      across: style.width, down: style.height,
+      top: Math.round(box.top), height: Math.round(box.height),
+      chapter: card.parentElement.getAttribute("aria-label"),
+    };
+}))"""
+"""What each card shows: its picture, that picture's size, the card's place and height."""
+
+
 def test_a_page_may_be_left_while_its_player_fetches(
     page: Page, url: str, assert_clean: Check
 ) -> None:
