@@ -7,6 +7,7 @@ const SEND_MS = 250; // after the last key press
 const TOP = 26; // room above the curves for their names
 const FOOT = 20; // room below the axis for its numbers
 const EDGE = 22; // as --edge in the style sheet
+const BESIDE_LANE = EDGE - 14; // a name begins 14 pixels from its handle, and the lane ends EDGE before the screen
 const NODES = 161; // per bell, from -REACH to REACH standard deviations, as in true_reverse.py
 const REACH = 10;
 const NOTHING = 1e-13; // a divergence below this is rounding
@@ -493,7 +494,9 @@ class Axis {
       handle.setAttribute("aria-valuetext", text);
       const tag = handle.lastElementChild;
       tag.innerHTML = label; // of our own making: numbers only
-      tag.classList.toggle("left", share > (key === "T" ? 0.5 : 0.8));
+      // On a phone what stands right of a handle in the middle would be beyond the screen's edge.
+      const room = (1 - share) * handle.parentElement.clientWidth + BESIDE_LANE;
+      tag.classList.toggle("left", share > (key === "T" ? 0.5 : 0.8) || room < tag.offsetWidth);
     };
     const { limit, steps } = this.data;
     this.dots.forEach((dot, i) => {
