@@ -319,16 +319,18 @@ def _edit(page: str) -> None:
 
 def _row(place: int, number: int, stop: Stop) -> None:
     name = f"{place + 1}. {titles()[stop.page]}"
+    of = f" *stop {name}*"  # chapter.css leaves that to screen readers
     with st.container(key=f"lesson_row_{number}", gap=None):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"**{name}**", width="stretch")
             for word, by in (("Up", -1), ("Down", 1)):
                 st.button(
-                    word, key=f"lesson_{word.lower()}_{number}", type="tertiary", width="content",
+                    word + of, key=f"lesson_{word.lower()}_{number}", type="tertiary",
                     disabled=not 0 <= place + by < len(draft()), on_click=_move, args=(place, by),
+                    width="content",
                 )  # fmt: skip
             st.button(
-                "Remove", key=f"lesson_remove_{number}", type="tertiary", width="content",
+                "Remove" + of, key=f"lesson_remove_{number}", type="tertiary", width="content",
                 on_click=_remove, args=(place,),
             )  # fmt: skip
         st.text_input(

@@ -218,6 +218,18 @@ def test_views_are_collected_asked_about_moved_and_removed() -> None:
     assert not at.code
 
 
+def test_every_button_says_which_stop_it_belongs_to() -> None:
+    at = page(lesson=pack(STOPS))
+    at.button(key="lesson_edit").click().run()
+    at.button(key="lesson_down_1").click().run()
+    names = [titles()[stop.page] for stop in (STOPS[1], STOPS[0], STOPS[2])]
+    said = [button.label for button in at.button if " *" in button.label]
+    assert said == [
+        f"{word} *stop {n}. {name}*"
+        for n, name in enumerate(names, 1) for word in ("Up", "Down", "Remove")
+    ]  # fmt: skip
+
+
 def test_no_more_than_twenty_views() -> None:
     at = page(lesson=pack([Stop("posterior", f"steps={n}") for n in range(1, 21)]))
     at.button(key="lesson_edit").click().run()

@@ -128,6 +128,24 @@ def test_a_lesson_from_collecting_to_leaving(
     expect(pupil).to_have_url(re.compile(r"posterior\?pview=Weights$"))
 
 
+def test_the_keyboard_keeps_its_place_in_the_editor(page: Page, url: str) -> None:
+    """Where a pressed button goes or is turned off, the focus goes beside it."""
+    opened(page, f"{url}/posterior")
+    page.get_by_role("button", name="Lesson").click()
+    for stop in (1, 2, 3):
+        page.get_by_role("button", name="Add this view").click()
+        expect(page.get_by_role("button", name=f"Remove stop {stop}.")).to_be_visible()
+    for pressed, then in (
+        ("Up stop 2.", "Down stop 1."),  # further up it can't go
+        ("Remove stop 2.", "Remove stop 2."),  # the third came in its place
+        ("Remove stop 2.", "Remove stop 1."),
+        ("Remove stop 1.", "Add this view"),
+    ):
+        page.get_by_role("button", name=pressed).press("Enter")
+        expect(page.get_by_role("button", name=then)).to_be_focused()
+    expect(page.get_by_role("button", name="Remove")).to_have_count(0)
+
+
 def test_a_broken_lesson_is_said_and_the_page_works(
     page: Page, url: str, assert_clean: Check
 ) -> None:

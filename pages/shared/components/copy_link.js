@@ -2,7 +2,8 @@
 // the address selected instead. It also brings the exhibit into view when the page asks for it,
 // turns presentation mode on and off by a key, lets the keyboard into what scrolls sideways, tells the
 // server which of the text's buttons is pressed and when the session is another one, keeps a word's note
-// on the screen, turns to the pages of the start page's map, and to the answer that an address names.
+// on the screen, turns to the pages of the start page's map, and to the answer that an address names,
+// and keeps the keyboard's place in the lesson's editor.
 export default function ({ data, parentElement, setTriggerValue }) {
   const button = parentElement.querySelector("button");
   const label = button.querySelector("span");
@@ -62,6 +63,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (event.target.closest?.("button[data-show], .st-key-reset button")) setsAll();
     const button = event.target.closest?.("button[data-show]");
     if (button) window.showSetting(button.dataset.show);
+    keepPlace(event);
     const link = event.target.closest?.(".cards a, .asks li > a, .asks h3 a");
     if (link && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey)) turnTo(link, event);
   });
@@ -161,6 +163,28 @@ function goOnThere(tries) {
   }
   box.tabIndex = -1;
   box.focus({ preventScroll: true });
+}
+
+// In the lesson's editor a pressed button may go, with its stop, or be off where it can't move further.
+// The keyboard goes on beside it: at the stop that moved, else at the one that came in its place.
+const STOP = '[class*="st-key-lesson_row_"]';
+const FOCUS_TRIES = 60;
+function keepPlace(event) {
+  const row = event.target.closest?.("button")?.closest(STOP);
+  if (!row) return;
+  const name = row.className.match(/st-key-lesson_row_\d+/)[0];
+  focusBeside(name, [...document.querySelectorAll(STOP)].indexOf(row), FOCUS_TRIES);
+}
+
+function focusBeside(name, place, tries) {
+  if (document.activeElement !== document.body) { // not lost, or not yet
+    if (tries) setTimeout(() => focusBeside(name, place, tries - 1), 50);
+    return;
+  }
+  const stop = document.querySelector(`.${name}`);
+  const next = stop ?? [...document.querySelectorAll(STOP)].slice(0, place + 1).at(-1);
+  const buttons = [...(next?.querySelectorAll("button:enabled") ?? [])];
+  (buttons.at(stop ? 0 : -1) ?? document.querySelector(".st-key-lesson_add button"))?.focus();
 }
 
 // A word's note begins at the word, or so far before it that it ends on the screen.
