@@ -15,6 +15,7 @@ from pages.shared.palette import COLORS
 LETTERS = "ABCDE"
 DRAWN = 1000
 LOW, HIGH = 4.0, 6.0  # bits, the height of the chart: the higher one where a block needs it
+GAP = "\N{EN SPACE}"  # between a name and the flank that it stands at
 FLANK = 1.55  # so many of its widths left of its middle the other order's normal has its name
 
 
@@ -191,7 +192,7 @@ def curves_figure(curves: Curves, other: tuple[float, float] | None = None) -> F
     right = int(np.flatnonzero((p[1:-1] >= p[:-2]) & (p[1:-1] >= p[2:]))[-1]) + 1  # last peak
     flank = right + int((p[right:] < p[right] / 2).argmax())
     lines = [
-        Line("p", x, p, "q", flank, "left", 4),
+        Line(f"{GAP}p", x, p, "q", flank, "left", 6),
         Line("q", x, q, "p", int(q.argmax()), "center", 10),
     ]
     top = float(q.max())
@@ -199,7 +200,7 @@ def curves_figure(curves: Curves, other: tuple[float, float] | None = None) -> F
         mean, std = other
         second = np.exp(-0.5 * ((x - mean) / std) ** 2) / (std * math.sqrt(2 * math.pi))
         at = int(np.abs(x - (mean - FLANK * std)).argmin())
-        lines.insert(0, Line("q, other order ", x, second, "p", at, "right", 4, dash="dot"))
+        lines.insert(0, Line(f"q, other order{GAP}", x, second, "p", at, "right", 10, dash="dot"))
         top = max(top, float(second.max()))
     return line_chart(
         lines, x_title="x", y_title="density", y_range=(0, max(0.62, 1.15 * top)), height=300
