@@ -215,7 +215,7 @@ def depth_frames(depths: Sequence[Depth], data: str) -> Frames:
         "learnt encoder, "
         f"{one.steps[1]} of the DDPM"
         if one.T
-        else "nothing trained yet"
+        else f"training {DEPTHS[0]} to {DEPTHS[-1]} levels; the charts fill as each is done"
         for one in depths
     ]
     return Frames([], captions, curves, clouds=clouds)

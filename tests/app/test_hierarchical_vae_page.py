@@ -405,7 +405,7 @@ def test_the_walks_terms_have_other_averages_than_the_kls() -> None:
 def test_depth_begins_at_once_and_names_its_levels() -> None:
     first = next(filter(None, hierarchy_world.depths("ring", 0)))
     frames = hierarchy_views.depth_frames([first], "ring")
-    assert frames.captions == ["nothing trained yet"]
+    assert frames.captions == ["training 1 to 32 levels; the charts fill as each is done"]
     assert (np.abs(first.points) > EXTENT).all()  # nothing is seen
     ticks = hierarchy_views.depth_ticks()
     assert ticks[-1] == (len(DEPTHS) * PARTS, f"T = {DEPTHS[-1]}")
