@@ -278,7 +278,7 @@ def the_plane(label: int, row: int, third: DeltaGenerator, stage: DeltaGenerator
         player(
             frames.panels, key="va_way", total=STEPS + 1, captions=frames.captions,
             curves=frames.curves, clouds=frames.clouds, scale=8, autoplay=True, hold=True,
-            report_frame=False, charts_last=True, rest=STEPS // 2,
+            report_frame=False, charts_last=True, beside=True, rest=STEPS // 2,
             ends=(f"a {label}", f"a {to}"), label="From one digit to another",
         )  # fmt: skip
         st.caption(

@@ -239,7 +239,7 @@ def way_frames(told: Way, codes: np.ndarray, first: int, second: int) -> Frames:
         "The plane",
         f"where the encoder puts 200 digits, and the way from a {first} to a {second}",
         points.astype(np.float32), color="xt", extent=BETWEEN, trails=1, trail="p", radius=2.0,
-        strong=_arrow(told.z), pull="p", side=28,
+        strong=_arrow(told.z), pull="p", side=28, row=1,
         marks=" " + "".join(str(k % 10) for k in range(len(codes))),
     )  # fmt: skip
     panels = [

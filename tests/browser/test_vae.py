@@ -35,6 +35,17 @@ def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: 
     assert_clean(page)
 
 
+def test_the_plane_can_be_read_on_a_phone(
+    new_page: Callable[..., Page], base: str, assert_clean: Check
+) -> None:
+    page = new_page(viewport={"width": 390, "height": 844})
+    opened(page, f"{base}/vae?vaview=The+plane")
+    plane = page.locator(".player canvas").last.bounding_box()
+    assert plane is not None
+    assert plane["width"] >= 200  # its 200 numerals lie on top of each other in a third of a row
+    assert_clean(page)
+
+
 def test_a_slider_moves_q_and_log_p_stays(page: Page, base: str) -> None:
     opened(page, f"{base}/vae")
     exact, gap = told(page, "−log p(x)"), told(page, "KL(q‖p(z|x))")
