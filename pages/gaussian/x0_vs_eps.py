@@ -26,6 +26,7 @@ from pages.shared.canvas import canvas
 from pages.shared.cards import recognised_at_scales
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
+from pages.shared.numbers import plus_minus
 from pages.shared.player import Curve, Panel, follow, player, session_runs
 from pages.shared.runs import STEPS
 from pages.shared.target_charts import rounded, weighted
@@ -223,7 +224,7 @@ def recognised(card: Card) -> str:
         return ""
     share, count = metric["value"], metric["samples"]
     error = (share * (1 - share) / count) ** 0.5
-    return f"{card.name} {share:.1%} ± {error:.1%} of {count:,}"
+    return f"{card.name} {plus_minus(f'{share:.1%}', f'{error:.1%}')} of {count:,}"
 
 
 def bound_of(card: Card) -> str:

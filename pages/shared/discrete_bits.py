@@ -13,6 +13,7 @@ from pages.shared.discrete_bench import Row
 from pages.shared.discrete_networks import Net
 from pages.shared.discrete_views import network_menu, opened, order_menu
 from pages.shared.ledger import choose_digit
+from pages.shared.numbers import plus_minus
 from pages.shared.player import follow, player, session_runs
 from pages.shared.runs import LiveRun
 
@@ -85,10 +86,11 @@ def on_card(net: Net) -> str:
     """The card's bound on test digits, where it was measured."""
     for metric in net.card.fields.get("metrics") or []:
         if isinstance(metric, dict) and "bits" in str(metric.get("name")):
-            error = metric.get("standard_error")
-            spread = f" ± {error:.2g}" if isinstance(error, float) else ""
+            value, error = f"{metric['value']:.4g}", metric.get("standard_error")
+            if isinstance(error, float):
+                value = plus_minus(value, f"{error:.2g}")
             return (
-                f" On {metric.get('samples'):,} test digits it is {metric['value']:.4g}{spread} "
+                f" On {metric.get('samples'):,} test digits it is {value} "
                 "on average, says its [card](/model_cards)."
             )
     return " Its card has no figure for test digits yet."

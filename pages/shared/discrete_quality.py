@@ -18,6 +18,7 @@ from diffusion_core.quality import standard_error
 from diffusion_core.recipes import RECIPES, Recipe
 from pages.shared import discrete_networks as networks
 from pages.shared.discrete_bench import Row, Start, panel, times_of, walk
+from pages.shared.numbers import plus_minus
 from pages.shared.player import Curve, player
 from pages.shared.quality_exhibit import judge
 from pages.shared.runs import STEPS
@@ -138,7 +139,8 @@ def caption(point: Point) -> str:
         return f"{steps} · certain {point.certain:.0%} · {point.classes} of 10 digits"
     rate = point.right / LIVE_COUNT
     error = standard_error(rate, LIVE_COUNT)
-    return f"{steps} · {point.right} of {LIVE_COUNT} as asked, {rate:.0%} ± {error:.0%}"
+    share = plus_minus(f"{rate:.0%}", f"{error:.0%}")
+    return f"{steps} · {point.right} of {LIVE_COUNT} as asked, {share}"
 
 
 def siblings(name: str) -> list[str]:
@@ -202,8 +204,8 @@ def _apart(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def _figure(metric: dict[str, Any] | None) -> str:
     if metric is None:
         return "–"
-    spread = f" ± {metric['standard_error']:.2g}" if "standard_error" in metric else ""
-    return f"{metric['value']:.4g}{spread}"
+    value, error = f"{metric['value']:.4g}", metric.get("standard_error")
+    return value if error is None else plus_minus(value, f"{error:.2g}")
 
 
 def card_metrics(metrics: object, name: str) -> None:
@@ -217,9 +219,7 @@ def card_metrics(metrics: object, name: str) -> None:
         st.caption(f"Nothing has been measured for the card of {name} yet.")
         return
     rows = [
-        f"- **{m.get('name')}**: {m['value']:.4g}"
-        + (f" ± {m['standard_error']:.2g}" if "standard_error" in m else "")
-        + f" ({m.get('samples')} samples; {m.get('setting')}"
+        f"- **{m.get('name')}**: {_figure(m)} ({m.get('samples')} samples; {m.get('setting')}"
         + (f"; {m['reference']})" if m.get("reference") else ")")
         for m in found
     ]

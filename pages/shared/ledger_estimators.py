@@ -32,6 +32,7 @@ from pages.shared.ledger import (
     unit,
 )
 from pages.shared.ledger_views import measured, wide_table
+from pages.shared.numbers import plus_minus
 from pages.shared.palette import COLORS
 from pages.shared.player import session_runs
 from pages.shared.plot import plot
@@ -142,7 +143,7 @@ def estimator_view(pixels: bytes, setting: Setting, kept: Kept, ident: str) -> N
     said = []
     for name, draws in told.items():
         error = draws[:n].std(ddof=1) / math.sqrt(n)
-        said.append(f"**{name}** {draws[:n].mean():.3f} ± {error:.3f}")
+        said.append(f"**{name}** {plus_minus(f'{draws[:n].mean():.3f}', f'{error:.3f}')}")
     exactly = "" if exact is None else f"; the whole ledger says **{exact:.3f}**"
     chapter.prose(f"After {n} draws: {', '.join(said)} bits/dim{exactly}.")
     other = (

@@ -33,6 +33,7 @@ from pages.shared.ledger import (
     sha_of,
     unit,
 )
+from pages.shared.numbers import plus_minus
 from pages.shared.plot import plot
 
 MOST_T = 1000
@@ -223,11 +224,10 @@ def test_set_view() -> None:
     ]
     for name, told in found.items():
         parts = told.reconstruction, told.first, told.rest
-        cells = [f"{part.mean:.0f} ± {part.standard_error:.0f}" for part in parts]
-        total, error = (told.bits_per_dim(nats) for nats in told.total)
-        rows.append(
-            f"| {name} | **{total:.3f}** ± {error:.3f} | {' | '.join(cells)} | {told.samples:,} |"
-        )
+        cells = [plus_minus(f"{p.mean:.0f}", f"{p.standard_error:.0f}") for p in parts]
+        total, error = (f"{told.bits_per_dim(nats):.3f}" for nats in told.total)
+        cells = [name, plus_minus(f"**{total}**", error), *cells, f"{told.samples:,}"]
+        rows.append(f"| {' | '.join(cells)} |")
     wide_table(rows, "test")
     name, told = next(iter(found.items()))
     said = (
@@ -276,7 +276,9 @@ def bits_on_cards() -> dict[str, str]:
             for metric in metrics_of(name):
                 if metric.get("name") == BITS:
                     found.append((metric["value"], metric["standard_error"], name))
-    return {name: f"{value:.3f} ± {error:.3f}" for value, error, name in sorted(found)}
+    return {
+        name: plus_minus(f"{value:.3f}", f"{error:.3f}") for value, error, name in sorted(found)
+    }
 
 
 # --- weights --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from diffusion_core.checkpoints import CheckpointError, load_module
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.networks import Classifier
 from pages.shared import chapter, quality_chart
+from pages.shared.numbers import plus_minus
 from pages.shared.plot import plot
 from pages.shared.quality_chart import LivePoint
 from pages.shared.runs import STEPS
@@ -117,10 +118,11 @@ def _count(denoiser: NetworkDenoiser, point: quality.Point, seed: int) -> LivePo
 
 def verdict(live: LivePoint, measured: quality.Quality) -> str:
     """One sentence on the point measured last, beside the stored one."""
+    share = plus_minus(f"{live.right / live.count:.0%}", f"{live.error:.0%}")
     return (
         f"**Live, {live.count} digits only:** {quality_chart.name_of(live.point)} with "
         f"{live.point.calls} calls drew {live.right} of {live.count} as asked, "
-        f"{live.right / live.count:.0%} ± {live.error:.0%}; of the {measured.count} stored, "
+        f"{share}; of the {measured.count} stored, "
         f"{live.point.recognised:.1%}. It is the diamond in the first chart. A Fréchet distance "
         "of so few would mean nothing."
     )

@@ -21,6 +21,7 @@ from pages.shared.figures import Line, line_chart, name_at, upright
 from pages.shared.ledger import bits_per_dim, metrics_of, rounded
 from pages.shared.ledger_estimators import histogram_chart
 from pages.shared.ledger_views import wide_table
+from pages.shared.numbers import plus_minus
 from pages.shared.plot import plot
 from pages.shared.vdm_views import DRAWS as TABLE_DRAWS
 from pages.shared.vdm_views import (
@@ -92,10 +93,10 @@ def kept_draws(
     return kept.get(key)
 
 
-def plus_minus(told: Figure, digits: int = 3) -> str:
+def in_bits(told: Figure, digits: int = 3) -> str:
     """Mean and standard error of nats, in bits per dimension."""
     mean, error = bits_per_dim(told.mean), bits_per_dim(told.standard_error)
-    return f"{mean:.{digits}f} ± {error:.{digits}f}"
+    return plus_minus(f"{mean:.{digits}f}", f"{error:.{digits}f}")
 
 
 def signed(value: float, digits: int) -> str:
@@ -106,7 +107,7 @@ def signed(value: float, digits: int) -> str:
 def variance_in_bits(told: Figure) -> str:
     """A variance of nats with its standard error, in squared bits per dimension."""
     square = bits_per_dim(1.0) ** 2
-    return f"{rounded(square * told.mean)} ± {rounded(square * told.standard_error)}"
+    return plus_minus(rounded(square * told.mean), rounded(square * told.standard_error))
 
 
 def three(value: float) -> str:
@@ -147,7 +148,7 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
     square = bits_per_dim(1.0) ** 2
     chapter.prose(
         f"**{told_position(position).capitalize()}.** The bound of {about}, in continuous time: "
-        f"**{plus_minus(bound.total)} bits/dim** on this path and on every other. Variance of one "
+        f"**{in_bits(bound.total)} bits/dim** on this path and on every other. Variance of one "
         f"draw here: **{variance_in_bits(chosen.variance)}** (bits/dim)²; learned "
         f"{rounded(square * shown['learned'].variance.mean)}, linear "
         f"{rounded(square * shown['linear'].variance.mean)}. In the second chart all lines have "
@@ -192,17 +193,18 @@ def paths_table(
     drawn: dict[str, np.ndarray] | None,
 ) -> None:
     """Variance on each path, from the table of errors and from real draws."""
-    heads = ["path", "variance of one draw, (bits/dim)²", f"draws for an error bar of ± {NEAR:g}"]
+    needed = f"draws for an error bar of {plus_minus('', f'{NEAR:g}')}"
+    heads = ["path", "variance of one draw, (bits/dim)²", needed]
     if drawn is not None:
         heads += ["drawn for real: bound, bits/dim", "their variance"]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, told in {**shown, "yours": chosen, "quietest": best}.items():
-        needed = bits_per_dim(1.0) ** 2 * told.variance.mean / NEAR**2
+        many = bits_per_dim(1.0) ** 2 * told.variance.mean / NEAR**2
         label = f"**{name}**" if name == "yours" else name
-        cells = [label, variance_in_bits(told.variance), f"{math.ceil(needed):,}"]
+        cells = [label, variance_in_bits(told.variance), f"{math.ceil(many):,}"]
         if drawn is not None and name in drawn:
             mean, variance = sampled(drawn[name])
-            cells += [plus_minus(mean), variance_in_bits(variance)]
+            cells += [in_bits(mean), variance_in_bits(variance)]
         elif drawn is not None:
             cells += ["–", "–"]
         rows.append(f"| {' | '.join(cells)} |")
@@ -216,9 +218,10 @@ def paths_table(
     )
     measured = next((m for m in metrics_of(NETWORK) if m.get("name") == BITS), None)
     if measured:
+        known = plus_minus(f"{measured['value']:.3f}", f"{measured['standard_error']:.3f}")
         st.caption(
             f"The bound of the same network, {NETWORK}, on {measured['samples']:,} test digits: "
-            f"{measured['value']:.3f} ± {measured['standard_error']:.3f} bits/dim."
+            f"{known} bits/dim."
         )
 
 
@@ -357,8 +360,8 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
     rows = ["| T | prior | diffusion | reconstruction | bound |", "|---|---|---|---|---|"]
     for T, told in columns.items():
         rows.append(
-            f"| {T or '∞'} | {bits_per_dim(told.prior):.4f} | {plus_minus(told.diffusion)} | "
-            f"{plus_minus(told.reconstruction)} | **{plus_minus(told.total)}** |"
+            f"| {T or '∞'} | {bits_per_dim(told.prior):.4f} | {in_bits(told.diffusion)} | "
+            f"{in_bits(told.reconstruction)} | **{in_bits(told.total)}** |"
         )
     wide_table(rows, "steps")
     st.caption(
@@ -412,10 +415,11 @@ def ends_view(pixels: bytes, about: str, seed: int, sha: str) -> None:
         )
         place.caption(f"Learned: {signed(end.learned, 2)}. {least}")
     prior, decoding = both_ends(pixels, seed, sha)
+    decoded = plus_minus(f"{decoding.mean:.3g}", f"{decoding.standard_error:.1g}")
     ends = ends_of(sha)
     chapter.prose(
         f"At the learned ends, γ₀ = {signed(ends[0], 2)} and γ₁ = {signed(ends[1], 2)}: "
-        f"reconstruction **{decoding.mean:.3g} ± {decoding.standard_error:.1g} nats**, prior "
+        f"reconstruction **{decoded} nats**, prior "
         f"**{prior:.3g} nats** (together {bits_per_dim(decoding.mean + prior):.3f} bits/dim). The "
         f"first picture holds noise of standard deviation "
         f"{math.exp(ends[0] / 2):.2g} beside a signal of 1 (two gray levels are {2 / 255:.2g} "

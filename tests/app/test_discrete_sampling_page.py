@@ -18,6 +18,7 @@ from pages.shared import discrete_bench, discrete_ledger, discrete_networks, dis
 from pages.shared.discrete_bench import Row, Shot, Start, run, sheet, times_of
 from pages.shared.discrete_networks import Net, available, network, sha_of
 from pages.shared.discrete_views import change_table, error_table, first_rows
+from pages.shared.numbers import plus_minus
 from tests.app.discrete_standins import STANDINS, install
 from tests.app.test_pages import open_page
 
@@ -382,7 +383,8 @@ def test_networks_of_one_recipe_are_ranked_by_the_bound(
     monkeypatch.setattr(discrete_quality.st, "markdown", said.append)
     monkeypatch.setattr(discrete_quality.st, "caption", said.append)
     discrete_quality.kernels_compared("tiny-uniform")
-    assert said[0].index("| discretised Gaussian | 0.5 ± 0.01") < said[0].index("| uniform | 0.75")
+    best = f"| discretised Gaussian | {plus_minus('0.5', '0.01')}"
+    assert said[0].index(best) < said[0].index("| uniform | 0.75")
     assert "discretised Gaussian level with absorbing better than uniform" in said[1]
     assert "| 0.1 " not in said[0]
     assert "| 20.5 |" in said[0]

@@ -64,7 +64,7 @@ def test_the_bound_stays_and_the_variance_moves() -> None:
         at.run()
         assert not at.exception
         said = words(at)
-        bounds |= set(re.findall(r"\*\*([\d.]+ ± [\d.]+) bits/dim\*\* on this path", said))
+        bounds |= set(re.findall(r"\*\*([\d.]+\s±\s[\d.]+) bits/dim\*\* on this path", said))
         variances |= set(re.findall(r"draw here: \*\*([^*]+)\*\*", said))
     assert len(bounds) == 1
     assert len(variances) == 5

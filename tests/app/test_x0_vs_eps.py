@@ -22,6 +22,7 @@ from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.schedules import SCHEDULES
 from pages.shared import load
 from pages.shared import readings as exhibits
+from pages.shared.numbers import plus_minus
 from pages.shared.target_charts import FORMATS, READ, TARGETS, rounding, weight_table
 from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
@@ -178,9 +179,8 @@ def test_the_comparison_takes_what_is_there_and_says_what_is_not(
     told = captions(at)
     assert ("Not compared" in told) == bool(sentence)
     assert sentence in told
-    assert (
-        "digits-eps 50.0% ± 1.6% of 1,000" in told
-    )  # with guidance it would be another measurement
+    # With guidance it would be another measurement.
+    assert f"digits-eps {plus_minus('50.0%', '1.6%')} of 1,000" in told
     assert "90.0%" not in told
     at.session_state["xview"] = "one"
     assert at.run().selectbox(key="xnet").options[0].startswith("digits-eps")

@@ -32,7 +32,7 @@ def test_the_slider_moves_the_variance_and_not_the_bound(
     page.get_by_role("slider").first.press("ArrowLeft")
     expect(said).to_contain_text("Learned.")
     after = said.inner_text()
-    bound, variance = (re.compile(p) for p in (r"time: (\S+ ± \S+)", r"here: (\S+ ± \S+)"))
+    bound, variance = (re.compile(p) for p in (r"time: (\S+\s±\s\S+)", r"here: (\S+\s±\s\S+)"))
     assert bound.findall(before) == bound.findall(after) != []
     assert variance.findall(before) != variance.findall(after)
     assert_clean(page)
