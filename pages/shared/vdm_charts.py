@@ -135,13 +135,13 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
     plot(
         gamma_chart(named, chosen, best, same),
         key="ls_gamma",
-        alt="Gamma over time from 0 to 1 on the linear, learned, cosine and chosen path",
+        alt="Gamma over time from 0 to 1 on the linear, learned, cosine, chosen and quietest path",
         place=left,
     )
     plot(
-        cost_chart(named, chosen, same),
+        cost_chart(named, chosen, best, same),
         key="ls_cost",
-        alt=f"The mean guess of a draw over its time, for {about}, on each path",
+        alt=f"The mean guess of a draw over its time, for {about}, on each path and the quietest",
         place=right,
     )
     bound = terms(pixels, seed, position, None, sha)
@@ -249,14 +249,20 @@ def both(same: Sequence[str]) -> str:
     return " = ".join(["yours", *same])
 
 
-def cost_chart(shown: dict[str, OnPath], chosen: OnPath, same: Sequence[str]) -> Chart:
-    """The expected cost of a draw over its time."""
+def cost_chart(
+    shown: dict[str, OnPath], chosen: OnPath, best: OnPath, same: Sequence[str]
+) -> Chart:
+    """The expected cost of a draw over its time; the arguments are those of `gamma_chart`."""
     lines = [
         Line(name, told.when, bits_per_dim(1.0) * told.cost, LOOKS[name][0],
              int(np.searchsorted(told.when, COST_BESIDE[name][0])), "left", COST_BESIDE[name][1],
              LOOKS[name][1])
         for name, told in shown.items()
     ]  # fmt: skip
+    lines.append(
+        Line("quietest", best.when, bits_per_dim(1.0) * best.cost, "x0",
+             int(np.searchsorted(best.when, 0.57)), "center", 12, "dashdot", 1.5)
+    )  # fmt: skip
     time, lift = COST_BESIDE[same[0]] if same else (0.07, 6)
     lift += math.copysign(6, lift)
     lines.append(

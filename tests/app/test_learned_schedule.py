@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from diffusion_core.checkpoints import CheckpointError
 from pages.shared import load, vdm_views
-from pages.shared.ledger import sha_of
+from pages.shared.ledger import bits_per_dim, sha_of
 from pages.shared.vdm_charts import sampled
 from pages.shared.vdm_views import (
     FULL,
@@ -148,6 +148,16 @@ def test_the_quietest_path_is_flat_and_quieter_than_all(pixels: bytes, sha: str)
     for position in (-FULL, 0, FULL):
         assert best.variance.mean < on_path(pixels, 0, position, sha).variance.mean
     assert best.cost.max() < 2 * best.cost.min()
+
+
+def test_both_charts_of_the_path_show_the_quietest(pixels: bytes, sha: str) -> None:
+    best = on_quietest(pixels, 0, sha)
+    gamma, cost = (
+        next(line for line in figure["data"] if line["name"] == "quietest")
+        for figure in plots(open_page("learned_schedule"))[:2]
+    )
+    np.testing.assert_allclose(gamma["y"], best.gamma, rtol=1e-4)
+    np.testing.assert_allclose(cost["y"], bits_per_dim(1.0) * best.cost, rtol=1e-4)
 
 
 def test_more_steps_come_down_to_continuous_time(pixels: bytes, sha: str) -> None:
