@@ -102,15 +102,19 @@ class Row(NamedTuple):
     Attributes:
         net: the network.
         order: key in `unmasking.ORDERS`; heeded where `net.orders`.
+        guidance: this row's own; None for the run's.
     """
 
     net: Net
     order: str = "random"
+    guidance: float | None = None
 
     @property
     def name(self) -> str:
         """What it is called in labels."""
-        return self.net.about.name + (", most confident first" if self.greedy else "")
+        order = ", most confident first" if self.greedy else ""
+        guidance = "" if self.guidance is None else f", guidance {self.guidance:g}"
+        return self.net.about.name + order + guidance
 
     @property
     def greedy(self) -> bool:
@@ -144,8 +148,8 @@ def walk(
             diffusion, remembering(net, net.denoiser, net.T), x, times, order=row.order,
             label=label, generator=generator, likeliest_last=last,
         )  # fmt: skip
-    guided = guided_belief(net.belief, start.guidance)
-    denoiser = remembering((net, start.guidance), guided, net.T)
+    guidance = start.guidance if row.guidance is None else row.guidance
+    denoiser = remembering((net, guidance), guided_belief(net.belief, guidance), net.T)
     return sample_discrete(
         diffusion, denoiser, x, times, label=label, generator=generator, likeliest_last=last
     )

@@ -93,10 +93,9 @@ def experiments(names: Sequence[str]) -> list[Experiment]:
         ),
         Experiment(
             "Guide the tokens",
-            "the same sixteen classes, pushed away from “any digit”: fewer are mistaken for "
-            "another, and those of one class look more alike. Guidance 1, under More, is the same "
-            "draws without.",
-            {"dsview": "run", "dsnet": both[-1], "dsguide": 2.0},
+            "one row has its classes pushed away from “any digit”, so that fewer are mistaken for "
+            "another; the other is the network as it is, from the same noise.",
+            {"dsview": "compare", "dsrows": both[-1:], "dsguide": 2.0},
         ),
     ] if len(both) == 2 else []  # fmt: skip
     return [

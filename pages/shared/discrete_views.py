@@ -112,7 +112,7 @@ def possible(start: Start, steps: int, rows: Sequence[Row]) -> Start:
 
 def opened_run(start: Start, rows: Sequence[Row]) -> Runs:
     """This session's run of these settings."""
-    names = [(row.net.card.fields.get("sha256"), row.order) for row in rows]
+    names = [(row.net.card.fields.get("sha256"), *row[1:]) for row in rows]
     return session_runs().open(
         repr((names, start)),
         lambda: discrete_bench.run(start, rows),
@@ -251,6 +251,13 @@ def rows_of(nets: Sequence[Net]) -> list[Row]:
     return [Row(net) for net in nets]
 
 
+def beside_unguided(rows: list[Row], start: Start) -> list[Row]:
+    """A single guided row and, below it, the same draws without guidance; else the rows."""
+    if len(rows) > 1 or start.guidance == 1 or start.label(rows[0].net) is None:
+        return rows
+    return [rows[0]._replace(guidance=guidance) for guidance in (start.guidance, 1.0)]
+
+
 def several(names: Sequence[str]) -> tuple[list[Net], int, st.delta_generator.DeltaGenerator]:
     """The networks chosen, the steps, and the place for the exhibit under their controls."""
     one, two, three = st.columns([8, 4, 3], vertical_alignment="bottom", gap="medium")
@@ -281,10 +288,12 @@ def compare_view(names: Sequence[str]) -> None:
         return
     rows = rows_of(nets)
     start = possible(more(rows, COUNT_COMPARED), steps, rows)
+    rows = beside_unguided(rows, start)
     times = times_of(rows[0].net, start.steps)
     live = opened_run(start, rows)
     with stage:
-        alone(nets)
+        if rows[0].guidance is None:
+            alone(nets)
         follow(
             live,
             lambda shots, first: discrete_bench.draw_compared(shots, first, times, rows),

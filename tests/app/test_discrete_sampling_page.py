@@ -17,7 +17,12 @@ from diffusion_core.recipes import RECIPES
 from pages.shared import discrete_bench, discrete_ledger, discrete_networks, discrete_quality, load
 from pages.shared.discrete_bench import Row, Shot, Start, run, sheet, times_of
 from pages.shared.discrete_networks import Net, available, network, sha_of
-from pages.shared.discrete_views import change_table, error_table, first_rows
+from pages.shared.discrete_views import (
+    beside_unguided,
+    change_table,
+    error_table,
+    first_rows,
+)
 from pages.shared.numbers import plus_minus
 from tests.app.discrete_standins import STANDINS, install
 from tests.app.test_pages import open_page
@@ -221,6 +226,23 @@ def test_a_run_repeats_and_another_order_shows_as_many(standins: list[str]) -> N
         np.testing.assert_array_equal(a.x, b.x)
         assert a.unmasked == c.unmasked
     assert any((a.x != c.x).any() for a, c in zip(one, greedy, strict=True))
+
+
+def test_a_single_guided_network_stands_beside_itself_unguided(standins: list[str]) -> None:
+    """Both rows begin with the same noise, and are what two runs of one row each would be."""
+    net = next(net for net in map(net_of, standins) if net.about.conditional and not net.orders)
+    start = Start("each", 4, 0, 4, guidance=4.0)
+    rows = beside_unguided([Row(net)], start)
+    assert [row.name for row in rows] == [f"{net.about.name}, guidance {g}" for g in (4, 1)]
+    guided, plain = zip(*run(start, rows), strict=True)
+    for shots, guidance in ((guided, 4.0), (plain, 1.0)):
+        alone = [shot for (shot,) in run(start._replace(guidance=guidance), [Row(net)])]
+        assert all((a.x == b.x).all() for a, b in zip(shots, alone, strict=True))
+    assert (guided[0].x == plain[0].x).all()
+    assert any((a.sure != b.sure).any() for a, b in zip(guided, plain, strict=True))
+    for other in (start._replace(guidance=1.0), start._replace(digit="any")):
+        assert beside_unguided([Row(net)], other) == [Row(net)]
+    assert beside_unguided([Row(net)] * 2, start) == [Row(net)] * 2
 
 
 def test_what_each_network_is(standins: list[str]) -> None:
