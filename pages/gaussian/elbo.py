@@ -281,6 +281,11 @@ def confusions() -> list[Confusion]:
             {"eb_view": "draws", "eb_n": 128},
             "The gray bars: most uniform draws say far too little, a rare one far too much. The "
             "exact sum comes in after a few seconds.",
+            threads=[
+                "openai/improved-diffusion#114",
+                "openai/improved-diffusion#147",
+                "aimansnigdha/Ambiguous-Medical-Image-Segmentation-using-Diffusion-Models#5",
+            ],
         ),
         Confusion(
             "Where do all the q's go? Luo's equation 53 looks like a mistake",
@@ -292,6 +297,10 @@ def confusions() -> list[Confusion]:
             "at most, which is rounding.",
             {"eb_view": "chain"},
             "The first and the third row: other terms, the same bound to every digit.",
+            threads=[
+                "https://ai.stackexchange.com/questions/46303",
+                "https://ai.stackexchange.com/questions/47313",
+            ],
         ),
         Confusion(
             "Is the consistency form as usually printed the same bound?",
@@ -301,6 +310,7 @@ def confusions() -> list[Confusion]:
             "xₜ integrated out between *both* its neighbours it is right again.",
             {"eb_view": "chain"},
             "The last row lies far from the other four.",
+            threads=["https://ai.stackexchange.com/questions/46303"],
         ),
         Confusion(
             "Does one random variable per term lower the variance?",
@@ -321,6 +331,11 @@ def confusions() -> list[Confusion]:
             "number that depends on the unit of brightness.",
             {"eb_T": 1000},
             "The first bar, t = 1: go back to it with the first button, and see where it costs.",
+            threads=[
+                "lucidrains/denoising-diffusion-pytorch#271",
+                "openai/improved-diffusion#89",
+                "openai/pixel-cnn#33",
+            ],
         ),
         Confusion(
             "Bits per dimension: is an offset missing?",
@@ -331,6 +346,7 @@ def confusions() -> list[Confusion]:
             "MNIST, can't be set beside these.",
             {"eb_view": "test"},
             "bits/dim = nats / (784 · log 2). The published table lists 8-bit figures only.",
+            threads=["yang-song/score_sde_pytorch#51", "rosinality/glow-pytorch#3"],
         ),
         Confusion(
             "Why not train on the bound itself?",
@@ -355,6 +371,7 @@ def confusions() -> list[Confusion]:
             "The first bar stays: at t = 1 β̃ is 0, so both settings give the decoder the width "
             "√β̃₂. The next ones are higher with β, and the sum of all, below, comes out about a "
             "tenth higher than with β̃.",
+            threads=["openai/improved-diffusion#7", "xypeng9903/k-diffusion-inverse-problems#1"],
         ),
     ]
 

@@ -260,6 +260,11 @@ def page() -> None:
                 {"spread": "beta"},
                 "Step by step, the picture fades to gray and its spread falls. The one jump is as "
                 "it should be.",
+                threads=[
+                    "huggingface/diffusion-models-class#18",
+                    "huggingface/diffusion-models-class#63",
+                    "Ryota-Kawamura/How-Diffusion-Models-Work#1",
+                ],
             ),
             Confusion(
                 "Why is the picture multiplied by √(1−β), and not left as it is?",
@@ -268,6 +273,7 @@ def page() -> None:
                 "because most of it is black, and is pulled up to 1.",
                 {"keep": "1"},
                 "Step by step, the picture's spread passes 1, then 3, and goes on growing.",
+                threads=["https://stats.stackexchange.com/q/600127", "udlbook/udlbook#212"],
             ),
             Confusion(
                 "Why can we jump straight to any t?",
@@ -288,6 +294,11 @@ def page() -> None:
                 "one less. For the linear schedule with T = 1000:\n\n"
                 + index_table("linear", 1000)
                 + "\n\nOne place off, and every coefficient belongs to the wrong step.",
+                threads=[
+                    "CompVis/latent-diffusion#136",
+                    "huggingface/diffusers#5921",
+                    "LinghaoChan/HumanMAC#19",
+                ],
             ),
             Confusion(
                 "Is the last picture pure noise?",
@@ -298,6 +309,7 @@ def page() -> None:
                 {"schedule": "linear"},
                 "Go to the last frame: the distance is below the limit for noise, though the "
                 "signal is not quite 0.",
+                threads=["zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#14", "neu-vi/MARDM#3"],
             ),
         ]
     )

@@ -256,6 +256,7 @@ def confusions(told: Facts) -> list[Confusion]:
             + ".",
             {},
             look="The row “Noise level”: EDM's σ and the standard deviation of score-SDE.",
+            threads=["yuanzhi-zhu/DiffPIR#1", "fallenshock/SinDDM#4"],
         ),
         Confusion(
             "Is α the product or a single step?",
@@ -266,6 +267,7 @@ def confusions(told: Facts) -> list[Confusion]:
             look=f"First column: βₜ, so DDPM’s αₜ is 1 − βₜ = {told.alpha:.6g}; and ᾱₜ = "
             f"{told.alpha_bar:.4g}, which DDIM calls α. Its root, {told.alpha_bar**0.5:.4g}, is "
             "VDM’s α.",
+            threads=["ermongroup/ddim#44"],
         ),
         Confusion(
             "Is Q[i, j] from i to j, or to i from j?",
@@ -289,6 +291,12 @@ def confusions(told: Facts) -> list[Confusion]:
             "and counts like diffusers.",
             {"cview": "guidance", "cw": 1.0},
             look="“The number”: w = 1 in the paper is 2 in code. The guided ε is the same.",
+            threads=[
+                "huggingface/diffusers#5882",
+                "lucidrains/denoising-diffusion-pytorch#155",
+                "lucidrains/denoising-diffusion-pytorch#207",
+                "ashawkey/stable-dreamfusion#32",
+            ],
         ),
         Confusion(
             "I took betas[::20] for 50 steps. What did I get?",
@@ -305,6 +313,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "sentence instead of guessing.",
             {"cview": "yours", "cpaste": example("linear", backwards=True)},
             look="The sentence beside the numbers.",
+            threads=["openai/improved-diffusion#8"],
         ),
     ]
 
