@@ -164,20 +164,6 @@ def linear(T: int) -> NoiseSchedule:
     return from_betas("linear", betas.clamp(max=MAX_BETA))
 
 
-def linear_unscaled(T: int) -> NoiseSchedule:
-    r"""The mistake: the ends that were chosen for T = 1000, kept for another T.
-
-    $$\beta_t = 10^{-4} + \frac{t-1}{T-1}(0.02 - 10^{-4}), \qquad
-    \bar\alpha_T \approx \exp\Big(-\sum_t \beta_t\Big) = \exp(-0.01005\,T)$$
-
-    Source: what becomes of Ho et al. 2020, section 4, when only T is changed. The sum of the betas
-    shrinks with T, so at T = 100 the last picture is far from noise; `linear` keeps the sum. It is
-    no entry of `SCHEDULES`.
-    """
-    _require_steps(T)
-    return from_betas("linear_unscaled", torch.linspace(1e-4, 0.02, T, dtype=torch.float64))
-
-
 def cosine(T: int) -> NoiseSchedule:
     r"""A squared cosine: slow at both ends.
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from diffusion_core.drawn import Point, from_points, mend_points, read_points, write_points
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.published import straight_betas
 from diffusion_core.schedules import (
     SCHEDULES,
     NoiseSchedule,
     counted_up,
     evenly_spaced,
-    linear_unscaled,
     nearest_snr,
     rescale_zero_terminal_snr,
     respace_with_picked_betas,
@@ -31,7 +31,7 @@ from pages.shared.player import Curve, Panel, player
 
 DRAWN = "drawn"
 UNSCALED = "linear_unscaled"
-RECIPES = {**SCHEDULES, UNSCALED: linear_unscaled}
+RECIPES = {**SCHEDULES, UNSCALED: straight_betas}
 SAME_T, SAME_SNR, FEWER = "same t", "same SNR", "fewer steps"
 PICKED, UP = "picked betas", "steps from 1 up"
 KEPT = (2, 5, 10, 20, 50, 100, 200)
@@ -426,7 +426,7 @@ def facts() -> Facts:
         linear_end=float(linear.snr[1000]),
         picked_left=picked[0],
         picked_ten_left=picked[1],
-        short_left=(root_left(linear_unscaled(200), 200), root_left(linear_unscaled(100), 100)),
+        short_left=(root_left(straight_betas(200), 200), root_left(straight_betas(100), 100)),
         scaled_short_left=root_left(SCHEDULES["linear"](100), 100),
         start_left=(
             root_left(cosine, counted_up(1000, 50)[0]),
@@ -479,7 +479,7 @@ def page() -> None:
         NoiseSchedule.respace,
         respace_with_picked_betas,
         rescale_zero_terminal_snr,
-        linear_unscaled,
+        straight_betas,
         counted_up,
     )
 

@@ -10,13 +10,13 @@ import torch
 
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.parameterization import PARAMETERIZATIONS
+from diffusion_core.published import straight_betas
 from diffusion_core.schedules import (
     SCHEDULES,
     NoiseSchedule,
     counted_up,
     evenly_spaced,
     from_betas,
-    linear_unscaled,
     space_timesteps,
     step_back_spread,
 )
@@ -341,7 +341,7 @@ def test_50_steps_counted_up_are_improved_diffusions() -> None:
 
 @pytest.mark.parametrize("T", [1, 2, 20, 50, 100, 200, 1000])
 def test_with_the_ends_of_a_thousand_steps_the_signal_stays(T: int) -> None:
-    schedule = linear_unscaled(T)
+    schedule = straight_betas(T)
     close(schedule.beta[1:], np.linspace(1e-4, 0.02, T))
     close(schedule.alpha_bar[-1], np.prod(1 - np.linspace(1e-4, 0.02, T)))
     if T > 1:
