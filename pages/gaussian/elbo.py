@@ -42,6 +42,7 @@ from pages.shared.ledger_estimators import (
     telescoping_residual,
 )
 from pages.shared.ledger_views import (
+    decoder_view,
     early_share,
     forms_view,
     measured,
@@ -54,6 +55,7 @@ from pages.shared.player import follow, session_runs
 VIEWS = {
     "ledger": "Ledger",
     "forms": "Three forms",
+    "decoder": "Decoder",
     "test": "Test set",
     "weights": "Weights",
     "draws": "Estimator",
@@ -145,7 +147,7 @@ def opened(pixels: bytes, setting: Setting) -> tuple[Setting, Kept, list[str]]:
 
 @st.fragment
 def exhibit() -> None:
-    """Six views of one bound."""
+    """Seven views of one bound."""
     view = st.segmented_control(
         "The bound", list(VIEWS), key="eb_view", default="ledger", required=True,
         bind="query-params", format_func=VIEWS.get, label_visibility="collapsed",
@@ -175,6 +177,8 @@ def exhibit() -> None:
             ledger_view(pixels, about, setting, kept, pixel)
         elif view == "forms":
             forms_view(pixels, setting)
+        elif view == "decoder":
+            decoder_view(pixels, setting)
         else:
             ident = repr(("sum", setting, sha_of(setting.network), hash(pixels)))
             estimator_view(pixels, setting, kept, ident)
@@ -270,6 +274,8 @@ def confusions() -> list[Confusion]:
     exact = float(chain_of("rough", 4, 0.7).log_likelihood())
     weights = weights_of("digits-eps")
     twice, tenth = beta_over_tilde(2), beta_over_tilde(10)
+    beta = SCHEDULES["cosine"](1000).beta
+    first_beta, tilde_second = float(beta[1]), float(beta[2]) / twice
     return [
         Confusion(
             "L_vlb, or one L_t times T?",
@@ -359,6 +365,23 @@ def confusions() -> list[Confusion]:
             {"eb_view": "weights"},
             "The red line against the dashed one: at the left end, where errors are real; the "
             "spike at the right end multiplies errors of almost nothing.",
+        ),
+        Confusion(
+            "Why is the first variance in the list replaced by the second of β̃?",
+            "Because β̃₁ is 0, and the list holds logarithms. For pictures the entry is idle: the "
+            "last step adds no noise. For the bound it is the width of the decoder p(x₀ | x₁), and "
+            "the best width is about the error of x̂₀: any narrower, and the pixels that are "
+            "missed cost a lot; any wider, and all cost more. "
+            f"β̃₂ = {tilde_second:.1e} is a guess, nearer to it here than β₁ = {first_beta:.1e}. It "
+            "can be a bad one: for digits-vdm, with its learned schedule, it is 200 times too "
+            "narrow, and a first bar of 0.5 bits/dim becomes one of 3.8.",
+            {"eb_view": "decoder"},
+            "The lowest point of the curve, and how far the named variances are from it.",
+            threads=[
+                "openai/guided-diffusion#69",
+                "openai/improved-diffusion#45",
+                "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#18",
+            ],
         ),
         Confusion(
             "Can a learned variance be anything?",
