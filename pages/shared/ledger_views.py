@@ -191,7 +191,7 @@ def decoder_view(pixels: bytes, setting: Setting) -> None:
             zip(("β₁", "β̃₂", "error²"), ("q", "p", "x0"), (14, -14, 30), strict=True)
         )
     ]
-    curve = Line("L₀", v[n:], bits[n:], "bits", 50, anchor="right")
+    curve = Line("L₀", v[n:], bits[n:], "bits", 58, anchor="right")
     plot(
         line_chart(
             [curve, *points],
