@@ -81,6 +81,7 @@ GAUSSIAN_ROWS = (
     "Network answers",
     "Noise of one step",
     "Variance going back",
+    "All noise so far",
 )
 
 
@@ -171,6 +172,7 @@ def _ddpm(n: _Numbers) -> tuple[Cell, ...]:
         Cell("ε_θ", s.eps, "result = eps"),
         Cell("βₜ", n.beta, "result = beta[t]"),
         Cell("β̃ₜ", n.variance, f"result = {_BETA_TILDE}"),
+        Cell("1 − ᾱₜ", 1 - n.alpha_bar, "result = 1 - alpha_bar[t]"),
     )
 
 
@@ -191,6 +193,8 @@ def _improved(n: _Numbers) -> tuple[Cell, ...]:
              "diffusion = GaussianDiffusion(schedule)\n"
              "posterior_variance = diffusion.posterior_coefficients(steps, steps - 1, like)[2]\n"
              "result = float(posterior_variance[t - 1])"),
+        Cell(f"1 − alphas_cumprod[{i}]", 1 - n.alpha_bar,
+             "alphas_cumprod = alpha_bar[1:]\nresult = 1 - alphas_cumprod[t - 1]"),
     )  # fmt: skip
 
 
@@ -210,6 +214,8 @@ def _diffusers(n: _Numbers) -> tuple[Cell, ...]:
         Cell(f"betas[{i}]", n.beta, "result = float(schedule.beta[1:][t - 1])"),
         Cell("_get_variance", max(n.variance, 1e-20),
              f"variance = {_BETA_TILDE}\nresult = max(variance, 1e-20)"),
+        Cell("beta_prod_t", 1 - n.alpha_bar,
+             "alpha_prod_t = alpha_bar[t]\nresult = 1 - alpha_prod_t  # no product of betas"),
     )  # fmt: skip
 
 
@@ -236,6 +242,7 @@ def _edm(n: _Numbers) -> tuple[Cell, ...]:
         Cell("σ_up² (ancestral)", c.ancestral_variance(sigma, sigma_s),
              f"{_SIGMAS}\n"
              "result = sigma[t - 1] ** 2 * (sigma[t] ** 2 - sigma[t - 1] ** 2) / sigma[t] ** 2"),
+        Cell("σ²", sigma**2, f"{_SIGMAS}\nresult = sigma[t] ** 2"),
     )  # fmt: skip
 
 
@@ -257,6 +264,8 @@ def _vdm(n: _Numbers) -> tuple[Cell, ...]:
         Cell("σ²_Q", None if first else c.vdm_posterior_variance(gamma, gamma_s),
              f"{_GAMMAS}\n"
              f"{guard}-math.expm1(gamma[t - 1] - gamma[t]) / (1 + math.exp(-gamma[t - 1]))"),
+        Cell("σ² = sigmoid(γ)", 1 / (1 + math.exp(-gamma)),
+             f"{_GAMMAS}\nresult = 1 / (1 + math.exp(-gamma[t]))"),
     )  # fmt: skip
 
 
@@ -272,6 +281,7 @@ def _sde(n: _Numbers) -> tuple[Cell, ...]:
              "result = -eps / math.sqrt(1 - alpha_bar[t])"),
         Cell("rate β(t/T) = T βₜ", c.sde_rate(n.beta, s.T), "result = T * beta[t]"),
         Cell("g² · 1/T", n.beta, "g_squared = T * beta[t]\nresult = g_squared / T"),
+        Cell("variance of x given x₀", 1 - n.alpha_bar, "result = 1 - alpha_bar[t]"),
     )  # fmt: skip
 
 

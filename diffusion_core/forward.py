@@ -73,3 +73,21 @@ def forward_variance(
     for t in range(1, schedule.T + 1):
         values.append(factor[t] * values[-1] + added[t])
     return torch.stack(values)
+
+
+def drowned_from(schedule: NoiseSchedule, spread: float) -> int:
+    r"""The first step at which the noise is larger than what is left of a picture's contrast.
+
+    $$s^2\,\bar\alpha_t < 1-\bar\alpha_t$$
+
+    Source: Ho et al. 2020, eq. 4, for pixels of standard deviation s. The schedule counts the
+    signal in units of x_0: pixels from 0 to 1 have half the s of those from -1 to 1.
+
+    Args:
+        schedule: gives alpha_bar.
+        spread: s, of the clean picture.
+
+    Returns:
+        1..T, or T + 1 where the noise never gets there.
+    """
+    return int((spread**2 * schedule.alpha_bar >= 1 - schedule.alpha_bar).sum())

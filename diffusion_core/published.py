@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from diffusion_core.schedules import SCHEDULES, NoiseSchedule, rescale_zero_terminal_snr
+from diffusion_core.schedules import (
+    SCHEDULES,
+    NoiseSchedule,
+    from_betas,
+    rescale_zero_terminal_snr,
+)
 
 
 class Published(NamedTuple):
@@ -32,7 +38,8 @@ def straight_betas(T: int, start: float = 1e-4, end: float = 0.02) -> NoiseSched
     $$\beta_t = \beta_1 + \frac{t-1}{T-1}(\beta_T-\beta_1)$$
 
     Source: Ho et al. 2020, section 4; diffusers' default. At T = 1000 it is improved-diffusion's
-    "linear", too; elsewhere that one is 1000/T times as steep.
+    "linear", too; elsewhere that one is 1000/T times as steep. It has to be: the last alpha_bar is
+    about exp of minus the sum of the betas, and at T = 100 these leave most of the signal.
     """
     return _from_exact_betas("linear", torch.linspace(start, end, T, dtype=torch.float64))
 
@@ -47,6 +54,18 @@ def squared_line_betas(T: int, start: float = 0.00085, end: float = 0.012) -> No
     """
     roots = torch.linspace(start**0.5, end**0.5, T, dtype=torch.float64)
     return _from_exact_betas("squared line", roots.square())
+
+
+def cosine_on_more_points(T: int) -> NoiseSchedule:
+    r"""The cosine as some code has it, on a grid that looks off by one and is the same.
+
+    $$u_t = \frac{1}{T+1}\cdot\frac{t\,(T+1)}{T} = \frac{t}{T}, \qquad t = 0, \dots, T$$
+
+    Source: Nichol & Dhariwal 2021, eq. 17, with T+1 points from 0 to T+1 divided by T+1.
+    """
+    u = torch.linspace(0, T + 1, T + 1, dtype=torch.float64) / (T + 1)
+    curve = ((u + 0.008) / 1.008 * math.pi / 2).cos().square()
+    return from_betas("cosine", 1 - curve[1:] / curve[:-1])
 
 
 def logistic_betas(T: int, start: float = 1e-4, end: float = 0.02) -> NoiseSchedule:

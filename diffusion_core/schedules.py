@@ -299,6 +299,26 @@ def nearest_snr(schedule: NoiseSchedule, log_snr: Tensor) -> Tensor:
     return torch.where(nearer, before, after)
 
 
+def step_back_spread(schedule: NoiseSchedule, t: int, agreement: float) -> float:
+    r"""Standard deviation of the mean of one step back from x_t ~ N(0, 1), for a predicted noise.
+
+    $$\mu = \frac{x_t - k\,\hat\epsilon}{\sqrt{1-\beta_t}}, \quad
+    k = \frac{\beta_t}{\sqrt{1-\bar\alpha_t}}, \qquad
+    \operatorname{sd}(\mu) = \sqrt{\frac{1 + k^2 - 2\rho k}{1-\beta_t}}$$
+
+    Source: Ho et al. 2020, eq. 11, and the variance of a difference.
+
+    Args:
+        schedule: gives beta and alpha_bar.
+        t: 1..T.
+        agreement: rho, the correlation of the predicted noise, of variance 1, with x_t: 1 where
+            x_t is nothing but noise and the prediction right.
+    """
+    beta, noise = float(schedule.beta[t]), 1 - float(schedule.alpha_bar[t])
+    k = beta / math.sqrt(noise)
+    return math.sqrt((1 + k * k - 2 * agreement * k) / (1 - beta))
+
+
 def evenly_spaced(T: int, n: int) -> list[int]:
     """`n` decreasing timesteps from T, evenly spaced, for `sample`; fewer when n > T.
 
@@ -307,6 +327,19 @@ def evenly_spaced(T: int, n: int) -> list[int]:
     """
     n = max(1, min(n, T))
     return [round(T * k / n) for k in range(n, 0, -1)]
+
+
+def counted_up(T: int, n: int) -> list[int]:
+    r"""`n` decreasing timesteps counted up from 1 in whole strides; fewer when n > T.
+
+    $$t_k = 1 + (k-1)\lfloor T/n \rfloor, \qquad k = n, \dots, 1$$
+
+    Source: "leading" in diffusers, whose t is ours less 1; improved-diffusion's `ddimN`. The first
+    of them lies a stride below T, where the training's pictures still held some signal, and pure
+    noise holds none: see `evenly_spaced`.
+    """
+    n = max(1, min(n, T))
+    return [1 + (k - 1) * (T // n) for k in range(n, 0, -1)]
 
 
 def space_timesteps(T: int, sections: str | Sequence[int]) -> list[int]:

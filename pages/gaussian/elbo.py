@@ -42,6 +42,7 @@ from pages.shared.ledger_estimators import (
     telescoping_residual,
 )
 from pages.shared.ledger_views import (
+    decoder_view,
     early_share,
     forms_view,
     measured,
@@ -54,6 +55,7 @@ from pages.shared.player import follow, session_runs
 VIEWS = {
     "ledger": "Ledger",
     "forms": "Three forms",
+    "decoder": "Decoder",
     "test": "Test set",
     "weights": "Weights",
     "draws": "Estimator",
@@ -145,7 +147,7 @@ def opened(pixels: bytes, setting: Setting) -> tuple[Setting, Kept, list[str]]:
 
 @st.fragment
 def exhibit() -> None:
-    """Six views of one bound."""
+    """Seven views of one bound."""
     view = st.segmented_control(
         "The bound", list(VIEWS), key="eb_view", default="ledger", required=True,
         bind="query-params", format_func=VIEWS.get, label_visibility="collapsed",
@@ -175,6 +177,8 @@ def exhibit() -> None:
             ledger_view(pixels, about, setting, kept, pixel)
         elif view == "forms":
             forms_view(pixels, setting)
+        elif view == "decoder":
+            decoder_view(pixels, setting)
         else:
             ident = repr(("sum", setting, sha_of(setting.network), hash(pixels)))
             estimator_view(pixels, setting, kept, ident)
@@ -270,6 +274,8 @@ def confusions() -> list[Confusion]:
     exact = float(chain_of("rough", 4, 0.7).log_likelihood())
     weights = weights_of("digits-eps")
     twice, tenth = beta_over_tilde(2), beta_over_tilde(10)
+    beta = SCHEDULES["cosine"](1000).beta
+    first_beta, tilde_second = float(beta[1]), float(beta[2]) / twice
     return [
         Confusion(
             "L_vlb, or one L_t times T?",
@@ -281,6 +287,11 @@ def confusions() -> list[Confusion]:
             {"eb_view": "draws", "eb_n": 128},
             "The gray bars: most uniform draws say far too little, a rare one far too much. The "
             "exact sum comes in after a few seconds.",
+            threads=[
+                "openai/improved-diffusion#114",
+                "openai/improved-diffusion#147",
+                "aimansnigdha/Ambiguous-Medical-Image-Segmentation-using-Diffusion-Models#5",
+            ],
         ),
         Confusion(
             "Where do all the q's go? Luo's equation 53 looks like a mistake",
@@ -292,6 +303,10 @@ def confusions() -> list[Confusion]:
             "at most, which is rounding.",
             {"eb_view": "chain"},
             "The first and the third row: other terms, the same bound to every digit.",
+            threads=[
+                "https://ai.stackexchange.com/questions/46303",
+                "https://ai.stackexchange.com/questions/47313",
+            ],
         ),
         Confusion(
             "Is the consistency form as usually printed the same bound?",
@@ -301,6 +316,7 @@ def confusions() -> list[Confusion]:
             "xₜ integrated out between *both* its neighbours it is right again.",
             {"eb_view": "chain"},
             "The last row lies far from the other four.",
+            threads=["https://ai.stackexchange.com/questions/46303"],
         ),
         Confusion(
             "Does one random variable per term lower the variance?",
@@ -321,6 +337,11 @@ def confusions() -> list[Confusion]:
             "number that depends on the unit of brightness.",
             {"eb_T": 1000},
             "The first bar, t = 1: go back to it with the first button, and see where it costs.",
+            threads=[
+                "lucidrains/denoising-diffusion-pytorch#271",
+                "openai/improved-diffusion#89",
+                "openai/pixel-cnn#33",
+            ],
         ),
         Confusion(
             "Bits per dimension: is an offset missing?",
@@ -331,6 +352,7 @@ def confusions() -> list[Confusion]:
             "MNIST, can't be set beside these.",
             {"eb_view": "test"},
             "bits/dim = nats / (784 · log 2). The published table lists 8-bit figures only.",
+            threads=["yang-song/score_sde_pytorch#51", "rosinality/glow-pytorch#3"],
         ),
         Confusion(
             "Why not train on the bound itself?",
@@ -345,6 +367,23 @@ def confusions() -> list[Confusion]:
             "spike at the right end multiplies errors of almost nothing.",
         ),
         Confusion(
+            "Why is the first variance in the list replaced by the second of β̃?",
+            "Because β̃₁ is 0, and the list holds logarithms. For pictures the entry is idle: the "
+            "last step adds no noise. For the bound it is the width of the decoder p(x₀ | x₁), and "
+            "the best width is about the error of x̂₀: any narrower, and the pixels that are "
+            "missed cost a lot; any wider, and all cost more. "
+            f"β̃₂ = {tilde_second:.1e} is a guess, nearer to it here than β₁ = {first_beta:.1e}. It "
+            "can be a bad one: for digits-vdm, with its learned schedule, it is 200 times too "
+            "narrow, and a first bar of 0.5 bits/dim becomes one of 3.8.",
+            {"eb_view": "decoder"},
+            "The lowest point of the curve, and how far the named variances are from it.",
+            threads=[
+                "openai/guided-diffusion#69",
+                "openai/improved-diffusion#45",
+                "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#18",
+            ],
+        ),
+        Confusion(
             "Can a learned variance be anything?",
             "Improved DDPM lets it lie between β̃ and β, on a logarithmic scale: they are right "
             "for data that are one point and for pure noise, and everything else is in between. "
@@ -355,6 +394,7 @@ def confusions() -> list[Confusion]:
             "The first bar stays: at t = 1 β̃ is 0, so both settings give the decoder the width "
             "√β̃₂. The next ones are higher with β, and the sum of all, below, comes out about a "
             "tenth higher than with β̃.",
+            threads=["openai/improved-diffusion#7", "xypeng9903/k-diffusion-inverse-problems#1"],
         ),
     ]
 

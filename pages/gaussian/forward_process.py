@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from diffusion_core.forward import KEEP, SPREAD, forward_chain, forward_variance
+from diffusion_core.forward import KEEP, SPREAD, drowned_from, forward_chain, forward_variance
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.schedules import SCHEDULES
 from diffusion_core.statistics import normality
@@ -27,7 +27,9 @@ DEFAULTS = {
     "seed": 0,
     "keep": "sqrt(1 - beta)",
     "spread": "sqrt(beta)",
+    "pixels": "−1 … 1",
 }
+HALF = "0 … 1"
 BINS = 48
 
 
@@ -40,10 +42,11 @@ def noising(
     seed: int,
     keep: str,
     spread: str,
+    half: bool,
 ) -> dict[str, np.ndarray]:
     """Both ways of noising one picture, at the shown steps, with their numbers."""
     image = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(shape)
-    x0 = image.double() / 127.5 - 1
+    x0 = image.double() / 255 if half else image.double() / 127.5 - 1
     steps = shown_steps(T, shape)
     diffusion = GaussianDiffusion(SCHEDULES[schedule](T))
     generator = torch.Generator().manual_seed(seed)
@@ -62,6 +65,7 @@ def noising(
         "jump": as_bytes(jump),
         "signal": a.numpy(),
         "noise": sigma.numpy(),
+        "contrast": x0.std(correction=0).numpy(),
         "deviation": rows.std(1).numpy(),
         "deviation_jump": jump.flatten(1).std(1).numpy(),
         "distance": normality(rows).distance.numpy(),
@@ -97,12 +101,20 @@ def exhibit() -> None:
                 bind="query-params",
                 format_func={"sqrt(beta)": "√β", "beta": "β"}.get,
             )
+            scaled = st.segmented_control(
+                "Pixels run from",
+                (DEFAULTS["pixels"], HALF),
+                key="pixels",
+                default=DEFAULTS["pixels"],
+                required=True,
+                bind="query-params",
+            )
             T = st.select_slider(
                 "Number of steps T", [10, 100, 1000], value=1000, key="T", bind="query-params"
             )
             seed = st.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
-    pixels = picture.pixels
-    told = noising(pixels.tobytes(), pixels.shape, schedule, T, seed, keep, spread)
+    pixels, half = picture.pixels, scaled == HALF
+    told = noising(pixels.tobytes(), pixels.shape, schedule, T, seed, keep, spread, half)
     steps = shown_steps(T, pixels.shape)
     critical = normality(torch.zeros(pixels.size)).critical
     broken = broken_parts(keep, spread)
@@ -128,9 +140,14 @@ def exhibit() -> None:
                     "$x_t$, step by step",
                     f"{picture.about}, noised one small step at a time",
                     told["chain"],
-                    badge=", ".join(broken),
+                    badge=", ".join([*broken, *["pixels 0 … 1"] * half]),
                 ),
-                Panel("$x_t$, one jump", f"{picture.about}, noised in one jump", told["jump"]),
+                Panel(
+                    "$x_t$, one jump",
+                    f"{picture.about}, noised in one jump",
+                    told["jump"],
+                    badge="pixels 0 … 1" if half else "",
+                ),
             ],
             histograms=[
                 Histogram(
@@ -173,6 +190,12 @@ def exhibit() -> None:
             f"{every}Distance: the largest gap between the distribution of these pixels and the "
             f"bell curve N(0, 1), from 0 to 1. Of pure noise, 95 in 100 pictures stay below "
             f"{critical:.3f}. {capped(schedule, T)}"
+        )
+        contrast = float(told["contrast"])
+        drowned = drowned_from(SCHEDULES[schedule](T), contrast)
+        chapter.prose(
+            f"The pixels of this picture have the spread {contrast:.2f}: from t = {drowned} on, "
+            "one jump leaves less of it than it adds of noise."
         )
         if broken:
             chapter.prose(f"**Broken on purpose**, step by step: {step_formula(keep, spread)}")
@@ -217,6 +240,8 @@ def page() -> None:
         int((schedule.alpha_bar < 0.5).nonzero()[0])
         for schedule in (linear, SCHEDULES["cosine"](1000))
     )
+    digit = load.gallery_digit(DEFAULTS["digit"], DEFAULTS["variant"] - 1) / 127.5 - 1
+    whole, half = (drowned_from(linear, share * float(digit.std())) for share in (1, 0.5))
     chapter.header("Forward process", defaults=DEFAULTS)
     chapter.prose(
         "A picture x₀ gets a small dose of noise, a thousand times over; t counts the doses. At "
@@ -260,6 +285,11 @@ def page() -> None:
                 {"spread": "beta"},
                 "Step by step, the picture fades to gray and its spread falls. The one jump is as "
                 "it should be.",
+                threads=[
+                    "huggingface/diffusion-models-class#18",
+                    "huggingface/diffusion-models-class#63",
+                    "Ryota-Kawamura/How-Diffusion-Models-Work#1",
+                ],
             ),
             Confusion(
                 "Why is the picture multiplied by √(1−β), and not left as it is?",
@@ -268,6 +298,7 @@ def page() -> None:
                 "because most of it is black, and is pulled up to 1.",
                 {"keep": "1"},
                 "Step by step, the picture's spread passes 1, then 3, and goes on growing.",
+                threads=["https://stats.stackexchange.com/q/600127", "udlbook/udlbook#212"],
             ),
             Confusion(
                 "Why can we jump straight to any t?",
@@ -282,12 +313,57 @@ def page() -> None:
                 "spreads agree up to chance.",
             ),
             Confusion(
+                "Training has no loop over t. Where is the chain?",
+                "In the sampling. The loss is a sum over t, and each of its terms needs one "
+                "picture xₜ, which the jump draws at once. So a training step draws one t at "
+                "random, and one noise: T times that term is the whole sum on average (see the "
+                "estimator of the page [ELBO](elbo?eb_view=Estimator)). Going back there is no "
+                "jump: xₜ₋₁ is made of the network’s answer at t, so the steps come one after the "
+                "other. And T is not the number of training steps; each of these draws its own t.",
+                {},
+                "The second picture is all that training makes: one t, one jump. The chain beside "
+                "it took every step, and its spread is the same up to chance.",
+                threads=[
+                    "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#39",
+                    "tencent-ailab/MDM#10",
+                    "jasonkyuyim/se3_diffusion#5",
+                    "showlab/DatasetDM#4",
+                    "lucidrains/denoising-diffusion-pytorch#347",
+                ],
+            ),
+            Confusion(
+                "Must pictures be scaled to −1 … 1? Mine are 0 … 1",
+                "The schedule does not look at the picture: ᾱ counts the signal in units of x₀. "
+                "Pixels from 0 to 1 have half the spread, so a quarter of the variance, and at "
+                f"every t their own log-SNR is log 4 = {np.log(4):.2f} nats lower. The picture "
+                f"drowns sooner: this 3 from t = {half} on instead of {whole}. Nothing in the "
+                "tables shows it, because ᾱ/(1−ᾱ) is the same. And 0, around which the noise is "
+                "centred, then means black instead of mid-gray, and x̂₀ would have to be clipped to "
+                "0 … 1. It can work with a schedule made for it; with a published network it is a "
+                "mistake.",
+                {"pixels": HALF, "schedule": "linear"},
+                "Black is now 0, which a picture from −1 to 1 shows as gray. The chart of the "
+                "spread starts at half its height, and the sentence below says where the digit "
+                "drowns.",
+                threads=[
+                    "lucidrains/denoising-diffusion-pytorch#307",
+                    "lucidrains/denoising-diffusion-pytorch#20",
+                    "facebookresearch/RCDM#3",
+                    "sangyun884/blur-diffusion#4",
+                ],
+            ),
+            Confusion(
                 "Does time start at 0 or at 1?",
                 "Here t = 0 is the clean picture, so ᾱ₀ = 1 and the first noisy picture is x₁, as "
                 "in the papers. Most code keeps arrays without the clean picture, so its index is "
                 "one less. For the linear schedule with T = 1000:\n\n"
                 + index_table("linear", 1000)
                 + "\n\nOne place off, and every coefficient belongs to the wrong step.",
+                threads=[
+                    "CompVis/latent-diffusion#136",
+                    "huggingface/diffusers#5921",
+                    "LinghaoChan/HumanMAC#19",
+                ],
             ),
             Confusion(
                 "Is the last picture pure noise?",
@@ -298,6 +374,7 @@ def page() -> None:
                 {"schedule": "linear"},
                 "Go to the last frame: the distance is below the limit for noise, though the "
                 "signal is not quite 0.",
+                threads=["zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#14", "neu-vi/MARDM#3"],
             ),
         ]
     )

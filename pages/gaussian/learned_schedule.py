@@ -118,6 +118,7 @@ def confusions() -> list[Confusion]:
             "the network get the gradient of the bound itself.",
             {"ls_path": 0},
             "Learned against linear: variance of one draw, in the table.",
+            threads=["google-research/vdm#1", "DavidRuhe/simple-variational-diffusion-models#3"],
         ),
         Confusion(
             "What do learned ends mean?",
@@ -148,6 +149,7 @@ def confusions() -> list[Confusion]:
             "What is left at T = ∞ no clock can lower.",
             {"ls_view": "T steps"},
             "All lines come down to one. The path decides how fast.",
+            threads=["GuyTevet/motion-diffusion-model#212"],
         ),
         Confusion(
             "Why are the generated digits cleaned first?",

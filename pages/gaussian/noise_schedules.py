@@ -11,13 +11,16 @@ from torch import Tensor
 
 from diffusion_core.drawn import Point, from_points, mend_points, read_points, write_points
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.published import straight_betas
 from diffusion_core.schedules import (
     SCHEDULES,
     NoiseSchedule,
+    counted_up,
     evenly_spaced,
     nearest_snr,
     rescale_zero_terminal_snr,
     respace_with_picked_betas,
+    step_back_spread,
 )
 from pages.shared import chapter, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
@@ -27,13 +30,17 @@ from pages.shared.pictures import as_bytes, choose_picture, shown_steps
 from pages.shared.player import Curve, Panel, player
 
 DRAWN = "drawn"
+UNSCALED = "linear_unscaled"
+RECIPES = {**SCHEDULES, UNSCALED: straight_betas}
 SAME_T, SAME_SNR, FEWER = "same t", "same SNR", "fewer steps"
+PICKED, UP = "picked betas", "steps from 1 up"
 KEPT = (2, 5, 10, 20, 50, 100, 200)
 DEFAULTS = {
     "schedule_a": "linear",
     "schedule_b": "cosine",
     "match": SAME_T,
     "kept": 50,
+    "beside": PICKED,
     "points": "0.25:0.95,0.5:0.6,0.75:0.1,1:0",
     "zero_b": False,
     "source": "gallery",
@@ -47,6 +54,7 @@ PLACE = "_schedules_place"
 REST = 0.4
 """Where the timeline comes to rest: there two schedules differ most visibly."""
 SNR_CHART = "log-SNR (nats)"
+SIGNAL_CHART = "signal √ᾱ that is left"
 BETA_CHART = "β, noise of one step"
 
 
@@ -72,7 +80,7 @@ class Shown(NamedTuple):
 
 def schedule_of(recipe: str, T: int, zero: bool = False) -> NoiseSchedule:
     """A schedule by its name in the menu, or from the text of a drawn one."""
-    schedule = SCHEDULES[recipe](T) if recipe in SCHEDULES else from_points(read_points(recipe), T)
+    schedule = RECIPES[recipe](T) if recipe in RECIPES else from_points(read_points(recipe), T)
     return rescale_zero_terminal_snr(schedule) if zero else schedule
 
 
@@ -93,12 +101,17 @@ def two_schedules(
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def two_respacings(
-    pixels: bytes, shape: tuple[int, ...], a: str, n: int, T: int, seed: int
+    pixels: bytes, shape: tuple[int, ...], a: str, n: int, T: int, seed: int, beside: str
 ) -> tuple[object, ...]:
-    """One picture under n of T steps, with betas of their own and with picked ones: a `Shown`."""
+    """One picture under n of T steps, beside a way to keep them that goes wrong: a `Shown`."""
     schedule = schedule_of(a, T)
     kept = evenly_spaced(T, n)[::-1]
-    right, wrong = schedule.respace(kept), respace_with_picked_betas(schedule, kept)
+    wrong = (
+        respace_with_picked_betas(schedule, kept)
+        if beside == PICKED
+        else schedule.respace(counted_up(T, n)[::-1])
+    )
+    right = schedule.respace(kept)
     k = shown_steps(right.T, shape)
     return tuple(noised(pixels, shape, seed, right, wrong, k, k))
 
@@ -166,7 +179,7 @@ def draw_points(text: str) -> None:
 def exhibit() -> None:
     """The picture under two schedules, and the controls."""
     stage, controls = st.columns([8, 3], gap="small")  # the player's wide layout needs 640 px
-    menu = [*SCHEDULES, DRAWN]
+    menu = [*RECIPES, DRAWN]
     with controls:
         a = st.selectbox("Schedule A", menu, key="schedule_a", bind="query-params")
         of_b, of_kept = st.container(key="of_b"), st.container(key="of_kept")
@@ -192,6 +205,10 @@ def exhibit() -> None:
                 help="The last step of B then holds no signal at all (Lin et al. 2023).",
                 disabled=match == FEWER,
             )  # fmt: skip
+            beside = st.segmented_control(
+                "Fewer steps, beside", (PICKED, UP), key="beside", default=PICKED, required=True,
+                bind="query-params", disabled=match != FEWER,
+            )  # fmt: skip
             T = st.select_slider(
                 "Number of steps T", [10, 100, 1000], value=1000, key="T", bind="query-params"
             )
@@ -212,8 +229,9 @@ def exhibit() -> None:
     recipe_a, recipe_b = (write_points(points) if name == DRAWN else name for name in (a, b))
     with stage:
         if match == FEWER:
-            told = two_respacings(pixels.tobytes(), pixels.shape, recipe_a, kept, T, seed)
-            show_respacing(Shown(*told), picture.about, a, kept, T)
+            told = two_respacings(pixels.tobytes(), pixels.shape, recipe_a, kept, T, seed, beside)
+            show = show_respacing if beside == PICKED else show_starts
+            show(Shown(*told), picture.about, a, kept, T)
         else:
             by_snr = match == SAME_SNR
             told = two_schedules(
@@ -270,26 +288,54 @@ def show_respacing(shown: Shown, about: str, a: str, asked: int, T: int) -> None
     right, wrong = (np.sqrt(alpha_bar) for alpha_bar in shown.alpha_bar)
     kept = [0, *evenly_spaced(T, n)[::-1]]
     captions = [f"step {k} of {n}, which is t = {kept[k]}" for k in shown.steps[0]]
-    signal = "signal √ᾱ that is left"
     timeline(
         shown,
         ["betas of their own", "picked betas", "difference"],
         [f"{about}, respaced", f"{about}, with betas[timesteps]", "distance of the two pictures"],
         [
-            Curve("of their own", right, "q", signal, 0, 1, 3),
-            Curve("picked", wrong, "xt", signal, 0, 1, 3),
+            Curve("of their own", right, "q", SIGNAL_CHART, 0, 1, 3),
+            Curve("picked", wrong, "xt", SIGNAL_CHART, 0, 1, 3),
         ],
         ("of their own", "picked"),
         captions,
         "Noising in fewer steps",
         "wrong on purpose" if asked < T else "",
     )
-    few = f"There are only {T} steps, so all of them are kept. " if asked > T else ""
     chapter.prose(
-        f"{few}**{n} of the {T} steps of {a}.** Betas of their own, 1 − ᾱₜ/ᾱₛ from each kept step "
-        f"s to the next one t, end with {right[-1]:.2%} of the signal, as all {T} steps do. The "
-        f"betas picked from the long list end with {wrong[-1]:.2%}."
+        f"{too_many(asked, T)}**{n} of the {T} steps of {a}.** Betas of their own, 1 − ᾱₜ/ᾱₛ from "
+        f"each kept step s to the next one t, end with {right[-1]:.2%} of the signal, as all {T} "
+        f"steps do. The betas picked from the long list end with {wrong[-1]:.2%}."
     )
+
+
+def show_starts(shown: Shown, about: str, a: str, asked: int, T: int) -> None:
+    """Steps counted down from T beside steps counted up from 1: the same number, another start."""
+    n = int(shown.steps[0][-1])
+    down, up = ([0, *steps(T, n)[::-1]] for steps in (evenly_spaced, counted_up))
+    left, right = (np.sqrt(alpha_bar) for alpha_bar in shown.alpha_bar)
+    timeline(
+        shown,
+        ["from T down", "from 1 up", "difference"],
+        [f"{about}, steps down from T", f"{about}, steps up from 1", "distance of the two"],
+        [
+            Curve("from T down", left, "q", SIGNAL_CHART, 0, 1, 3),
+            Curve("from 1 up", right, "xt", SIGNAL_CHART, 0, 1, 3),
+        ],
+        ("from T down", "from 1 up"),
+        [f"step {k} of {n} · t = {down[k]} beside t = {up[k]}" for k in shown.steps[0]],
+        "Noising in fewer steps, of two choices",
+    )
+    chapter.prose(
+        f"{too_many(asked, T)}**Sampling starts at the last of these {n} pictures, and puts pure "
+        f"noise in its place.** With {a}, steps counted down from T end at t = {down[-1]} with "
+        f"{left[-1]:.2%} of the signal; counted up from 1 they end at t = {up[-1]} with "
+        f"{right[-1]:.2%}. Noise has none: the network takes that for a gray picture."
+    )
+
+
+def too_many(asked: int, T: int) -> str:
+    """What is said when more steps are to be kept than there are."""
+    return f"There are only {T} steps, so all of them are kept. " if asked > T else ""
 
 
 def timeline(
@@ -347,7 +393,18 @@ class Facts(NamedTuple):
     linear_end: float
     picked_left: float
     picked_ten_left: float
+    short_left: tuple[float, float]
+    scaled_short_left: float
+    start_left: tuple[float, float]
+    linear_start_left: float
+    first_agreed: float
+    first_apart: float
     drops: tuple[float, float, float]
+
+
+def root_left(schedule: NoiseSchedule, t: int) -> float:
+    """The signal √ᾱ at a step."""
+    return float(schedule.alpha_bar[t].sqrt())
 
 
 def facts() -> Facts:
@@ -369,6 +426,15 @@ def facts() -> Facts:
         linear_end=float(linear.snr[1000]),
         picked_left=picked[0],
         picked_ten_left=picked[1],
+        short_left=(root_left(straight_betas(200), 200), root_left(straight_betas(100), 100)),
+        scaled_short_left=root_left(SCHEDULES["linear"](100), 100),
+        start_left=(
+            root_left(cosine, counted_up(1000, 50)[0]),
+            root_left(cosine, counted_up(1000, 5)[0]),
+        ),
+        linear_start_left=root_left(linear, counted_up(1000, 5)[0]),
+        first_agreed=step_back_spread(cosine, 1000, 1.0),
+        first_apart=step_back_spread(cosine, 1000, 0.0),
         drops=(
             float(log_snr[1] - log_snr[100]),
             float(log_snr[450] - log_snr[550]),
@@ -413,6 +479,8 @@ def page() -> None:
         NoiseSchedule.respace,
         respace_with_picked_betas,
         rescale_zero_terminal_snr,
+        straight_betas,
+        counted_up,
     )
 
     early, middle, late = told.drops
@@ -441,7 +509,50 @@ def page() -> None:
                 "takes it for a picture of which most is still there.",
                 {"match": FEWER, "schedule_a": "linear", "kept": 50, PLACE: 1.0},
                 look="The last of 50 steps. With picked betas the digit is still there.",
-                threads=["huggingface/diffusers#5130"],
+                threads=["huggingface/diffusers#5130", "huggingface/diffusers#3006"],
+            ),
+            Confusion(
+                "Why does sampling begin at 981 and not at 999?",
+                "Because the 50 steps were counted up from 0 in strides of 20, and then turned "
+                "round: 0, 20, … 980, and Stable Diffusion’s settings add 1 (“leading”; our t is "
+                "one more). The noisiest pictures are never visited. But sampling puts pure noise "
+                "where the training’s pictures still held some signal: with the cosine "
+                f"{told.start_left[0]:.0%} of it for 50 steps, {told.start_left[1]:.0%} for 5. The "
+                "network takes the missing signal for a gray picture. digits-v, in 5 steps from "
+                "the same noise, makes digits of a mean brightness of −0.64 that way, and of −0.75 "
+                "when the steps are counted down from T (“trailing”); with 1000 steps there would "
+                "be no difference. How much it matters is the schedule’s doing: at that start the "
+                f"linear one has {told.linear_start_left:.0%} left.",
+                {"match": FEWER, "beside": UP, "schedule_a": "cosine", "kept": 5, PLACE: 1.0},
+                look="The last of five pictures, where sampling starts: the second one still holds "
+                "a share of the digit (the difference shows it), and pure noise holds none.",
+                threads=[
+                    "huggingface/diffusers#2585",
+                    "huggingface/diffusers#7401",
+                    "CompVis/stable-diffusion#686",
+                    "openai/improved-diffusion#44",
+                    "Project-MONAI/MONAI#8600",
+                ],
+            ),
+            Confusion(
+                "I set T = 100 and kept β from 0.0001 to 0.02. Why are the samples bad?",
+                "Because x_T is no noise then, and sampling starts from noise. ᾱ_T is about "
+                "exp(−Σβ), and a tenth of the steps has a tenth of the sum: the signal that is "
+                f"left is {told.short_left[0]:.0%} at T = 200 and {told.short_left[1]:.0%} at "
+                f"T = 100, where T = 1000 leaves {told.linear_left:.1%}. Code that multiplies β by "
+                f"1000/T keeps the sum, and {told.scaled_short_left:.1%} is left at T = 100. Below "
+                "T = 20 that rule breaks, since β would pass 1. A sampler that takes 100 of 1000 "
+                "trained steps is another case: it keeps the trained ᾱ, and nothing is rescaled.",
+                {"schedule_a": "linear", "schedule_b": UNSCALED, "T": 100, PLACE: 1.0},
+                look="The last step of 100. A is noise; B, with the ends of β kept, still shows "
+                "the digit.",
+                threads=[
+                    "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#14",
+                    "RosettaCommons/RFdiffusion#141",
+                    "huggingface/diffusers#12341",
+                    "NVlabs/I2SB#11",
+                    "lucidrains/imagen-pytorch#161",
+                ],
             ),
             Confusion(
                 "Why is β cut off at 0.999?",
@@ -452,6 +563,20 @@ def page() -> None:
                 f"error of an x̂₀ by {told.cosine_x0_gain:.1g}. That is one reason to clip it.",
                 {"schedule_a": "linear", "schedule_b": "cosine", PLACE: 1.0},
                 look="β of B at the very end: it jumps to 0.999.",
+                threads=["openai/guided-diffusion#42"],
+            ),
+            Confusion(
+                "With β = 0.999 the first step back divides by √0.001. Doesn’t everything explode?",
+                "It would, if ε̂ and x_T had nothing to do with each other: the mean after that "
+                f"step would have the spread {told.first_apart:.1f}. But at T the picture is "
+                "noise, so the right answer is ε̂ ≈ x_T, and of x_T − 0.999 x_T only a thousandth "
+                f"is left to be divided: the spread is {told.first_agreed:.3f}. digits-v keeps to "
+                "that, at 0.032. What grows 31.6 times is the error of ε̂ alone: digits-eps, "
+                "slightly off, leaves a spread of 0.26.",
+                {"schedule_a": "linear", "schedule_b": "cosine", PLACE: 1.0},
+                look="The last step of B: β is 0.999, and by the log-SNR nothing but noise is left "
+                "to answer with.",
+                threads=["openai/guided-diffusion#42", "openai/improved-diffusion#105"],
             ),
             Confusion(
                 "The last step is nearly pure noise. Why should it be exactly noise?",
@@ -467,7 +592,12 @@ def page() -> None:
                 {"schedule_b": "linear", "zero_b": True, PLACE: 1.0},
                 look=f"The last step: A has the SNR {said(told.linear_end)}, B exactly 0, so its "
                 "log-SNR has no value there.",
-                threads=["a discussion of Lin et al. 2023, where 1/√ᾱ came out infinite"],
+                threads=[
+                    "a discussion of Lin et al. 2023, where 1/√ᾱ came out infinite",
+                    "huggingface/diffusers#3851",
+                    "huggingface/diffusers#5103",
+                    "TiankaiHang/Min-SNR-Diffusion-Training#2",
+                ],
             ),
             Confusion(
                 "Is linear β a straight line in anything that matters?",

@@ -463,7 +463,10 @@ def page() -> None:
                 "small steps a Gaussian is a good guess, and that is what a network may use.",
                 {"pmix": True, "pt": 300, "ps": 100, "pxt": 0.0, "px0": 1.0},
                 "The dashed curve, without x₀: two humps. Now slide s up to 299: they merge.",
-                threads=["creatis-myriad/creatis-myriad.github.io#155"],
+                threads=[
+                    "creatis-myriad/creatis-myriad.github.io#155",
+                    "https://stats.stackexchange.com/q/647213",
+                ],
             ),
             Confusion(
                 "β or β̃: which variance should a reverse step use?",
@@ -479,6 +482,9 @@ def page() -> None:
                 threads=[
                     "aqlaboratory/genie#5",
                     "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#18",
+                    "Janspiry/Image-Super-Resolution-via-Iterative-Refinement#54",
+                    "jhbastek/PhysicsInformedDiffusionModels#4",
+                    "KimRass/DDPM#1",
                 ],
             ),
             Confusion(
@@ -512,6 +518,7 @@ def page() -> None:
                 f"The dotted line, the sum: from t = {told.leaves_1} on it is less than 0.99, and "
                 f"it falls to {told.least:.2f}. With s = t − 1 instead, the two weights trade "
                 "places right at the start.",
+                threads=["lucidrains/denoising-diffusion-pytorch#275"],
             ),
         ]
     )

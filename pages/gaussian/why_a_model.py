@@ -356,7 +356,11 @@ def confusions(told: Facts) -> list[Confusion]:
             {"wi": 1},
             "Press the blue points one after the other. The dashed curve jumps, though xₜ stays "
             "where it is. The green one, for x₀ unknown, doesn't move.",
-            threads=["https://ai.stackexchange.com/questions/36051/"],
+            threads=[
+                "https://ai.stackexchange.com/questions/36051/",
+                "https://ai.stackexchange.com/questions/40368/",
+                "https://stats.stackexchange.com/q/579964",
+            ],
         ),
         Confusion(
             "Is q(xₜ₋₁ | xₜ) intractable, or not?",
@@ -381,7 +385,7 @@ def confusions(told: Facts) -> list[Confusion]:
             {"wview": "gauss"},
             "First chart: the fewer steps, the less Gaussian each one is. Second: for the T you "
             "choose, it is the last part of the way, small t, that is hardest to fit.",
-            threads=["https://ai.stackexchange.com/questions/40368/"],
+            threads=["https://stats.stackexchange.com/q/647213"],
         ),
         Confusion(
             "If the exact step can be computed over the data, why not sample with it?",

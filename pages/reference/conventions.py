@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from diffusion_core.convention_tables import (
     gaussian_table,
     guidance_table,
 )
+from diffusion_core.published import cosine_on_more_points, squared_line_betas, straight_betas
 from diffusion_core.schedule_check import identify, posterior_table
 from diffusion_core.schedules import SCHEDULES
 from pages.shared import chapter, load
@@ -71,7 +73,7 @@ LABELS = {
     "guidance": "One strength of guidance in four conventions",
 }
 CONCEPTS = {  # whose colour marks a row
-    "gaussian": (None, "q", "xt", None, "p", "eps", "q"),
+    "gaussian": (None, "q", "xt", None, "p", "eps", "q", "eps"),
     "discrete": (None, None, None, "q", "q", "q", None),
     "guidance": (None, "p", "p", "p", None, None),
 }
@@ -156,6 +158,10 @@ class Facts(NamedTuple):
     alpha_bar: float
     masked: float
     unmasked: float
+    noise_of_two: float
+    product_of_two: float
+    roots_left: float
+    straight_left: float
 
 
 def facts() -> Facts:
@@ -175,6 +181,10 @@ def facts() -> Facts:
         alpha_bar=ddpm[1].value,
         masked=there,
         unmasked=back,
+        noise_of_two=float(1 - SCHEDULES["linear"](1000).alpha_bar[2]),
+        product_of_two=float(SCHEDULES["linear"](1000).beta[1:3].prod()),
+        roots_left=float(squared_line_betas(1000).alpha_bar[-1].sqrt()),
+        straight_left=float(straight_betas(1000, 0.00085, 0.012).alpha_bar[-1].sqrt()),
     )
 
 
@@ -256,6 +266,7 @@ def confusions(told: Facts) -> list[Confusion]:
             + ".",
             {},
             look="The row “Noise level”: EDM's σ and the standard deviation of score-SDE.",
+            threads=["yuanzhi-zhu/DiffPIR#1", "fallenshock/SinDDM#4"],
         ),
         Confusion(
             "Is α the product or a single step?",
@@ -266,6 +277,7 @@ def confusions(told: Facts) -> list[Confusion]:
             look=f"First column: βₜ, so DDPM’s αₜ is 1 − βₜ = {told.alpha:.6g}; and ᾱₜ = "
             f"{told.alpha_bar:.4g}, which DDIM calls α. Its root, {told.alpha_bar**0.5:.4g}, is "
             "VDM’s α.",
+            threads=["ermongroup/ddim#44"],
         ),
         Confusion(
             "Is Q[i, j] from i to j, or to i from j?",
@@ -289,6 +301,47 @@ def confusions(told: Facts) -> list[Confusion]:
             "and counts like diffusers.",
             {"cview": "guidance", "cw": 1.0},
             look="“The number”: w = 1 in the paper is 2 in code. The guided ε is the same.",
+            threads=[
+                "huggingface/diffusers#5882",
+                "lucidrains/denoising-diffusion-pytorch#155",
+                "lucidrains/denoising-diffusion-pytorch#207",
+                "ashawkey/stable-dreamfusion#32",
+            ],
+        ),
+        Confusion(
+            "beta_prod_t = 1 − alpha_prod_t? A product of 1 − α isn’t 1 minus a product",
+            "It is not, and only the name says so. What the formulas need is 1 − ᾱ, the variance "
+            "of all noise so far, and that is what this code computes. The product of the betas "
+            f"stands in no formula: at t = 2 it is {told.product_of_two:.2g}, and 1 − ᾱ is "
+            f"{told.noise_of_two:.2g}. (α is not another word for β, either: α = 1 − β.)",
+            {"ct": 2},
+            look="The last row, at t = 2: diffusers’ beta_prod_t is the paper’s 1 − ᾱₜ.",
+            threads=[
+                "huggingface/diffusers#9474",
+                "hkproj/pytorch-stable-diffusion#26",
+                "cvignac/DiGress#41",
+                "ageron/handson-ml3#143",
+            ],
+        ),
+        Confusion(
+            "Their schedule is called linear, like mine. Why do the numbers differ?",
+            "Because three things have that name. In Ho et al. β is on a straight line; in "
+            "improved-diffusion, too, but multiplied by 1000/T; and Stable Diffusion’s code says "
+            "“linear” where √β is on the line, which diffusers calls “scaled_linear”. From 0.00085 "
+            f"to 0.012 that leaves {told.roots_left:.3f} of the signal, a straight β "
+            f"{told.straight_left:.3f}.",
+            {"cview": "yours", "cpaste": example("scaled_linear")},
+            look="The first sentence says which one it is.",
+            threads=["CompVis/stable-diffusion#314", "Comfy-Org/ComfyUI#1998"],
+        ),
+        Confusion(
+            "Their cosine divides by T + 1. Is it off by one?",
+            "No, as long as both lines do. T + 1 points from 0 to T + 1, divided by T + 1, are the "
+            "points 0, 1/T, … 1 of the paper. If only one of the two lines is changed, the last "
+            "point is not 1, and the schedule is another one.",
+            {"cview": "yours", "cpaste": json.dumps(cosine_on_more_points(1000).beta[1:].tolist())},
+            look="These betas were computed with T + 1: the page finds the paper’s cosine.",
+            threads=["lucidrains/denoising-diffusion-pytorch#19", "jannerm/diffuser#68"],
         ),
         Confusion(
             "I took betas[::20] for 50 steps. What did I get?",
@@ -305,6 +358,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "sentence instead of guessing.",
             {"cview": "yours", "cpaste": example("linear", backwards=True)},
             look="The sentence beside the numbers.",
+            threads=["openai/improved-diffusion#8"],
         ),
     ]
 

@@ -331,6 +331,11 @@ def confusions() -> list[Confusion]:
             + " has area 1. A formula that fails such a point is wrong, whatever its derivation.",
             {"case": "Posterior mean", knob_key(CASES["Posterior mean"], "t"): 1},
             "t is 1, where the answer is known: it has to be x₀.",
+            threads=[
+                "lilianweng/lilianweng.github.io#9",
+                "Y-debug-sys/Diffusion-TS#135",
+                "YangLing0818/Diffusion-Models-Papers-Survey-Taxonomy#15",
+            ],
         ),
         Confusion(
             "Two formulas agree at one point. Are they the same?",
@@ -339,6 +344,7 @@ def confusions() -> list[Confusion]:
             "own formula is tried on two thousand.",
             {"case": "Signal to noise", knob_key(CASES["Signal to noise"], "x0"): 1.0},
             "Judge it at x₀ = 1, where both agree. Then slide x₀ towards 0.",
+            threads=["inbarhub/DDPM_inversion#12"],
         ),
         Confusion(
             "A weight in the loss is wrong. Does training notice?",
@@ -347,6 +353,7 @@ def confusions() -> list[Confusion]:
             "spends its effort, and the bits that are reported.",
             {"case": "KL of two noises"},
             "Judge it, then set T to 1000: the two lines merge.",
+            threads=["lucidrains/alphafold3-pytorch#68"],
         ),
         Confusion(
             "If the code works, is the formula in its paper right?",
@@ -355,6 +362,7 @@ def confusions() -> list[Confusion]:
             "it by hand finds out.",
             {"case": "Score and noise"},
             "Judge it: the straight line knows x₀, the other one doesn't.",
+            threads=["ermongroup/CSDI#9", "cvignac/DiGress#41", "orybkin/sigma-vae-pytorch#1"],
         ),
     ]
 

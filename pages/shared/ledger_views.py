@@ -17,7 +17,7 @@ from diffusion_core.ledger import (
     bound_weight,
     distances,
 )
-from diffusion_core.likelihood import FORMS, elbo_term
+from diffusion_core.likelihood import FORMS, decoder_costs, elbo_term
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES
 from diffusion_core.training import MAX_WEIGHT, WEIGHTINGS
@@ -151,6 +151,65 @@ def forms_view(pixels: bytes, setting: Setting) -> None:
         f"One prediction, at t = {t}, measured three ways. Over the {len(told.t)} steps of the "
         f"charts the three products differ by {told.disagreement:.0e} of their size at most: "
         "rounding in the sixteenth digit, and what the next operations make of it."
+    )
+
+
+# --- the width of the decoder ---------------------------------------------------------------------
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def decoder_widths(
+    pixels: bytes, setting: Setting, sha256: str
+) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
+    """Named variances, and L₀ in bits/dim for them and for 60 others: name -> v, [n] v, [n] bits.
+
+    A plain tuple, the named ones first.
+    """
+    model, t = model_of(setting), torch.ones(1, dtype=torch.int64)
+    x0 = unit(pixels)
+    generator = torch.Generator().manual_seed(setting.seed)
+    eps = torch.randn(x0.shape, generator=generator, dtype=torch.float64)
+    found = elbo_term(model.diffusion, model, x0, t, eps, clip_x0=setting.clip)
+    one = x0.new_ones(1, 1)
+    named = {
+        "β₁": float(model.diffusion.q_step(one, t, t - 1).var),
+        "β̃₂": float(model.diffusion.posterior_coefficients(t + 1, t, one)[2]),
+        "error": float((found.p.mean - x0).square().mean()),
+    }
+    ends = min(named.values()) / 30, max(named.values()) * 30
+    v = np.concatenate([list(named.values()), np.geomspace(max(ends[0], 1e-9), ends[1], 60)])
+    return named, v, bits_per_dim(decoder_costs(x0, found.p.mean, torch.from_numpy(v)).numpy())
+
+
+def decoder_view(pixels: bytes, setting: Setting) -> None:
+    """The first bar over the width of the decoder, with the widths that have a name."""
+    named, v, bits = decoder_widths(pixels, setting, sha_of(setting.network))
+    n = len(named)
+    best = n + int(bits[n:].argmin())
+    points = [
+        Line(name, v[i : i + 1], bits[i : i + 1], color, 0, shift=shift)
+        for i, (name, color, shift) in enumerate(
+            zip(("β₁", "β̃₂", "error²"), ("q", "p", "x0"), (14, -14, 30), strict=True)
+        )
+    ]
+    curve = Line("L₀", v[n:], bits[n:], "bits", 58, anchor="right")
+    plot(
+        line_chart(
+            [curve, *points],
+            x_title="variance of the decoder p(x₀|x₁)",
+            y_title="L₀, bits/dim",
+            log_x=True,
+            height=320,
+            y_range=(0.0, max(3.0 * float(bits[best]), 1.2 * float(bits[:n].max()))),
+        ),
+        key="eb_decoder",
+        alt="Cost of the last step over the variance of the decoder, with three named variances",
+    )
+    cells = [f"{name} = {v[i]:.2g}: **{bits[i]:.3f}**" for i, name in enumerate(("β₁", "β̃₂"))]
+    chapter.prose(
+        f"L₀ in bits/dim with the variance {', '.join(cells)}; with the squared error of this x̂₀, "
+        f"{named['error']:.2g}: **{bits[n - 1]:.3f}**. The least is **{bits[best]:.3f}**, at "
+        f"{v[best]:.2g}. β̃₁ would be no width at all, 0."
     )
 
 

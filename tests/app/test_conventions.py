@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from diffusion_core.convention_tables import GaussianState, gaussian_table
-from diffusion_core.published import published
+from diffusion_core.published import cosine_on_more_points, published
 from pages.shared.schedule_desk import example, finding
 from pages.shared.translation import written
 from tests.app.settings import offered, press
@@ -118,7 +119,7 @@ def test_states_that_do_not_exist(query: dict[str, str]) -> None:
 def test_every_button_shows_its_setting() -> None:
     at = open_page("conventions")
     keys = offered(at)
-    assert len(keys) == 9
+    assert len(keys) == 12
     for key in keys:
         press(at, key)
         assert not at.exception, key
@@ -126,6 +127,25 @@ def test_every_button_shows_its_setting() -> None:
     assert "Stable Diffusion" in findings(at)
     at.button(key="reset").click().run()
     assert sent(at)["columns"][0]["cells"][0]["value"] == "300"
+
+
+def test_the_answers_numbers() -> None:
+    told = "\n".join(element.value for element in open_page("conventions").markdown)
+    beta = np.linspace(1e-4, 0.02, 1000)
+    assert f"at t = 2 it is {beta[0] * beta[1]:.2g}, and 1 − ᾱ is " in told
+    assert f"1 − ᾱ is {1 - (1 - beta[0]) * (1 - beta[1]):.2g}." in told
+    roots = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    left, straight = (np.prod(1 - b) ** 0.5 for b in (roots, np.linspace(0.00085, 0.012, 1000)))
+    assert f"leaves {left:.3f} of the signal, a straight β {straight:.3f}." in told
+
+
+def test_the_cosine_on_more_points_is_the_papers() -> None:
+    at = open_page("conventions")
+    text = json.dumps(cosine_on_more_points(1000).beta[1:].tolist())
+    at.session_state["cview"] = "yours"
+    at.run()
+    at.text_area(key="cpaste").set_value(text).run()
+    assert "Nichol &amp; Dhariwal" in findings(at)
 
 
 def test_the_first_reading_is_alive_and_a_paste_is_answered() -> None:

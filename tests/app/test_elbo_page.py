@@ -42,6 +42,7 @@ from pages.shared.ledger import (
 from pages.shared.ledger_estimators import decompositions, estimates, telescoping_residual
 from pages.shared.ledger_views import (
     bits_on_cards,
+    decoder_widths,
     forms_at,
     forms_over_time,
     weighting_name,
@@ -50,7 +51,7 @@ from pages.shared.ledger_views import (
 from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
-VIEWS = ("ledger", "forms", "test", "weights", "draws", "chain")
+VIEWS = ("ledger", "forms", "decoder", "test", "weights", "draws", "chain")
 START = {"eb_view": "ledger", "eb_T": 1000, "eb_seed": 0, "eb_net": "digits-eps", "eb_one": False}
 SHORT = Setting("digits-eps", 5, "posterior")
 
@@ -169,7 +170,7 @@ def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> 
 def test_every_button_shows_its_setting() -> None:
     at = open_page("elbo")
     keys = offered(at)
-    assert len(keys) == 11
+    assert len(keys) == 12
     for key in keys:
         press(at, key)
         assert not at.exception, key
@@ -324,6 +325,31 @@ def test_three_forms_agree_to_rounding(pixels: bytes) -> None:
     one = forms_at(pixels, SHORT._replace(T=1000), sha_of("digits-eps"), 100)
     assert one.disagreement < 1e-12
     assert set(one.distance) == {"mean", "x0", "eps"}
+
+
+def test_the_decoders_view_is_about_the_first_bar(pixels: bytes) -> None:
+    setting = Setting("digits-eps", 1000, "posterior")
+    named, v, bits = decoder_widths(pixels, setting, sha_of("digits-eps"))
+    assert list(named.values()) == v[:3].tolist()
+    first = next(iter(kept_ledger(pixels, setting, sha_of("digits-eps"))))
+    assert bits[1] == pytest.approx(bits_per_dim(first.nats), rel=1e-6)
+    least = bits[3:].min()
+    assert bits[0] > bits[1] > least  # "nearer to it here than β₁"
+    assert v[3 + bits[3:].argmin()] == pytest.approx(named["error"], rel=0.5)
+    beta = SCHEDULES["cosine"](1000).beta
+    alpha_bar = SCHEDULES["cosine"](1000).alpha_bar
+    tilde = (1 - alpha_bar[1]) / (1 - alpha_bar[2]) * beta[2]
+    told = words(open_page("elbo"))
+    assert f"β̃₂ = {float(tilde):.1e} is a guess, nearer to it here than β₁ = {float(beta[1]):.1e}." in told  # fmt: skip  # noqa: E501
+    seen = words(open_page("elbo", eb_view="Decoder"))
+    assert f"β₁ = {v[0]:.2g}: **{bits[0]:.3f}**, β̃₂ = {v[1]:.2g}: **{bits[1]:.3f}**" in seen
+
+
+def test_for_a_learned_schedule_the_usual_decoder_is_too_narrow(pixels: bytes) -> None:
+    setting = Setting("digits-vdm", 1000, "posterior")
+    named, _, bits = decoder_widths(pixels, setting, sha_of("digits-vdm"))
+    assert named["error"] / named["β̃₂"] == pytest.approx(200, rel=0.2)
+    assert (bits[1], bits[3:].min()) == (pytest.approx(3.8, abs=0.05), pytest.approx(0.5, abs=0.05))
 
 
 def test_weights_are_relative_to_the_middle() -> None:

@@ -42,7 +42,7 @@ def snr(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("match", ["same t", "same SNR", "fewer steps"])
 @pytest.mark.parametrize("T", [10, 100, 1000])
-@pytest.mark.parametrize("b", [*SCHEDULES, "drawn"])
+@pytest.mark.parametrize("b", [*SCHEDULES, "linear_unscaled", "drawn"])
 def test_every_setting_runs(match: str, T: int, b: str) -> None:
     at = open_page(PAGE)
     for key, value in {
@@ -64,7 +64,7 @@ def test_more_steps_than_there_are_is_said(kept: int, T: int) -> None:
     assert ("There are only 10 steps" in texts(at)) == (kept > T)
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(8))
 def test_each_why_sets_the_page(number: int) -> None:
     at = open_page(PAGE, schedule_a="sigmoid", match="fewer steps")
     press(at, f"why_{number}")
@@ -83,7 +83,7 @@ def test_each_experiment_sets_the_page(number: int) -> None:
 def test_all_controls_can_be_reset() -> None:
     at = open_page(PAGE)
     bound = {
-        *("schedule_a", "schedule_b", "match", "kept", "points", "zero_b"),
+        *("schedule_a", "schedule_b", "match", "kept", "beside", "points", "zero_b"),
         *("source", "digit", "variant", "T", "seed"),
     }
     assert set(at.session_state["_page_defaults"]) == bound
@@ -136,6 +136,46 @@ def test_the_respacing_sentence(kept: int, stride: int) -> None:
     right, wrong = (np.prod(1 - betas) ** 0.5 for betas in (linear, linear[stride - 1 :: stride]))
     assert f"end with {right:.2%} of the signal" in told
     assert f"end with {wrong:.2%}." in told
+
+
+@pytest.mark.parametrize("kept", [5, 10, 50])
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_the_sentence_on_where_sampling_starts(kept: int, name: str) -> None:
+    query = {"match": "fewer steps", "beside": "steps from 1 up", "schedule_a": name}
+    told = texts(open_page(PAGE, kept=str(kept), **query))
+    start = 1001 - 1000 // kept
+    down, up = (np.prod(1 - BETAS[name](1000)[:t]) ** 0.5 for t in (1000, start))
+    assert f"end at t = 1000 with {down:.2%} of the signal" in told
+    assert f"they end at t = {start} with {up:.2%}." in told
+
+
+@pytest.mark.parametrize(("kept", "T"), [(50, 10), (5, 10), (100, 100)])
+def test_steps_of_a_short_chain_counted_up(kept: int, T: int) -> None:
+    query = {"match": "fewer steps", "beside": "steps from 1 up"}
+    at = open_page(PAGE, kept=str(kept), T=str(T), **query)
+    assert not at.exception
+    assert ("There are only 10 steps" in texts(at)) == (kept > T)
+
+
+def test_the_first_step_back_does_not_explode() -> None:
+    told = texts(open_page(PAGE))
+    assert f"would have the spread {np.sqrt(1 + 0.999**2) / np.sqrt(0.001):.1f}. But" in told
+    assert f"to be divided: the spread is {0.001 / np.sqrt(0.001):.3f}." in told
+
+
+def test_the_numbers_of_where_to_start_and_of_a_short_chain() -> None:
+    told = texts(open_page(PAGE))
+
+    def left(betas: np.ndarray) -> float:
+        return float(np.prod(1 - betas) ** 0.5)
+
+    many, few = (left(BETAS["cosine"](1000)[:t]) for t in (981, 801))
+    assert f"with the cosine {many:.0%} of it for 50 steps, {few:.0%} for 5" in told
+    assert f"the linear one has {left(BETAS['linear'](1000)[:801]):.0%} left" in told
+    long, short, scaled = (np.linspace(1e-4, 0.02, T) for T in (200, 100, 100))
+    assert f"{left(long):.0%} at T = 200 and {left(short):.0%} at T = 100" in told
+    assert f"and {left(10 * scaled):.1%} is left at T = 100" in told
+    assert 0.02 * 1000 / 20 == 1  # "Below T = 20 β would pass 1"
 
 
 def test_at_the_same_snr_hardly_anything_is_left_of_the_difference() -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -42,6 +43,20 @@ def test_forward_process_in_all_settings(keep: str, T: int) -> None:
     sent = b"".join(item.proto.bytes for item in at.get("bidi_component")).decode(errors="ignore")
     assert ("in one jump: signal" in sent) == (keep == "1")
     assert ("how much of each one jump leaves" in sent) == (keep == "1")
+
+
+@pytest.mark.parametrize(("pixels", "share"), [("−1 … 1", 1.0), ("0 … 1", 0.5)])
+def test_the_forward_process_says_where_the_picture_drowns(pixels: str, share: float) -> None:
+    at = open_page("forward_process", pixels=pixels)
+    assert not at.exception
+    told = "\n".join(element.value for element in at.markdown)
+    spread = share * float((load.gallery_digit(3, 0) / 127.5 - 1).std())
+    kept = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
+    drowned = 1 + int(np.argmax(spread**2 * kept < 1 - kept))
+    assert f"have the spread {spread:.2f}: from t = {drowned} on, one jump" in told
+    instead = f"from t = {drowned} on instead" if share < 1 else f"on instead of {drowned}."
+    assert instead in told  # the answer's numbers, whatever is set
+    assert f"log 4 = {np.log(4):.2f} nats" in told
 
 
 @pytest.mark.parametrize("digit", ["each", "any", "7"])

@@ -17,7 +17,9 @@ Check = Callable[[Page], None]
 Shot = Callable[[Page, str], Path]
 
 FIRST_MS = 120_000  # the first visitor waits for torch and the network, on a busy machine long
-VIEWS = ("Ledger", "Three forms", "Test set", "Weights", "Estimator", "Two decompositions")
+VIEWS = (
+    "Ledger", "Three forms", "Decoder", "Test set", "Weights", "Estimator", "Two decompositions"
+)  # fmt: skip
 
 
 @pytest.fixture

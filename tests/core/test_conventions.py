@@ -27,6 +27,7 @@ from diffusion_core.denoisers import Denoiser
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.guidance import guided
 from diffusion_core.parameterization import PARAMETERIZATIONS, Prediction
+from diffusion_core.published import cosine_on_more_points
 from diffusion_core.schedules import SCHEDULES
 
 REFERENCE = Path(__file__).parent.parent / "reference"
@@ -282,3 +283,28 @@ def test_a_posterior_of_the_table_is_q_posteriors() -> None:
     t = torch.tensor([40])
     theirs = GaussianDiffusion(SCHEDULES["cosine"](100)).q_posterior(x, x, t, t - 1).var
     assert gaussian_table(state).columns["ddpm"].cells[6].value == pytest.approx(float(theirs))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("t", [1, 2, 300, 1000])
+def test_all_noise_so_far_is_that_of_the_doses(schedule: str, t: int) -> None:
+    """Dose by dose, each faded by those after it; EDM never fades, and divides by the signal."""
+    beta = SCHEDULES[schedule](1000).beta.tolist()
+    noise, kept = 0.0, 1.0
+    for dose in beta[1 : t + 1]:
+        noise, kept = (1 - dose) * noise + dose, (1 - dose) * kept
+    table = gaussian_table(GaussianState(schedule, 1000, t, -0.4, 0.6))
+    row = table.rows.index("All noise so far")
+    for key, column in table.columns.items():
+        expected = noise / kept if key == "edm" else noise
+        assert column.cells[row].value == pytest.approx(expected, rel=1e-6), key
+
+
+@pytest.mark.parametrize("T", [2, 10, 1000])
+def test_two_codings_of_the_cosine_are_one(T: int) -> None:
+    """And with only one of its two lines changed it is another schedule."""
+    paper, other = SCHEDULES["cosine"](T).alpha_bar, cosine_on_more_points(T).alpha_bar
+    torch.testing.assert_close(other, paper, rtol=1e-9, atol=1e-15)
+    u = torch.linspace(0, T, T + 1, dtype=torch.float64) / (T + 1)
+    curve = ((u + 0.008) / 1.008 * math.pi / 2).cos().square()
+    assert float(curve[-1] / curve[0]) > 100 * float(paper[-1])

@@ -30,6 +30,7 @@ from diffusion_core.likelihood import (
     DECODERS,
     FORMS,
     GREY_LEVELS,
+    decoder_costs,
     discretized_gaussian_exact,
     discretized_gaussian_tanh,
     elbo_term,
@@ -329,6 +330,29 @@ def test_grey_levels_have_probability_one(decoder: str, std: float, mean: float)
     total = float(DECODERS[decoder](GREY_LEVELS, model, model).exp().sum())
     # The clamp of the tanh version gives 1e-12 to each of 256 bins that would have less.
     assert total == pytest.approx(1, abs=3e-10 if decoder == "discretized_gaussian" else 1e-12)
+
+
+def test_the_decoders_cost_is_the_mass_of_the_bins() -> None:
+    """Against the error function, pixel by pixel; black and white take their whole tail."""
+    x0, mean = table([[-1.0, 3 / 255, 1.0]]), table([[-0.99, 0.02, 0.98]])
+    widths = table([4e-5, 1e-3, 0.1])
+    for v, told in zip(widths.tolist(), decoder_costs(x0, mean, widths).tolist(), strict=True):
+        cost = 0.0
+        for x, m in zip(x0[0].tolist(), mean[0].tolist(), strict=True):
+            low, high = (math.erf((x + side / 255 - m) / math.sqrt(2 * v)) for side in (-1, 1))
+            low, high = (-1.0 if x == -1 else low), (1.0 if x == 1 else high)
+            cost -= math.log((high - low) / 2)
+        assert told == pytest.approx(cost, rel=0.01)
+
+
+def test_the_best_decoder_is_as_wide_as_the_error() -> None:
+    """Of gray pixels whose errors are wide against a bin."""
+    generator = torch.Generator().manual_seed(0)
+    x0 = GREY_LEVELS[torch.randint(60, 196, (1, 5000), generator=generator)]
+    mean = x0 + 0.05 * torch.randn(x0.shape, generator=generator, dtype=torch.float64)
+    widths = torch.logspace(-4, -1, 301, dtype=torch.float64)
+    best = float(widths[decoder_costs(x0, mean, widths).argmin()])
+    assert best == pytest.approx(float((x0 - mean).square().mean()), rel=0.03)
 
 
 def test_the_exact_decoder_has_no_floor() -> None:

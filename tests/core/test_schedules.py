@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.parameterization import PARAMETERIZATIONS
+from diffusion_core.published import straight_betas
 from diffusion_core.schedules import (
     SCHEDULES,
     NoiseSchedule,
+    counted_up,
     evenly_spaced,
     from_betas,
     space_timesteps,
+    step_back_spread,
 )
 from tests.core.oracles import BETAS, alpha_bar_of, close, reference, zero_terminal_snr
 
@@ -299,3 +304,64 @@ def test_zero_terminal_snr_is_allowed() -> None:
     )
     assert schedule.beta[-1] == 1
     assert schedule.snr[-1] == 0
+
+
+# --- two habits that leave sampling without pure noise --------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "ours"), [("leading", counted_up), ("trailing", evenly_spaced)])
+def test_steps_are_chosen_as_diffusers_chooses_them(name: str, ours) -> None:
+    """Its index is our t less 1."""
+    table = reference("diffusers_schedulers")
+    found = [
+        run
+        for run in table["full_trajectories"]
+        if run["scheduler"] in {"DDPMScheduler", "DDIMScheduler"}
+        and run["config"].get("timestep_spacing") == name
+    ]
+    assert found
+    for run in found:
+        offset = run["config"]["steps_offset"] if name == "leading" else 0
+        steps = ours(1000, table["num_inference_steps"])
+        assert [t - 1 + offset for t in steps] == run["timesteps"]
+
+
+@pytest.mark.parametrize(("T", "n"), [(1000, 50), (1000, 7), (10, 3), (10, 50), (1, 1), (5, 0)])
+def test_steps_counted_up_end_at_1_and_miss_the_top(T: int, n: int) -> None:
+    steps = counted_up(T, n)
+    assert len(steps) == len(set(steps)) == max(1, min(n, T))
+    assert steps == sorted(steps, reverse=True)
+    assert steps[-1] == 1
+    assert T - steps[0] >= T // max(1, min(n, T)) - 1
+
+
+def test_50_steps_counted_up_are_improved_diffusions() -> None:
+    assert counted_up(1000, 50)[::-1] == space_timesteps(1000, "ddim50")
+
+
+@pytest.mark.parametrize("T", [1, 2, 20, 50, 100, 200, 1000])
+def test_with_the_ends_of_a_thousand_steps_the_signal_stays(T: int) -> None:
+    schedule = straight_betas(T)
+    close(schedule.beta[1:], np.linspace(1e-4, 0.02, T))
+    close(schedule.alpha_bar[-1], np.prod(1 - np.linspace(1e-4, 0.02, T)))
+    if T > 1:
+        # The law of its docstring: log(1 - b) is b short by less than b^2 in all, and b <= 0.02.
+        assert -float(schedule.alpha_bar[-1].log()) == pytest.approx(0.01005 * T, rel=0.02)
+    if T == 1000:
+        close(schedule.alpha_bar, SCHEDULES["linear"](1000).alpha_bar)
+    if T < 1000:
+        assert schedule.alpha_bar[-1] > 4 * SCHEDULES["linear"](T).alpha_bar[-1] or T == 1
+
+
+@pytest.mark.parametrize("agreement", [1.0, 0.7, 0.0])
+@pytest.mark.parametrize(("name", "t"), [("cosine", 1000), ("cosine", 990), ("linear", 1000)])
+def test_the_spread_after_a_step_back_is_that_of_draws(name: str, t: int, agreement: float) -> None:
+    """The long way: eps to x0, and x0 to the posterior's mean, for 100,000 pixels of noise."""
+    schedule = SCHEDULES[name](1000)
+    generator = torch.Generator().manual_seed(0)
+    x, other = torch.randn(2, 1, 100_000, generator=generator, dtype=torch.float64)
+    eps = agreement * x + (1 - agreement**2) ** 0.5 * other
+    diffusion, at = GaussianDiffusion(schedule), torch.tensor([t])
+    x0 = PARAMETERIZATIONS["eps"].recover(eps, x, *diffusion.rates(at, x)).x0
+    spread = float(diffusion.q_posterior(x, x0, at, at - 1).mean.std())
+    assert step_back_spread(schedule, t, agreement) == pytest.approx(spread, rel=0.02)

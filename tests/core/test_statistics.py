@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from diffusion_core.evaluation import frechet_distance, moments
-from diffusion_core.forward import KEEP, SPREAD, forward_chain, forward_variance
+from diffusion_core.forward import KEEP, SPREAD, drowned_from, forward_chain, forward_variance
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import sample
@@ -49,6 +49,27 @@ def test_the_right_chain_is_the_closed_form(name: str) -> None:
     torch.testing.assert_close(
         forward_variance(schedule, 1.0), torch.ones(1001, dtype=torch.float64)
     )
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("spread", [0.0, 0.3, 0.6, 1.0, 1e4])
+def test_a_picture_drowns_where_the_noise_outgrows_it(name: str, spread: float) -> None:
+    """Step by step: the variance of the picture's share, and what the doses add to it."""
+    schedule = SCHEDULES[name](1000)
+    share, noise, first = spread**2, 0.0, 1001
+    for t, beta in enumerate(schedule.beta[1:].tolist(), start=1):
+        share, noise = (1 - beta) * share, (1 - beta) * noise + beta
+        if noise > share:
+            first = t
+            break
+    assert drowned_from(schedule, spread) == first
+
+
+def test_half_the_range_is_log_4_less_signal_everywhere() -> None:
+    x0 = 2 * torch.rand(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 1
+    half = (x0 + 1) / 2
+    gap = (x0.var() / half.var()).log()
+    torch.testing.assert_close(gap, torch.tensor(4.0, dtype=torch.float64).log())
 
 
 def test_the_two_mistakes_explode_and_fade() -> None:
