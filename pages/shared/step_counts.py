@@ -126,7 +126,7 @@ def there_and_back(
             _sheet(down[-1].x_t),
             _sheet(off),
             float(off.square().mean().sqrt()),
-            float(max(gaps)),
+            float(max(gaps, default=0.0)),
             float(up[-1].x_t.std()),
         )
 
