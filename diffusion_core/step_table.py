@@ -67,6 +67,27 @@ def euler_step(diffusion: GaussianDiffusion, x_t: Tensor, eps: Tensor, t: int, s
     return math.sqrt(kept_s) * (x_t.double() / math.sqrt(kept_t) + slide * eps.double())
 
 
+def turn_gap(diffusion: GaussianDiffusion, eps_s: Tensor, eps_t: Tensor, s: int, t: int) -> Tensor:
+    r"""How far a step of DDIM up from s to t, and back down, ends from where it began, float64.
+
+    $$x_s'-x_s = \sqrt{\bar\alpha_s}\,(\tilde\sigma_s-\tilde\sigma_t)\,
+    \big(\hat\epsilon(x_t, t)-\hat\epsilon(x_s, s)\big), \qquad
+    \tilde\sigma = \sqrt{\frac{1-\bar\alpha}{\bar\alpha}}$$
+
+    Source: two steps as in `euler_step`, up along eps_hat(x_s, s), down along eps_hat(x_t, t). Each
+    is Euler's from its own end; x_s cancels. It is 0 where eps_hat does not change on the way.
+
+    Args:
+        diffusion: the process.
+        eps_s: [B, *D] what the denoiser says where the step up begins.
+        eps_t: [B, *D] what it says where that step ends.
+        s: where it begins.
+        t: where it ends, s < t.
+    """
+    change = eps_t.double() - eps_s.double()
+    return euler_step(diffusion, torch.zeros_like(change), change, t, s)
+
+
 def step_numbers(diffusion: GaussianDiffusion, step: Step, s: int | None) -> StepNumbers:
     """Describe one step.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 import streamlit as st
+import torch
 
 from diffusion_core.checkpoints import Card, CheckpointError, read_card
 from diffusion_core.denoisers import NetworkDenoiser
@@ -20,11 +23,12 @@ from diffusion_core.samplers import (
     MultistepDPM,
     beta_variance,
     clip_prediction,
+    encode,
     learned_variance,
     posterior_variance,
     step_mean,
 )
-from diffusion_core.step_table import euler_step
+from diffusion_core.step_table import euler_step, turn_gap
 from pages.shared import (
     bench,
     bench_lessons,
@@ -33,12 +37,14 @@ from pages.shared import (
     load,
     quality_exhibit,
     run_export,
+    step_counts,
 )
 from pages.shared.chapter import Experiment, Source, term
 from pages.shared.explain import formula_and_code
-from pages.shared.player import follow, session_runs
+from pages.shared.player import Frames, follow, session_runs
 from pages.shared.runs import LiveRun
 
+S = TypeVar("S")
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
 NETWORK = "digits-eps"
 SHIPPED = denoisers()
@@ -48,6 +54,9 @@ WITH_VARIANCE = tuple(name for name in SHIPPED if predicts_variance(read_card(na
 SHOWN_VARIANCES = tuple(name for name in VARIANCES if name != "learned" or WITH_VARIANCE)
 DIAL = "DDIM to DDPM, by η"
 NUMBERS = ("hidden", "this step", "all steps")
+VIEWS = {"run": "One run", "counts": "More and more steps", "back": "To noise and back"}
+EXACT = "digits-v" if "digits-v" in NETWORKS else NETWORK
+"""The network that can be asked at t = T without dividing by next to nothing."""
 DEFAULTS: dict[str, object] = {
     "class": "each",
     "steps": 50,
@@ -56,6 +65,10 @@ DEFAULTS: dict[str, object] = {
     "numbers": "hidden",
     "moves": False,
     "measured": NETWORK,
+    "rview": "run",
+    "asked": EXACT,
+    "drawn": "any",
+    "told": False,
 }
 ROW_DEFAULTS: dict[str, object] = {
     "sampler": "ddim", "network": NETWORK, "noise": 1.0, "at_end": False, "variance": "posterior",
@@ -189,6 +202,80 @@ def possible(start: bench.Start, T: int) -> bench.Start:
 
 @st.fragment
 def exhibit() -> None:
+    """What is looked at stands below it, so that the pictures stay on the first screen."""
+    stage = st.container()
+    view = st.segmented_control(
+        "Look at", list(VIEWS), key="rview", default="run", required=True, bind="query-params",
+        format_func=VIEWS.get, width="content", wrap=True,
+    )  # fmt: skip
+    with stage:
+        {"run": one_run, "counts": more_steps, "back": there_and_back}[view]()
+
+
+def asked_network(row: st.delta_generator.DeltaGenerator) -> tuple[NetworkDenoiser, Card]:
+    """The menu of networks beside the views that compare numbers of steps."""
+    return network_or_default(
+        row.selectbox("Network", NETWORKS, index=NETWORKS.index(EXACT) if EXACT in NETWORKS else 0,
+                      key="asked", bind="query-params", width=200)
+    )  # fmt: skip
+
+
+def more_steps() -> None:
+    """One starting noise, with more and more steps; frame by frame another number of them."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    denoiser, card = asked_network(row)
+    digit = row.selectbox(
+        "Digit", bench.DIGITS, index=bench.DIGITS.index("any"), key="drawn", bind="query-params",
+        format_func=bench.digit_name, width=200,
+    )  # fmt: skip
+    seed = row.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params", width=110)
+    live = session_runs().open(
+        repr((card.fields["sha256"], "counts", digit, seed)),
+        lambda: step_counts.grow(denoiser, digit, seed),
+        len(step_counts.COUNTS),
+    )
+    by_count(
+        live, step_counts.draw_grown, step_counts.COUNTS, "More and more steps from one noise", 0
+    )
+    st.caption(f"Network {card.name}, DDIM steps without fresh noise, x̂₀ clipped.")
+
+
+def there_and_back() -> None:
+    """Digits encoded and decoded, with more and more steps."""
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    denoiser, card = asked_network(row)
+    told = row.toggle("Tell the network the digit", key="told", bind="query-params")
+    digits = np.stack([load.gallery_digit(k, 0) for k in range(step_counts.SENT)])
+    x = torch.from_numpy(digits).float()[:, None] / 127.5 - 1
+    label = torch.arange(step_counts.SENT) if told else None
+    live = session_runs().open(
+        repr((card.fields["sha256"], "back", told)),
+        lambda: step_counts.there_and_back(denoiser, x, label),
+        len(step_counts.LOOPS),
+    )
+    by_count(live, step_counts.draw_loops, step_counts.LOOPS, "To noise and back, by steps", 1)
+    st.caption(
+        f"Network {card.name}. DDIM run backwards from digits that a network made, then forwards "
+        "from where it ended; no fresh noise, x̂₀ clipped."
+    )
+
+
+def by_count(
+    live: LiveRun[S],
+    draw: Callable[[list[S], int], Frames],
+    counts: tuple[int, ...],
+    label: str,
+    rest: int,
+) -> None:
+    """Follow a run whose frames are numbers of steps."""
+    follow(
+        live, draw, key=f"player_{label}", scale=2, autoplay=True, report_frame=False, label=label,
+        fps=1, ends=("few steps", "many steps"),
+        ticks=[(k, str(n)) for k, n in enumerate(counts)], charts_last=True, rest=rest,
+    )  # fmt: skip
+
+
+def one_run() -> None:
     """Sixteen digits on their way, followed live."""
     row = st.container(key="bench_row", horizontal=True, vertical_alignment="bottom", gap="medium")
     with row:
@@ -428,6 +515,8 @@ def page() -> None:
         wrong_index,
         under="The variances β̃, β and learned; and the wrong index, on purpose",
     )
+
+    formula_and_code(encode, turn_gap, under="From a picture to noise, and what a step misses")
 
     chapter.why(bench_lessons.confusions(WITH_VARIANCE))
     chapter.try_this(

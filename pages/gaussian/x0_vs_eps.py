@@ -17,6 +17,7 @@ from diffusion_core.conversion import (
     rounding_errors,
     weight_on,
 )
+from diffusion_core.noise_errors import brightness_error, last_dose, noise_errors
 from diffusion_core.parameterization import Parameterization
 from diffusion_core.samplers import clip_prediction
 from diffusion_core.schedules import SCHEDULES
@@ -29,6 +30,7 @@ from pages.shared.explain import formula_and_code
 from pages.shared.numbers import plus_minus
 from pages.shared.player import Curve, Panel, follow, player, session_runs
 from pages.shared.runs import STEPS
+from pages.shared.target_averages import averaged
 from pages.shared.target_charts import rounded, weighted
 from pages.shared.target_facts import confusions, facts
 
@@ -38,6 +40,7 @@ VIEWS = {
     "clip": "Clip lens",
     "round": "Rounding",
     "weights": "Loss weights",
+    "mean": "On average",
 }
 NETWORKS = {"digits-eps": ("ε", "eps"), "digits-x0": ("x₀", "x0"), "digits-v": ("v", "xt")}
 COMPARED = {"targets": "Targets", "clips": "Clipping"}
@@ -58,6 +61,7 @@ DEFAULTS = {
     "xcompare": "targets",
     "xsteps": 25,
     "xclass": "each",
+    "xclip": True,
     "xformat": "float16",
     "xread": "x0",
     "xgamma": 5.0,
@@ -107,7 +111,7 @@ def shipped() -> dict[str, Card]:
 
 @st.fragment
 def exhibit() -> None:
-    """Five views of one question."""
+    """Six views of one question."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     view = row.segmented_control(
         "Look at", list(VIEWS), key="xview", default="one", required=True, bind="query-params",
@@ -119,6 +123,7 @@ def exhibit() -> None:
         "clip": through_the_lens,
         "round": rounded,
         "weights": weighted,
+        "mean": on_average,
     }
     draw[view](row)
 
@@ -241,12 +246,15 @@ def side_by_side(row: st.delta_generator.DeltaGenerator) -> None:
     )  # fmt: skip
     steps = row.select_slider("Steps", RUN_STEPS, 25, key="xsteps", bind="query-params", width=150)
     stage = st.container()
-    with st.expander("More: which digits, other noise"):
+    with st.expander("More: which digits, other noise, no clipping"):
         left, right = st.columns(2, gap="large")
         digit = left.selectbox(
             "Digits", bench.DIGITS, key="xclass", bind="query-params",
             format_func=bench.digit_name,
         )  # fmt: skip
+        clip = left.toggle(
+            "Clip x̂₀", True, key="xclip", bind="query-params", disabled=compare == "clips"
+        )
         seed = right.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
     first, _ = load.network_or_stop("digits-eps")
     found = shipped()
@@ -254,7 +262,8 @@ def side_by_side(row: st.delta_generator.DeltaGenerator) -> None:
         rows, denoisers = CLIPS, [first] * len(CLIPS)
     else:
         rows = tuple(
-            exhibits.Row(f"trained on {NETWORKS[name][0]}", NETWORKS[name][1]) for name in found
+            exhibits.Row(f"trained on {NETWORKS[name][0]}", NETWORKS[name][1], clip)
+            for name in found
         )
         denoisers = [load.network(name)[0] for name in found]
     times = bench.stops(first, steps)
@@ -284,11 +293,18 @@ def side_by_side(row: st.delta_generator.DeltaGenerator) -> None:
         if compare == "targets":
             st.caption(
                 "All start from the same noise and take DDIM steps without fresh noise; x̂₀ is "
-                "clipped. Digits recognised as asked at 25 steps, by their "
-                f"[cards](/model_cards): {'; '.join(scores) or 'not measured yet'}."
+                f"{'' if clip else 'not '}clipped. Digits recognised as asked at 25 steps with "
+                "clipping, by their [cards](/model_cards): "
+                f"{'; '.join(scores) or 'not measured yet'}."
             )
         else:
             st.caption("One network, one starting noise, DDIM steps without fresh noise.")
+
+
+def on_average(_: st.delta_generator.DeltaGenerator) -> None:
+    """Errors of the networks, averaged over pictures and pixels."""
+    cards = {"digits-eps": load.network_or_stop("digits-eps")[1]} | shipped()
+    averaged({name: card.fields["sha256"] for name, card in cards.items()})
 
 
 def through_the_lens(row: st.delta_generator.DeltaGenerator) -> None:
@@ -373,6 +389,11 @@ def which_is_best() -> Confusion:
         "that shrinks with σ; who names x₀ has not.",
         {"xview": "three"},
         "The same starting noise in every run. Compare digit by digit.",
+        threads=[
+            "lucidrains/denoising-diffusion-pytorch#58",
+            "lucidrains/denoising-diffusion-pytorch#34",
+            "zsyOAOA/ResShift#24",
+        ],
     )
 
 
@@ -411,6 +432,12 @@ def experiments() -> list[Experiment]:
             f"by {moved['jump']:.3f}: the longer the step, the more of x̂₀ is in the mean. Rounding "
             f"makes {grain['one']:.0e} and {grain['jump']:.0e} there.",
             {"xview": "clip", "xback": "one"},
+        ),
+        Experiment(
+            "Sample without clipping",
+            "only the network that names ε gets lost: its first x̂₀ leaves the range of pixels by "
+            "thousands, and nothing brings it back. The other two still draw digits.",
+            {"xview": "three", "xclip": False},
         ),
         lid,
     ]
@@ -465,6 +492,12 @@ def page() -> None:
         rounding_errors,
         weight_on,
         under="The five readings, and how the rounding was measured",
+    )
+    formula_and_code(
+        noise_errors,
+        brightness_error,
+        last_dose,
+        under="Average errors: a tint, the size of ε̂, and the noise of one step",
     )
     chapter.why([*confusions(told), which_is_best()])
     chapter.try_this(experiments())

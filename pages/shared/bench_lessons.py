@@ -10,6 +10,7 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.schedules import SCHEDULES
 from diffusion_core.statistics import chain_variance
 from pages.shared.chapter import Confusion, term
+from pages.shared.step_counts import FIFTY_STEPS, FOUND, ONE_STEP, RETURNED
 
 
 @st.cache_data(show_spinner=False)
@@ -51,6 +52,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             {"eta": 1.0, "steps": 10, "compare": True, "eta_b": 1.0, "at_end_b": True},
             "The two runs agree until the last step. Then the second gets noise that nobody "
             "takes away again.",
+            threads=["TeaPearce/Conditional_Diffusion_MNIST#10", "irom-princeton/dppo#42"],
         ),
         Confusion(
             "Without any noise (η = 0), is that still sampling?",
@@ -61,6 +63,11 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "Slide η up, and they part.",
             {"compare": True, "eta": 0.0, "eta_b": 0.0, "fresh_b": 1},
             "Other fresh noise, the same digits: at η = 0 none is drawn. Now slide both η up.",
+            threads=[
+                "divamgupta/stable-diffusion-tensorflow#21",
+                "Alokia/diffusion-DDIM-pytorch#3",
+                "mirthAI/Fast-DDPM#17",
+            ],
         ),
         Confusion(
             "Is DDIM a solver of an ODE, or a chain that is not Markov?",
@@ -85,6 +92,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "fresh noise at every step and drifts to another way of writing the same digit.",
             {"compare": True, "eta": 0.0, "eta_b": 1.0},
             "The same start, other digits: compare the two sheets, place by place.",
+            threads=["WeilunWang/semantic-diffusion-model#14"],
         ),
         Confusion(
             "Why is x̂₀ blurred early on?",
@@ -98,6 +106,48 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "Stop near t = 900: x_t is noise to the eye, and x̂₀ is a blur of the right shape.",
         ),
         Confusion(
+            "The network names all of the noise. Why not subtract it at once?",
+            "That can be done, and gives the average. To pure noise every digit fits equally well, "
+            "and the best single answer is their mean: one step makes nearly the same gray blob "
+            f"of sixteen different noises (a pixel's spread among them is {ONE_STEP:.2f}, after "
+            f"fifty steps {FIFTY_STEPS:.2f}). A small step takes only a little of that answer, "
+            "and the next look has fewer digits to average over. Near the picture, where one digit "
+            "is left, a single step is enough. A network that names ε has no average to show at "
+            "t = 1000, as reading x̂₀ divides by next to nothing there: it gives static.",
+            {"rview": "counts"},
+            "Each frame is another number of steps from the same noise. One step: sixteen times "
+            "one blob. Then digits, each its own.",
+            threads=[
+                "https://community.deeplearning.ai/t/why-training-is-to-predict-noise-compared-to-"
+                "clean-image-directly-but-generating-is-step-by-step/584947",
+                "cientgu/VQ-Diffusion#11",
+                "dreamgaussian/dreamgaussian#157",
+                "AIGAnimation/CAMDM#2",
+            ],
+        ),
+        Confusion(
+            "DDIM draws nothing. Why does encoding and decoding not give the picture back?",
+            "The way back takes a step from x_t along ε̂(x_t, t). The way up must make the same "
+            "step before it knows x_t, and takes ε̂(x_s, s) instead: each is Euler's step from its "
+            "own end. A step up and down misses by its length times the change of ε̂. So it gets "
+            f"better with shorter steps: {RETURNED[10]:.2f} off with 10 steps (a digit is black "
+            f"at −1, white at 1), {RETURNED[100]:.2f} with 100. Told the digit, it brings it "
+            f"back about half as far off. The noise found has a spread of about {FOUND:g}, not 1: "
+            "likely because a background that is black to the last pixel has no noise to start "
+            "from.",
+            {"rview": "back"},
+            "Each frame is another number of steps there and back. With few, other digits return; "
+            "the difference fades as the steps get shorter.",
+            threads=[
+                "konpatp/diffae#52",
+                "huggingface/diffusers#4654",
+                "huggingface/diffusers#5703",
+                "suxuann/ddib#15",
+                "ChenyangQiQi/FateZero#5",
+                "shaibagon/diffusers_ddim_inversion#2",
+            ],
+        ),
+        Confusion(
             "Why is x̂₀ clipped?",
             "At large t the signal rate a is tiny, and x̂₀ = (x_t − σ ε̂)/a divides by it: a small "
             "error in ε̂ throws x̂₀ far outside of black and white. Clipping brings it back to "
@@ -105,7 +155,12 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             {"compare": True, "eta_b": 0.0, "clip_b": False, "steps": 20},
             "The second run is not clipped: its x̂₀ leaves the range of pixels and never comes "
             "back.",
-            threads=["openai/improved-diffusion#64"],
+            threads=[
+                "openai/improved-diffusion#64",
+                "bot66/MNISTDiffusion#2",
+                "openai/improved-diffusion#92",
+                "hojonathanho/diffusion#5",
+            ],
         ),
         Confusion(
             "β or β̃ for the variance of a step?",
@@ -114,6 +169,11 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "grains, because its steps add more noise than the next mean takes away.",
             {"compare": True, "eta": 1.0, "eta_b": 1.0, "variance_b": "beta", "steps": 10},
             "The second run, with β: rougher strokes and grains around them.",
+            threads=[
+                "Janspiry/Image-Super-Resolution-via-Iterative-Refinement#54",
+                "jhbastek/PhysicsInformedDiffusionModels#4",
+                "KimRass/DDPM#1",
+            ],
         ),
         Confusion(
             "Must ε̂ be recomputed after clipping?",
@@ -129,7 +189,10 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
                 "numbers": "all steps",
             },
             "The pictures hardly differ. The last column does: the second run jumps at every step.",
-            threads=["openai/improved-diffusion#64"],
+            threads=[
+                "openai/improved-diffusion#64",
+                "lucidrains/denoising-diffusion-pytorch#84",
+            ],
         ),
         Confusion(
             "Does t count from 0 or from 1?",
@@ -141,6 +204,7 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             {"compare": True, "eta_b": 0.0, "early_b": True, "steps": 5},
             "In the second run the network is asked at t − 1. The same digits, with other details: "
             "look at the thin strokes.",
+            threads=["lucidrains/denoising-diffusion-pytorch#81", "huggingface/diffusers#465"],
         ),
         *learned_confusion(with_variance),
     ]

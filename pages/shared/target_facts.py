@@ -14,8 +14,10 @@ from diffusion_core.conversion import (
     rates_at,
     steps_to_half,
 )
+from diffusion_core.noise_errors import last_dose
 from diffusion_core.parameterization import EPS
 from pages.shared.chapter import Confusion
+from pages.shared.target_averages import BIAS, TINT
 from pages.shared.target_charts import TARGETS, digits_process, rounding
 
 
@@ -28,6 +30,7 @@ class Facts(NamedTuple):
     half_eps: int
     half_min: int
     crossing: int
+    dose_400: float
     worst: dict[str, float]
 
 
@@ -51,6 +54,7 @@ def facts() -> Facts:
         steps_to_half(EPS.loss_weight(*rates_at(snr))),
         steps_to_half(min_snr_weight(snr, 5)),
         int((snr >= 5).sum()),
+        float(last_dose(diffusion, torch.ones(1, 1).double(), torch.tensor([400])) ** 2),
         {name: float(rounding(name, "float16", "x0")[0].max()) for name in TARGETS},
     )
 
@@ -76,6 +80,9 @@ def confusions(told: Facts) -> list[Confusion]:
                 "lucidrains/denoising-diffusion-pytorch#47",
                 "lucidrains/denoising-diffusion-pytorch#135",
                 "CompVis/latent-diffusion#67",
+                "w86763777/pytorch-ddpm#20",
+                "LiorSinai/DenoisingDiffusion.jl#7",
+                "lucidrains/denoising-diffusion-pytorch#103",
             ],
         ),
         Confusion(
@@ -87,7 +94,12 @@ def confusions(told: Facts) -> list[Confusion]:
             {"xview": "three", "xcompare": "clips"},
             "The third run is not clipped. Its x̂₀ starts in the thousands and stays there; the "
             "sheet ends black and white.",
-            threads=["lucidrains/denoising-diffusion-pytorch#65"],
+            threads=[
+                "lucidrains/denoising-diffusion-pytorch#65",
+                "bot66/MNISTDiffusion#2",
+                "openai/improved-diffusion#92",
+                "hojonathanho/diffusion#5",
+            ],
         ),
         Confusion(
             "Must ε̂ be recomputed after clipping?",
@@ -99,7 +111,51 @@ def confusions(told: Facts) -> list[Confusion]:
             {"xview": "three", "xcompare": "clips", "xsteps": 10},
             "First and second run, digit by digit: small differences in the strokes. The curve "
             "says how much of xₜ is left unexplained when ε̂ is kept.",
-            threads=["openai/improved-diffusion#110"],
+            threads=[
+                "openai/improved-diffusion#110",
+                "lucidrains/denoising-diffusion-pytorch#84",
+            ],
+        ),
+        Confusion(
+            "My samples look right, but they are tinted, too dark or too bright. Why?",
+            "The brightness of a picture outlives all else in the noise, so it is settled in the "
+            "first steps back. There x̂₀ = (xₜ − σ ε̂)/a multiplies what is wrong with ε̂ by σ/a. "
+            "Most of it has no sign and averages out over the pixels. A bias δ of ε̂ does not: it "
+            f"shifts the whole picture by δ σ/a. digits-eps has δ = {BIAS:g} near t = 1000. The "
+            f"loss sees δ² = {BIAS**2:.6f} of it, and at t = 998 x̂₀ is "
+            f"{-TINT['digits-eps']:.2f} too dark, where black and white are 2 apart. The networks "
+            "that name x₀ or v have no such factor. Clipping hides it here, since most of a digit "
+            "is black or white; most of a photo lies between. Two of the threads report that a "
+            "network which names x₀ cured it; that this is the cause in all is likely, not proven.",
+            {"xview": "mean"},
+            "First chart: the bias of ε̂ (dashed) hardly changes on the right half, the error of "
+            "brightness grows with σ/a. x₀ and v stay low.",
+            threads=[
+                "openai/improved-diffusion#62",
+                "openai/guided-diffusion#81",
+                "hojonathanho/diffusion#10",
+                "lucidrains/imagen-pytorch#72",
+                "VSehwag/minimal-diffusion#3",
+            ],
+        ),
+        Confusion(
+            "The target is noise drawn at random. How can it be learnt, and which noise is it?",
+            "It was random when it was drawn, but xₜ = a x₀ + σ ε holds it: who knows the picture "
+            "knows the noise. It is all of the noise from 0 to t, not what the last step added. "
+            "The best answer is the mean of every ε that may be in xₜ, so it is smaller than ε: "
+            "its mean square is 1 minus the squared error that is left. That is a law, not a "
+            "defect. The noise of the last step alone can hardly be seen in xₜ: the best guess of "
+            f"it is √(βₜ/(1−ᾱₜ)) ε̂, at t = 400 not even {told.dose_400:.1%} of its variance.",
+            {"xview": "mean"},
+            "Second chart: what is named of the noise, and 1 minus the error, are nearly one line. "
+            "The lowest line is the last step's noise.",
+            threads=[
+                "dome272/Diffusion-Models-pytorch#24",
+                "Janspiry/Image-Super-Resolution-via-Iterative-Refinement#118",
+                "lucidrains/denoising-diffusion-pytorch#10",
+                "Project-MONAI/GenerativeModels#411",
+                "albarji/toy-diffusion#1",
+            ],
         ),
         Confusion(
             "The loss on ε has no weights, so every step counts alike?",
@@ -112,6 +168,7 @@ def confusions(told: Facts) -> list[Confusion]:
             {"xview": "weights"},
             "First chart: the orange line is the SNR. v follows x₀ at the left end and ε at the "
             "right.",
+            threads=["LTH14/JiT#60"],
         ),
         Confusion(
             "What does Min-SNR change?",
@@ -123,6 +180,12 @@ def confusions(told: Facts) -> list[Confusion]:
             {"xview": "weights", "xbase": "eps"},
             "The broad line is Min-SNR's factor before the loss on ε: 1 until the lid, then it "
             "falls as γ/SNR. Slide γ.",
+            threads=[
+                "huggingface/diffusers#5654",
+                "huggingface/diffusers#6307",
+                "huggingface/diffusers#9451",
+                "kohya-ss/sd-scripts#673",
+            ],
         ),
         Confusion(
             "If all targets can be converted, does it matter which one the network outputs?",
@@ -134,5 +197,6 @@ def confusions(told: Facts) -> list[Confusion]:
             {"xview": "round"},
             "ε is bad on the left, where all is noise. Then read off ε̂: now x₀ is bad on the "
             "right. v is neither.",
+            threads=["lucidrains/denoising-diffusion-pytorch#153"],
         ),
     ]

@@ -22,6 +22,7 @@ from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.schedules import SCHEDULES
 from pages.shared import load
 from pages.shared import readings as exhibits
+from pages.shared import target_averages as averages
 from pages.shared.numbers import plus_minus
 from pages.shared.target_charts import FORMATS, READ, TARGETS, rounding, weight_table
 from tests.app.settings import offered, press
@@ -33,7 +34,7 @@ CLIPS = (
     exhibits.Row("kept", "p", rederive=False),
     exhibits.Row("not clipped", "bits", clip=False),
 )
-VIEWS = ("one", "three", "clip", "round", "weights")
+VIEWS = ("one", "three", "clip", "round", "weights", "mean")
 DIFFUSION = GaussianDiffusion(SCHEDULES["cosine"](1000))
 
 
@@ -72,7 +73,8 @@ def captions(at: AppTest) -> str:
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_opens_by_link(view: str) -> None:
     label = {"one": "", "three": "Side by side", "clip": "Clip lens",
-             "round": "Rounding", "weights": "Loss weights"}[view]  # fmt: skip
+             "round": "Rounding", "weights": "Loss weights",
+             "mean": "On average"}[view]  # fmt: skip
     at = open_page("x0_vs_eps", **({} if view == "one" else {"xview": label}))
     assert not at.exception
     assert not at.error
@@ -90,6 +92,7 @@ def test_every_view_opens_by_link(view: str) -> None:
         ("clip", {"xback": "jump", "digit": 0}),
         ("three", {"xcompare": "clips", "xsteps": 5, "xclass": "any"}),
         ("three", {"xcompare": "targets", "xsteps": 50, "xclass": "7"}),
+        ("three", {"xclip": False}),
         *[("round", {"xformat": f, "xread": r}) for f in FORMATS for r in READ],
         *[("weights", {"xbase": b, "xgamma": g}) for b in TARGETS for g in (1.0, 20.0)],
     ],
@@ -128,7 +131,7 @@ def test_a_hostile_link_gets_a_default_and_a_sentence(query: dict[str, str]) -> 
 def test_every_button_shows_its_setting() -> None:
     at = open_page("x0_vs_eps")
     keys = offered(at)
-    assert len(keys) == 10
+    assert len(keys) == 13
     seen = set()
     for key in keys:
         press(at, key)
@@ -290,6 +293,34 @@ def test_what_the_text_says_about_clipping_holds_for_the_shipped_network() -> No
     told = exhibits.lens(shipped, exhibits.ask(shipped, picture(), 0), "one")
     assert told["moved_most"][-1] > 0.5  # "near t = 1000 they move far": a quarter of the range
     assert np.nanmax(told["gap32"]) < 1e-3
+
+
+@pytest.mark.skipif(not PRETRAINED.is_dir(), reason="the shipped network is not here")
+def test_only_the_network_that_names_noise_is_tinted_and_its_bias_tells_by_how_much() -> None:
+    """The numbers of the answer, and what the chart and the experiment show."""
+    clips = [exhibits.Row(name, "q", clip=False) for name in averages.TINT]
+    shipped = [checkpoints.load(name)[0] for name in averages.TINT]
+    for network, (name, tint) in zip(shipped, averages.TINT.items(), strict=True):
+        at_998, last = averages.measure(network, (998, 1000))
+        assert at_998.brightness == pytest.approx(tint, abs=0.01)
+        if name == "digits-eps":
+            biases = [one.bias for one in averages.measure(network, (980, 990, 995, 998, 1000))]
+            assert biases == pytest.approx([averages.BIAS] * 5, abs=4e-4)
+            assert abs(last.brightness) > 20
+        else:
+            assert abs(last.brightness) < 0.01
+    run = list(exhibits.run_beside(shipped, clips, "each", 25, 0))
+    assert run[0][0].largest > 1000 > 10 > max(shot.largest for shot in run[0][1:])
+    black_or_white = [np.isin(shot.x0, (0, 255)).mean() for shot in run[-1]]
+    assert black_or_white[0] > 0.95 > 0.9 > max(black_or_white[1:])
+    assert [s.x0.mean() / 127.5 - 1 for s in run[-1][1:]] == pytest.approx([-0.74] * 2, abs=0.1)
+
+
+@pytest.mark.skipif(not PRETRAINED.is_dir(), reason="the shipped network is not here")
+def test_what_is_named_of_the_noise_is_what_is_explained() -> None:
+    told = averages.measure(checkpoints.load("digits-eps")[0], (200, 400, 700))
+    assert [o.named for o in told] == pytest.approx([o.explained for o in told], abs=0.01)
+    assert told[0].named < 0.95 < told[2].named
 
 
 def test_the_weights_on_the_page_are_the_papers() -> None:

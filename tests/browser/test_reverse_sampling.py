@@ -96,3 +96,22 @@ def test_everything_at_once_fits(
     assert_clean(page)
     shot(page, f"bench-{width}-{scheme}")
     assert player(page).locator("canvas").first.bounding_box()["y"] < 720
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_numbers_of_steps_can_be_compared(
+    new_page: NewPage, url: str, assert_clean: Check, shot: Shot, width: int, scheme: str
+) -> None:
+    page = new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page.goto(f"{url}?steps=2")
+    views = {
+        "More and more steps": ("More and more steps from one noise", "1 step: all the noise"),
+        "To noise and back": ("To noise and back, by steps", "10 steps there, 10 back"),
+    }
+    for view, (label, rests) in views.items():
+        page.get_by_role("radio", name=view).click()
+        expect(page).to_have_url(re.compile(f"rview={view.split()[0]}"))
+        group = page.get_by_role("group", name=label)
+        expect(group).to_contain_text(rests, timeout=60_000)
+        assert_clean(page)
+        shot(page, f"steps-{view.split()[0].lower()}-{width}-{scheme}")

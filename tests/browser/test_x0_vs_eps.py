@@ -18,7 +18,7 @@ Shot = Callable[[Page, str], Path]
 
 VIEWS = {
     "one": "", "three": "Side by side", "clip": "Clip lens", "round": "Rounding",
-    "weights": "Loss weights",
+    "weights": "Loss weights", "mean": "On average",
 }  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_every_view_is_clean(
     for view, label in VIEWS.items():
         page.goto(f"{url}?xview={label}" if label else url)
         settled(page)
-        if view in {"round", "weights"}:
+        if view in {"round", "weights", "mean"}:
             expect(page.locator(".plot svg").first).to_be_visible()
         else:
             expect(page.locator(".player canvas").first).to_be_visible()

@@ -19,6 +19,7 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.parameterization import PARAMETERIZATIONS, Prediction
 from diffusion_core.samplers import SAMPLERS, Step, encode, sample
 from diffusion_core.schedules import SCHEDULES, NoiseSchedule, evenly_spaced, space_timesteps
+from diffusion_core.step_table import turn_gap
 from tests.core.oracles import close, probability_flow_euler, reference, zero_terminal_snr
 
 LENGTHS = (2, 10, 1000)
@@ -716,6 +717,21 @@ def test_encoding_is_ddim_run_backwards(
     for there, here in zip(reversed(codes), back, strict=False):
         assert there.t == here.t
         np.testing.assert_allclose(there.x_t, here.x_t, rtol=1e-9, atol=atol)
+
+
+@pytest.mark.parametrize(("s", "t"), [(1, 2), (3, 9), (1, 10)])
+def test_a_step_up_and_down_misses_by_the_change_of_eps(s: int, t: int) -> None:
+    diffusion = GaussianDiffusion(SCHEDULES["linear"](10))
+    curved = read_as("eps", diffusion, lambda x, t: torch.sin(2 * x) + t.reshape(-1, 1) / 10)
+    picture = normal(4, 3)
+    low, high = encode(diffusion, curved, picture, [s, t], clip_x0=False)
+    down, there = islice(
+        sample(diffusion, curved, high.x_t, [t, s], clip_x0=False, generator=seeded()), 2
+    )
+    assert there.t == s
+    gap = turn_gap(diffusion, low.raw.eps, down.raw.eps, s, t)
+    assert gap.abs().max() > 0.01
+    np.testing.assert_allclose(there.x_t - picture, gap, atol=1e-12)
 
 
 def test_encoding_asks_for_the_class() -> None:

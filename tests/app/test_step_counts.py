@@ -1,0 +1,147 @@
+"""Views of the page on reverse sampling whose frames are numbers of steps."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_core import checkpoints
+from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.parameterization import PARAMETERIZATIONS
+from diffusion_core.schedules import SCHEDULES
+from pages.shared import load, step_counts
+from tests.app.settings import offered, press
+from tests.app.test_pages import open_page
+
+PRETRAINED = checkpoints.PRETRAINED / "digits-v"
+VIEWS = {"run": "One run", "counts": "More and more steps", "back": "To noise and back"}
+
+
+class Same(torch.nn.Module):
+    """Names the same noise wherever it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noise = torch.nn.Parameter(torch.tensor(0.25), requires_grad=False)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor, label: object) -> torch.Tensor:
+        return self.noise.expand_as(x)
+
+
+class Curved(Same):
+    """Names noise that hangs on picture and step."""
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor, label: object) -> torch.Tensor:
+        return x * self.noise * (1 + t.reshape(-1, 1, 1, 1) / 100)
+
+
+def stand_in(module: torch.nn.Module) -> NetworkDenoiser:
+    return NetworkDenoiser(
+        module.eval(), GaussianDiffusion(SCHEDULES["linear"](100)), PARAMETERIZATIONS["eps"]
+    )
+
+
+def kept(walk: object) -> list:
+    return [shot for shot in walk if shot is not None]  # type: ignore[attr-defined]
+
+
+def digits() -> torch.Tensor:
+    pixels = np.stack([load.gallery_digit(k, 0) for k in range(step_counts.SENT)])
+    return torch.from_numpy(pixels).float()[:, None] / 127.5 - 1
+
+
+def test_what_never_changes_its_mind_brings_a_picture_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(step_counts, "LOOPS", (5, 20))
+    x = digits() / 4  # far from where clipping begins
+    straight, bent = (
+        kept(step_counts.there_and_back(stand_in(m), x, None)) for m in (Same(), Curved())
+    )
+    for shot in straight:
+        assert shot.turn < 1e-5
+        # the last step, from t = 1 to 0, takes away noise that x did not have
+        assert shot.error < 0.01
+    for shot in bent:
+        assert shot.turn > 0.001
+        assert shot.error > shot.turn
+    assert bent[1].error < bent[0].error
+
+
+def test_between_two_frames_others_have_their_turn_at_every_call() -> None:
+    shots = list(step_counts.grow(stand_in(Same()), "any", 0))
+    runs = [len(list(g)) for pause, g in itertools.groupby(shots, lambda s: s is None) if pause]
+    assert runs == list(step_counts.COUNTS)
+    assert len(kept(shots)) == len(step_counts.COUNTS)
+
+
+@pytest.mark.skipif(not PRETRAINED.is_dir(), reason="the shipped network is not here")
+def test_one_step_makes_one_blob_of_sixteen_noises() -> None:
+    """The numbers of the answer."""
+    shots = kept(step_counts.grow(checkpoints.load("digits-v")[0], "any", 0))
+    assert shots[0].spread == pytest.approx(step_counts.ONE_STEP, abs=0.01)
+    assert shots[-1].spread == pytest.approx(step_counts.FIFTY_STEPS, abs=0.01)
+    assert [s.spread for s in shots] == sorted(s.spread for s in shots)
+    assert shots[0].gray > 3 * shots[-1].gray
+    assert shots[0].largest < 2
+
+
+@pytest.mark.skipif(not PRETRAINED.is_dir(), reason="the shipped network is not here")
+def test_shorter_steps_bring_digits_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of the answer."""
+    monkeypatch.setattr(step_counts, "LOOPS", tuple(step_counts.RETURNED))
+    network, x = checkpoints.load("digits-v")[0], digits()
+    untold, told = (
+        kept(step_counts.there_and_back(network, x, label))
+        for label in (None, torch.arange(step_counts.SENT))
+    )
+    for shot, with_class, error in zip(untold, told, step_counts.RETURNED.values(), strict=True):
+        assert shot.error == pytest.approx(error, abs=0.01)
+        assert 0.3 < with_class.error / shot.error < 0.65
+        assert shot.spread == pytest.approx(step_counts.FOUND, abs=0.06)
+
+
+def test_static_from_a_network_that_names_noise_gets_its_sentence() -> None:
+    (network, _), (exact, _) = (load.network(name) for name in ("digits-eps", "digits-v"))
+    for denoiser, told in ((network, True), (exact, False)):
+        shot = next(s for s in step_counts.grow(denoiser, "any", 0) if s is not None)
+        (note,) = step_counts.draw_grown([shot], 0).notes
+        assert bool(note) == told
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_opens_by_link_and_leads_to_the_others(view: str) -> None:
+    at = open_page("reverse_sampling", rview=VIEWS[view], steps="2")
+    assert not at.exception
+    assert not at.error
+    assert at.session_state["rview"] == view
+    for other in VIEWS:
+        at.session_state["rview"] = other
+        assert not at.run().exception
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"rview": "counts", "drawn": "7", "asked": "digits-eps"}, {"rview": "back", "told": True}],
+    ids=["counts", "back"],
+)
+def test_settings(settings: dict[str, object]) -> None:
+    at = open_page("reverse_sampling", steps="2")
+    for key, value in settings.items():
+        at.session_state[key] = value
+    assert not at.run().exception
+    assert not at.error
+
+
+def test_the_answers_lead_to_their_views() -> None:
+    at = open_page("reverse_sampling", steps="2")
+    seen = set()
+    for key in offered(at):
+        press(at, key)
+        assert not at.exception, key
+        seen.add(at.session_state["rview"])
+    assert seen == set(VIEWS)
