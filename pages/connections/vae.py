@@ -24,7 +24,7 @@ from pages.shared.player import player
 from pages.shared.plot import plot
 from pages.shared.vae_facts import DEFAULT, WRONG_PLACE, Facts, facts
 from pages.shared.vae_questions import confusions
-from pages.shared.vae_training_world import GRADIENTS, NETWORKS, PRIOR_DRAWS, SPREADS
+from pages.shared.vae_training_world import GRADIENTS, NETWORKS, PRIOR_DRAWS, SOURCES, SPREADS
 from pages.shared.vae_world import COUNTS, DRAWS, SHIFTS, STEPS, WIDTHS, Digit, Many, Way
 
 VIEWS = {
@@ -57,6 +57,7 @@ DEFAULTS = {
     "vavalue": "raw",
     "vaspread": 1,
     "vanear": True,
+    "vasource": "prior",
     "vato": 8,
 }
 
@@ -228,24 +229,38 @@ def two_gradients(label: int, row: int, third: DeltaGenerator, stage: DeltaGener
 
 
 def without_the_kl(third: DeltaGenerator, stage: DeltaGenerator) -> None:
-    """Two networks, trained with and without the KL, and what draws of N(0, I) give."""
+    """Two networks, trained with and without the KL, and what draws of z give."""
+    label, row, spread = DEFAULT, 0, 1
     with third.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        spread = st.select_slider(
-            "s of N(0, s²I)", SPREADS, 1, key="vaspread", bind="query-params", width=200
-        )
-        seed = st.number_input("Seed", 0, 9999, 0, key="vaseed", bind="query-params", width=110)
-        near = st.toggle("Zoom to the draws", True, key="vanear", bind="query-params")
+        source = st.segmented_control(
+            "z from", list(SOURCES), key="vasource", default="prior", required=True,
+            bind="query-params", format_func=SOURCES.get, width="content",
+        )  # fmt: skip
+        if source == "prior":
+            spread = st.select_slider(
+                "s of N(0, s²I)", SPREADS, 1, key="vaspread", bind="query-params", width=200
+            )
+        elif source == "one":
+            label = st.number_input(
+                "Digit x", 0, 9, DEFAULT, key="vadigit", bind="query-params", width=110
+            )
+    with st.expander(f"More: other draws, zoom{', another variant' * (source == 'one')}"):
+        one, two, three = st.columns(3, gap="large")
+        seed = one.number_input("Seed", 0, 9999, 0, key="vaseed", bind="query-params")
+        near = two.toggle("Zoom to N(0, s²I)", True, key="vanear", bind="query-params")
+        if source == "one":
+            row = three.number_input("Variant", 1, 20, 1, key="varow", bind="query-params") - 1
     with stage:
         for place, name in zip(st.columns(2, gap="medium"), NETWORKS, strict=True):
-            told = training.Drawn(*training.drawn_from(name, spread, seed))
+            told = training.Drawn(*training.drawn_from(name, spread, seed, source, label, row))
             means, widths = training.encodings(name)
             with place:
                 with st.container(width=vae_training_views.WIDE):
                     plot(
                         vae_training_views.codes_figure(name, means, told, spread, near=near),
                         key=f"va_codes_{name}",
-                        alt="Where the encoder puts 200 digits, as numerals, and a ring that holds "
-                        "86% of the draws",
+                        alt="Where the encoder puts 200 digits, as numerals, the draws, and a ring "
+                        "that holds 86% of N(0, s²I)",
                     )
                 plot(
                     vae_training_views.prior_figure(told), key=f"va_prior_{name}",
@@ -261,8 +276,9 @@ def without_the_kl(third: DeltaGenerator, stage: DeltaGenerator) -> None:
                     f"{training.SURE:.0%}) of {told.sure:.0%} of {PRIOR_DRAWS} draws."
                 )
         st.caption(
-            "Numerals: where each encoder puts the gallery’s digits. Gray points: draws of N(0, "
-            "s²I), the same for both; the purple ring, of radius 2s, holds 86% of them. The "
+            f"Numerals: where each encoder puts the gallery’s digits. Gray points: draws of "
+            f"{SOURCES[source]}{', the same for both' * (source == 'prior')}; the purple ring, of "
+            f"radius {'2s, holds 86% of them' if source == 'prior' else '2, 86% of N(0, I)'}. The "
             "second network has narrower layers and fewer steps; its loss was the reconstruction "
             "alone. Not zoomed, each chart has an axis of its own."
         )

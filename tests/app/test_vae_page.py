@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
 from diffusion_core.checkpoints import PRETRAINED, load_module
@@ -33,7 +34,7 @@ def encoder(of: Digit) -> Gaussian:
 def gap(label: int, variant: int, q: Gaussian) -> float:
     """Of log p(x) above the bound, by draws of q and the distributions of torch."""
     vae, x = vae_world.network()[0], vae_world.binary(label, variant - 1)
-    eps = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    eps = torch.randn(2000, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     eps = torch.cat([eps, -eps])
     z = q.mean + q.var.sqrt() * eps
     with torch.inference_mode():
@@ -76,6 +77,8 @@ def said() -> str:
         {"vaview": "Two gradients", "vaby": "log σ₁", "vavalue": "less its average"},
         {"vaview": "Without the KL"},
         {"vaview": "Without the KL", "vaspread": "32", "vanear": "false", "vaseed": "7"},
+        {"vaview": "Without the KL", "vasource": "q(z|x) of one digit", "varow": "20"},
+        {"vaview": "Without the KL", "vasource": "q(z|x) of any digit", "vanear": "false"},
         {"vaview": "The plane", "vato": "7"},
     ],
     ids=str,
@@ -450,6 +453,47 @@ def test_what_is_said_of_training_without_the_kl(said: str) -> None:
     # "A wider N(0, s^2 I) finds more digits."
     wide = training.Drawn(*training.drawn_from("vae-no-kl", 8, 0))
     assert (wide.counts > 0).sum() == 10
+
+
+def test_what_is_said_of_where_new_pictures_come_from(said: str) -> None:
+    """Draws of q(z|x) by hand, of one digit and of one picked for each draw; judged anew."""
+    judge = load_module("classifier", "cpu")[0]
+    counts: dict[str, list[Tensor]] = {"one": [], "any": []}
+    sure = []
+    for name in training.NETWORKS:
+        net = vae_world.network()[0] if name == "vae" else without_kl()
+        x = torch.stack([vae_world.binary(k % 10, k // 10) for k in range(200)])
+        with torch.inference_mode():
+            q = net.posterior(x)
+        for source in counts:
+            told = training.Drawn(*training.drawn_from(name, 1, 0, source, 3))
+            chosen = torch.randint(200, (2000,), generator=torch.Generator().manual_seed(4))
+            at = chosen if source == "any" else torch.full((2000,), 3)
+            noise = torch.randn(2000, 2, generator=torch.Generator().manual_seed(5))
+            z = q.mean[at] + q.var[at].sqrt() * noise
+            with torch.inference_mode():
+                pixels = net.logits(z).sigmoid().reshape(-1, 1, 28, 28)
+                belief = judge(2 * pixels - 1).softmax(1)
+            share = belief.argmax(1).bincount(minlength=10) / len(z)
+            # The 256 draws that are shown are of that distribution, by their digits.
+            error = (share * (1 - share) * (1 / PRIOR_DRAWS + 1 / 2000)).sqrt().numpy() + 2e-3
+            assert (np.abs(told.counts / PRIOR_DRAWS - share.numpy()) < 4 * error).all()
+            counts[source].append(share)
+            if source == "any":
+                sure.append(told.sure)
+    any_one, any_two = (training.Drawn(*training.drawn_from(name, 1, 0, "any"))
+                        for name in training.NETWORKS)  # fmt: skip
+    same = training.Drawn(*training.drawn_from("vae", 1, 0, "one", 3)).counts[3] / PRIOR_DRAWS
+    assert JUDGED.same == pytest.approx(same, abs=1e-4)
+    assert f"takes {same:.1%} of those of the opening 3 for a 3" in said
+    ends = any_one.counts.min() / PRIOR_DRAWS, any_one.counts.max() / PRIOR_DRAWS
+    assert JUDGED.any_common == pytest.approx(ends, abs=1e-4)
+    assert f"{ends[0]:.0%} to {ends[1]:.0%} of the draws" in said
+    assert JUDGED.any_sure == pytest.approx(sure, abs=1e-4)
+    assert f"the judge is sure of {sure[0]:.0%}. Without" in said
+    assert f"{sure[1]:.0%} sure, and no digit is missing" in said
+    assert any_two.counts.min() > 0
+    assert counts["one"][0][3] > 0.98  # "ever the same strokes"
 
 
 @pytest.mark.parametrize("name", list(training.NETWORKS))
