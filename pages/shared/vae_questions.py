@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pages.shared import vae_views
+from pages.shared import vae_gray, vae_loss, vae_views
 from pages.shared.chapter import Confusion, term
 from pages.shared.vae_facts import DEFAULT, JUDGED, LATE, TWO_PLACES, WRONG_PLACE, Facts
 from pages.shared.vae_training_world import PRIOR_DRAWS, about
@@ -162,6 +162,8 @@ def confusions(told: Facts) -> list[Confusion]:
                 "AntixK/PyTorch-VAE#62",
             ],
         ),
+        *vae_loss.confusions(),
+        *vae_gray.confusions(),
         Confusion(
             "Why z = μ + σε, and not just a draw of q?",
             "To differentiate an average over q by q’s own parameters. A bare draw of q is a "

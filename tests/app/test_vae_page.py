@@ -15,7 +15,7 @@ from diffusion_core.checkpoints import PRETRAINED, load_module
 from diffusion_core.gaussian import Gaussian
 from diffusion_core.vae import LEAST, VAE
 from diffusion_core.vae_bound import best_normal, log_joint, log_weights
-from pages.shared import load, vae_training_views, vae_views, vae_world
+from pages.shared import load, vae_gray, vae_loss, vae_training_views, vae_views, vae_world
 from pages.shared import vae_training_world as training
 from pages.shared.vae_facts import JUDGED
 from pages.shared.vae_training_world import PRIOR_DRAWS
@@ -79,6 +79,11 @@ def said() -> str:
         {"vaview": "Without the KL", "vaspread": "32", "vanear": "false", "vaseed": "7"},
         {"vaview": "Without the KL", "vasource": "q(z|x) of one digit", "varow": "20"},
         {"vaview": "Without the KL", "vasource": "q(z|x) of any digit", "vanear": "false"},
+        {"vaview": "Sum or mean"},
+        {"vaview": "Sum or mean", "vapixels": "mean", "vanoise": "0.01", "valatent": "2"},
+        {"vaview": "Sum or mean", "vapixels": "mean", "valatents": "mean", "valatent": "20"},
+        {"vaview": "Gray pixels", "vagray": "0"},
+        {"vaview": "Gray pixels", "vagray": "1", "varow": "20"},
         {"vaview": "The plane", "vato": "7"},
     ],
     ids=str,
@@ -88,7 +93,8 @@ def test_every_view(asked: dict[str, str], label: str) -> None:
     assert not at.exception
     assert not at.error
     kinds = [i.proto.component_name for i in at.get("bidi_component")]
-    charts = {"The plane": 0, "Many draws": 2, "Two gradients": 3}.get(asked.get("vaview", ""), 6)
+    some = {"The plane": 0, "Many draws": 2, "Two gradients": 3, "Gray pixels": 4, "Sum or mean": 5}
+    charts = some.get(asked.get("vaview", ""), 6)
     assert sum("diffusion_plot" in kind for kind in kinds) == charts
 
 
@@ -455,6 +461,70 @@ def test_what_is_said_of_training_without_the_kl(said: str) -> None:
     assert (wide.counts > 0).sum() == 10
 
 
+def test_what_is_said_of_sums_and_means(said: str) -> None:
+    """The variances by the covariance of the gallery's digits, the nats by their formula."""
+    x = load.gallery().images.reshape(200, 784).double().numpy() / 255
+    values = np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1][:50]
+    told = {
+        key: vae_loss.Linear(*vae_loss.linear(*key, 0.5, 50))
+        for key in (("sum", "sum"), ("mean", "sum"), ("mean", "mean"), ("sum", "mean"))
+    }
+    right = told["sum", "sum"]
+    np.testing.assert_allclose(right.variances, values, rtol=1e-6)
+    assert f"have λ up to {values[0]:.1f}" in said
+    nats = np.where(values > 0.5, 0.5 * np.log(values / 0.5), 0)
+    assert f"with sums {(values > 0.5).sum()} of 50 latents tell {nats.sum():.0f} nats" in said
+    assert (
+        "the KL counts 784-fold, a β-VAE with β = 784. (Means of both: β = D/d, "
+        f"{784 / 50:.0f} with 50 latents"
+    ) in said
+    assert f"the line is at {784 * 0.5:.0f} and none tells anything" in said
+    assert [t.beta for t in told.values()] == pytest.approx([1, 784, 784 / 50, 1 / 50])
+    for key, each in told.items():
+        collapsed = key[0] == "mean"
+        assert (each.nats.sum() == 0) == collapsed
+        # "The digit comes back as the mean of all, and so does every draw."
+        mean = x.mean(0).reshape(28, 28)
+        assert np.allclose(each.back, mean) == collapsed
+        assert np.allclose(each.drawn, mean) == collapsed
+        figure = vae_loss.variances_figure(each, 0.5)
+        assert figure["layout"]["shapes"][0]["y0"] == pytest.approx(each.beta * 0.5)
+        low, high = figure["layout"]["yaxis"]["range"]
+        assert low < np.log10(min(values[-1], each.beta * 0.5))
+        assert high > np.log10(max(values[0], each.beta * 0.5))
+    # The draws vary as the model says: in the widest direction by λ - βσ².
+    _, _, ways = vae_loss.directions()
+    means = torch.from_numpy(x).mean(0).numpy()
+    kept = (right.back.flatten() - means) @ ways[0] / ((x[3] - means) @ ways[0])
+    assert kept == pytest.approx(1 - 0.5 / values[0], abs=0.02)  # but for the clip to 0..1
+
+
+def test_what_is_said_of_gray_pixels(said: str) -> None:
+    x = torch.from_numpy(load.gallery_digit(3, 0)).double() / 255
+    floor = float(Bernoulli(probs=x).entropy().sum())
+    one = float(Bernoulli(probs=torch.tensor(0.5)).entropy())
+    assert f"{one:.3f} nats" in said
+    assert f"a perfect copy of the opening 3 costs {floor:.0f} nats" in said
+    told = vae_gray.Gray(*vae_gray.gray(3, 0))
+    assert told.floor.sum() == pytest.approx(floor, rel=1e-6)
+    cost = torch.nn.functional.binary_cross_entropy(
+        torch.from_numpy(told.decoded).double(), x, reduction="sum"
+    )
+    assert told.cost == pytest.approx(float(cost), rel=1e-5)
+    assert f"its decoded picture {float(cost):.0f}" in said
+    # "Glowing at the edges": where the picture is black or white, there is no floor.
+    assert told.floor[(told.x < 0.01) | (told.x > 0.99)].max() < 0.06
+    # The chart: lowest at r = x, and that is the dot.
+    for gray in (0.1, 0.5, 0.8):
+        line, error, dot = vae_gray.pixel_figure(gray)["data"]
+        low = int(np.argmin(line["y"]))
+        assert line["x"][low] == pytest.approx(gray, abs=0.01)
+        assert (dot["x"], dot["y"]) == (
+            [gray], [pytest.approx(float(Bernoulli(probs=torch.tensor(gray)).entropy()), rel=1e-5)]
+        )  # fmt: skip
+        assert min(error["y"]) == pytest.approx(0, abs=1e-4)
+
+
 def test_what_is_said_of_where_new_pictures_come_from(said: str) -> None:
     """Draws of q(z|x) by hand, of one digit and of one picked for each draw; judged anew."""
     judge = load_module("classifier", "cpu")[0]
@@ -527,7 +597,7 @@ def test_numerals_stand_where_the_encoder_puts_digits(name: str, *, near: bool) 
         told.pictures.reshape(40, -1),
         net.logits(torch.from_numpy(told.z[:40])).sigmoid().detach(), atol=1e-5,
     )  # fmt: skip
-    sheet = vae_training_views.sheet_figure(told)["data"][0]["z"][::-1]
+    sheet = vae_training_views.sheet_figure(told.pictures)["data"][0]["z"][::-1]
     np.testing.assert_array_equal(sheet[29:57, 58:86], told.pictures[10])
 
 
