@@ -50,6 +50,42 @@ def cross_entropy(p: Tensor, q: Tensor) -> Tensor:
     return -(p * torch.where(drawn, q, 1.0).log()).sum(-1)
 
 
+def kl_div_terms(a: Tensor, b: Tensor) -> Tensor:
+    r"""What PyTorch's `kl_div(a, b)` adds for each letter: the second argument is the first in KL.
+
+    $$b_k\,(\log b_k - a_k), \qquad \sum_k b_k\,(\log b_k - a_k) = D_{KL}(b\|e^a)$$
+
+    Source: PyTorch's manual, KLDivLoss, with log_target=False. So a must be log q and b must be p.
+
+    Args:
+        a: [*, K] meant to be log-probabilities; nothing checks it.
+        b: [*, K] meant to be probabilities.
+
+    Returns:
+        [*, K] nats; NaN where b is 0 and a is minus infinity, as there.
+    """
+    nats: Tensor = torch.special.xlogy(b, b) - b * a
+    return nats
+
+
+def log_ratio(p: Tensor, q: Tensor) -> Tensor:
+    r"""What one draw says of KL(p||q): its average over draws of p is the divergence.
+
+    $$\log\frac{p_k}{q_k}, \qquad D_{KL}(p\|q) = \sum_k p_k \log\frac{p_k}{q_k} \ge 0$$
+
+    Source: Cover & Thomas 2006, eq. 2.26 and theorem 2.6.3.
+
+    Args:
+        p: [*, K] what is drawn from.
+        q: [*, K] what is believed.
+
+    Returns:
+        [*, K] nats, below 0 wherever q is above p; 0 for what is never drawn.
+    """
+    drawn = p > 0
+    return torch.where(drawn, p, 1.0).log() - torch.where(drawn, q, 1.0).log()
+
+
 def huffman_code(q: Sequence[float]) -> list[str]:
     """The shortest code in which no word begins another one, for letters drawn from q.
 

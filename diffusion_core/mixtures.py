@@ -102,6 +102,25 @@ def mixture_log_density(
     return total
 
 
+def mixture_score(mixture: GaussianMixture, x: Tensor) -> Tensor:
+    r"""Which way the data themselves get denser, no noise added.
+
+    $$\nabla_x \log q(x) = \frac{\sum_i p(i|x)\,\mu_i - x}{s^2}$$
+
+    Source: Bishop 2006, eq. 9.13 and 9.16: the gradient of the logarithm of eq. 9.7.
+
+    Args:
+        mixture: the data; its groups have a width.
+        x: [B, D].
+
+    Returns:
+        [B, D] float64.
+    """
+    gap = (x[:, None] - mixture.means).square().sum(-1)
+    probs = (mixture.weights.log() - 0.5 * gap / mixture.std**2).softmax(1)
+    return (probs @ mixture.means - x) / mixture.std**2
+
+
 def group_probs(
     diffusion: GaussianDiffusion, mixture: GaussianMixture, x_t: Tensor, t: Tensor
 ) -> Tensor:

@@ -128,20 +128,22 @@ def flow_step(
 
 
 def langevin(
-    slope: Score, x: Tensor, step: float, n: int, *, generator: torch.Generator
+    slope: Score, x: Tensor, step: float, n: int, *, noise: float = 1.0, generator: torch.Generator
 ) -> Iterator[Tensor]:
     r"""Langevin's walk: a little uphill, a little at random, again and again.
 
-    $$x \leftarrow x + \frac\delta2\,\nabla_x\log q(x) + \sqrt\delta\,z,
+    $$x \leftarrow x + \frac\delta2\,\nabla_x\log q(x) + \kappa\sqrt\delta\,z,
     \qquad z \sim \mathcal N(0, I)$$
 
-    Source: Song & Ermon 2019, eq. 4. It ends in q for small steps and many of them.
+    Source: Song & Ermon 2019, eq. 4, where kappa = 1. It ends in q for small steps and many of
+    them; with another kappa in q to the power of 1/kappa^2, as the Fokker-Planck equation says.
 
     Args:
         slope: the score of the density that is wanted.
         x: [B, *D], where the walks begin.
         step: delta.
         n: number of steps.
+        noise: kappa, the noise as a share of what it has to be; its square is the temperature.
         generator: source of randomness.
 
     Yields:
@@ -154,8 +156,35 @@ def langevin(
         raise ValueError(f"the step must be above 0, not {step}")
     for _ in range(n):
         z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        x = x + 0.5 * step * slope(x) + step**0.5 * z
+        x = x + 0.5 * step * slope(x) + noise * step**0.5 * z
         yield x
+
+
+def langevin_variance(step: float, n: int, *, noise: float = 1.0, start: float = 1.0) -> Tensor:
+    r"""How wide Langevin's walkers of N(0, 1) are after each step, exactly.
+
+    $$v_{k+1} = \left(1 - \tfrac\delta2\right)^2 v_k + \kappa^2\delta, \qquad
+    v_\infty = \frac{\kappa^2}{1 - \delta/4}$$
+
+    Own derivation: the score of N(0, 1) is -x, so that a step is linear.
+
+    Args:
+        step: delta, above 0 and below 4.
+        n: number of steps.
+        noise: kappa, as in `langevin`.
+        start: the variance that they begin with.
+
+    Returns:
+        [n + 1] float64 variances, the start first.
+
+    Raises:
+        ValueError: for a step after which walkers would go further and further out.
+    """
+    if not 0 < step < 4:
+        raise ValueError(f"the step must be above 0 and below 4, not {step}")
+    rest = noise**2 / (1 - step / 4)
+    kept = (1 - step / 2) ** (2 * torch.arange(n + 1, dtype=torch.float64))
+    return rest + (start - rest) * kept
 
 
 def annealed_langevin(

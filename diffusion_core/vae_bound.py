@@ -71,6 +71,27 @@ def log_joint(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
     return torch.cat(parts).double() - prior_nats
 
 
+def gray_cost(x: Tensor, r: Tensor) -> Tensor:
+    r"""Binary cross-entropy of a gray pixel: never below the entropy of its gray.
+
+    $$-x\log r - (1-x)\log(1-r) \;\ge\; H(x) = -x\log x - (1-x)\log(1-x)$$
+
+    $$\int_0^1 r^x (1-r)^{1-x}\,dx = \frac{2r - 1}{\log r - \log(1-r)} \le \tfrac12$$
+
+    Source: Loaiza-Ganem & Cunningham 2019: it is -log p(x) for x of 0 or 1,
+    and for gray x it is none, since the second line would have to be 1.
+
+    Args:
+        x: [*] gray, 0..1.
+        r: [*] chance of white, 0..1.
+
+    Returns:
+        [*] nats.
+    """
+    nats: Tensor = -torch.special.xlogy(x, r) - torch.special.xlogy(1 - x, 1 - r)
+    return nats
+
+
 class Coarse(NamedTuple):
     """The decoder on a grid of the whole plane, so that a new picture costs one product.
 

@@ -17,16 +17,19 @@ from diffusion_core.codes import (
     entropy,
     flipped,
     huffman_code,
+    kl_div_terms,
+    log_ratio,
     normal_log_density,
     seeking_normal,
 )
-from pages.shared import chapter, entropy_views, load
+from pages.shared import chapter, entropy_calls, entropy_views, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.distribution_bars import distribution_bars, read_distribution
+from pages.shared.entropy_calls import CALLS, COUNTS
 from pages.shared.explain import formula_and_code
 from pages.shared.plot import plot
 
-VIEWS = {"codes": "Codes", "orders": "Two orders"}
+VIEWS = {"codes": "Codes", "orders": "Two orders", "calls": "Below 0?"}
 FITS = {"seek": "Smallest KL(q‖p)", "cover": "Smallest KL(p‖q)", "hand": "By hand"}
 P, Q = "0.5 0.25 0.125 0.125", "0.25 0.25 0.25 0.25"
 OTHER = "0.25 0.125 0.125 0.5"  # another order of p's numbers, in which both KLs differ
@@ -43,6 +46,8 @@ DEFAULTS = {
     "enapart": APART,
     "enmean": 0.0,
     "enstd": 1.0,
+    "encall": "right",
+    "endraws": 10,
 }
 
 
@@ -58,25 +63,30 @@ def set_q(text: str) -> None:
 
 @st.fragment
 def exhibit() -> None:
-    """Letters and codes, or two orders of one divergence."""
+    """Letters and codes, two orders of one divergence, or one that comes out below 0."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "Show", list(VIEWS), key="enview", default="codes", required=True,
             bind="query-params", format_func=VIEWS.get, width="content",
         )  # fmt: skip
         third = st.container(width="content")
-    if view == "codes":
-        letters()
-    else:
+    if view == "orders":
         two_orders(third)
+    else:
+        letters(view, third)
 
 
-def letters() -> None:
-    """Letters are drawn from p and coded for q."""
+def letters(view: str, third: DeltaGenerator) -> None:
+    """Letters are drawn from p and coded for q, or their divergence is asked for."""
+    if view == "calls":
+        call = third.segmented_control(
+            "kl_div(input, target) is given", list(CALLS), key="encall", default="right",
+            required=True, bind="query-params", format_func=CALLS.get, width="content",
+        )  # fmt: skip
     # Blocks, bars, sums: on a phone one below the other, with blocks and bars on one screen.
     left, right = st.columns(2, gap="medium")
     pulled = right.container(horizontal=True, gap="small")
-    with st.expander("More: numbers, other letters"):
+    with st.expander(f"More: numbers, other letters{', how many draws' * (view == 'calls')}"):
         one, two, three = st.columns(3)
         rows = [
             field.text_input(
@@ -89,11 +99,12 @@ def letters() -> None:
             )
         ]  # fmt: skip
         seed = three.number_input("Seed", 0, 9999, 0, key="enseed", bind="query-params")
+        if view == "calls":
+            n = one.select_slider("Draws averaged", COUNTS, 10, key="endraws", bind="query-params")
     p, q = (read_distribution(row) for row in rows)
     for name, read in (("p", p), ("q", q)):
         if read.note:
             st.info(f"{name}: {read.note}", icon=":material/info:")
-    told = entropy_views.codes(p.probs, q.probs, seed)
     for name, text, read, set_it, color, about in (
         ("What is drawn, p", rows[0], p, set_p, "q", "How often each letter is drawn"),
         ("Code made for, q", rows[1], q, set_q, "p", "What the code was made for"),
@@ -104,6 +115,19 @@ def letters() -> None:
                 text, read.probs, key=f"en_{color}_bars", on_text=set_it, label=about,
                 color=color, names=entropy_views.LETTERS, each=f"{about}: #",
             )  # fmt: skip
+    if view == "calls":
+        below_zero(p.probs, q.probs, call, n, seed, left, right)
+    else:
+        in_words(p.probs, q.probs, seed, left, right)
+    left.button("Swap p and q", key="en_swap", on_click=swap, type="tertiary")
+
+
+def in_words(
+    p: tuple[float, ...], q: tuple[float, ...], seed: int,
+    left: DeltaGenerator, right: DeltaGenerator,
+) -> None:  # fmt: skip
+    """What the letters cost, in q's code."""
+    told = entropy_views.codes(p, q, seed)
     plot(
         entropy_views.lengths_figure(told), key="en_lengths", place=left,
         alt="A block per letter: as wide as the letter is frequent, as high as it costs bits with "
@@ -115,7 +139,6 @@ def letters() -> None:
         place=right,
         alt="Entropy, cross entropy, and the length of a real code, in bits per letter",
     )
-    left.button("Swap p and q", key="en_swap", on_click=swap, type="tertiary")
     code = " · ".join(
         f"{letter} {word or '—'}"
         for letter, word in zip(entropy_views.LETTERS, told.words, strict=False)
@@ -126,6 +149,32 @@ def letters() -> None:
         "saved; red less faint is KL(p‖q). Dots: a real code for q, in words of whole bits, "
         f"{code}. Drawn: {told.message}… A real code for p takes {told.own:.2f} bits per letter on "
         "average."
+    )
+
+
+def below_zero(
+    p: tuple[float, ...], q: tuple[float, ...], call: str, n: int, seed: int,
+    left: DeltaGenerator, right: DeltaGenerator,
+) -> None:  # fmt: skip
+    """What PyTorch's `kl_div` makes of p and q, and what draws of p say."""
+    told = entropy_calls.called(p, q)
+    said = entropy_calls.averages(p, told, n, seed)
+    plot(
+        entropy_calls.terms_figure(told, call), key="en_terms", place=left,
+        alt=f"What kl_div({CALLS[call]}) adds for each letter, and marks for p log(p/q)",
+    )  # fmt: skip
+    plot(
+        entropy_calls.calls_figure(told, call), key="en_calls", place=right,
+        alt="What kl_div comes to, given (log q, p), (log p, q), (q, p) and (p, q)",
+    )  # fmt: skip
+    plot(
+        entropy_calls.draws_figure(said, told, n), key="en_draws", place=right,
+        alt=f"Histogram of averages of log(p/q) over {n} draws of p, and KL(p‖q)",
+    )  # fmt: skip
+    st.caption(
+        "kl_div is PyTorch’s, with reduction=\"sum\": the sum of b (log b − a). Full colour: the "
+        "call that is chosen, and its letters on the left. NaN: 0 times the logarithm of 0. "
+        f"Histogram: {entropy_calls.AVERAGES:,} averages; dark, those below 0."
     )
 
 
@@ -231,6 +280,7 @@ class Facts(NamedTuple):
         cover: the same of the one with the smallest KL(p||q).
         narrow: differential entropy of N(0, 0.1^2), nats.
         zero_at: standard deviation at which a normal's differential entropy is 0.
+        few: share below 0 of what a few draws say of a KL.
     """
 
     entropy: float
@@ -241,6 +291,7 @@ class Facts(NamedTuple):
     cover: tuple[float, float, float, float]
     narrow: float
     zero_at: float
+    few: float
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -251,6 +302,8 @@ def facts() -> tuple:
         for t in (P, Q, OTHER, f"{THREE} 0")
     )
     pairs = ((p, other), (other, p))
+    pair = [read_distribution(row).probs for row in (entropy_calls.P, entropy_calls.Q)]
+    called = entropy_calls.called(*pair)
     bits = 1 / math.log(2)
 
     def both(fit: str) -> tuple[float, float, float, float]:
@@ -268,6 +321,7 @@ def facts() -> tuple:
             both("cover"),
             normal_entropy(0.1),
             1 / math.sqrt(2 * math.pi * math.e),
+            float((entropy_calls.averages(pair[0], called, entropy_calls.FEW, 0) < 0).mean()),
         )
     )
 
@@ -280,6 +334,7 @@ def minus(value: float) -> str:
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     one, other = (entropy_views.bits(order) for order in told.orders)
+    pair = (read_distribution(row).probs for row in (entropy_calls.P, entropy_calls.Q))
     return [
         Confusion(
             "Is entropy a number of the data or of my code?",
@@ -355,7 +410,12 @@ def confusions(told: Facts) -> list[Confusion]:
             {"enview": "codes", "enp": P, "enq": THREE},
             "q has three letters, p four: D has no word. Swap p and q: now D has a word that never "
             f"comes, C’s is one bit longer for it, and {told.spare:.2f} bits are wasted.",
+            threads=[
+                "Lightning-AI/torchmetrics#1029",
+                "RoyiRa/Linguistic-Binding-in-Diffusion-Models#7",
+            ],
         ),
+        *entropy_calls.confusions(entropy_calls.called(*pair), told.few),
         Confusion(
             "Can entropy be negative?",
             "Of letters never. Of a density yes: it is measured against an even density of height "
@@ -366,6 +426,10 @@ def confusions(told: Facts) -> list[Confusion]:
             {"enview": "orders", "enfit": "hand", "enstd": 0.1},
             "q is narrow, and its density higher than 1, so −log q is below 0 there: H(q) = "
             f"{minus(told.narrow)} nats, under the charts.",
+            threads=[
+                "https://math.stackexchange.com/questions/4565670",
+                "https://math.stackexchange.com/questions/4676511",
+            ],
         ),
         Confusion(
             "Does any real code reach the entropy?",
@@ -413,6 +477,7 @@ def page() -> None:
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(entropy, cross_entropy, divergence)
     formula_and_code(huffman_code, under="A real code")
+    formula_and_code(kl_div_terms, log_ratio, under="Below 0?")
     formula_and_code(covering_normal, seeking_normal, normal_log_density, under="Two orders")
     chapter.why(confusions(told))
     chapter.try_this(

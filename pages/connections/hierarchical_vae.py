@@ -361,6 +361,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "Scroll to the table under the charts, last column: no level is near 0. “Costs” may "
             "be: a cost is about what zₜ tells about the level below, less what the level above "
             "tells about zₜ, so near 0 where both are equal.",
+            threads=["rosinality/vq-vae-2-pytorch#15"],
         ),
     ]
 

@@ -15,12 +15,14 @@ from diffusion_core.mixtures import (
     draw_x0,
     mixture_denoiser,
     mixture_log_density,
+    mixture_score,
     two_groups,
 )
 from diffusion_core.score import (
     annealed_langevin,
     flow_step,
     langevin,
+    langevin_variance,
     pair_score,
     reverse_sde_step,
     score,
@@ -29,13 +31,19 @@ from diffusion_core.score import (
 )
 from diffusion_core.score_matching import learn_score, matching_errors
 from diffusion_core.score_walks import legs, noise_seen, score_walk
-from pages.shared import chapter, load, score_digits, score_views, score_world
+from pages.shared import chapter, load, score_digits, score_noise, score_views, score_world
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.player import follow, player, session_runs
 from pages.shared.score_world import DATA, LEVELS, LOOKS, PLACE_TIMES, STEPS, Place, Walks
 
-VIEWS = {"walks": "Three walks", "place": "One place", "learn": "Learning", "digits": "Digits"}
+VIEWS = {
+    "walks": "Three walks",
+    "place": "One place",
+    "noise": "How much noise",
+    "learn": "Learning",
+    "digits": "Digits",
+}
 LOOKED_AT = (50, 200, 400, 700)
 DEFAULTS = {
     "scview": "walks",
@@ -49,12 +57,14 @@ DEFAULTS = {
     "sccalls": 20,
     "scrate": 0.3,
     "scdigit": "each",
+    "scnoise": "right",
+    "sceta": score_noise.ETA,
 }
 
 
 @st.fragment
 def exhibit() -> None:
-    """Four views of the score."""
+    """Five views of the score."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "The score", list(VIEWS), key="scview", default="walks", required=True,
@@ -64,6 +74,8 @@ def exhibit() -> None:
         third = st.container(width="content")
     if view == "digits":
         return score_digits.on_digits(second)
+    if view == "noise":
+        return score_noise.how_much_noise(second, third)
     data = second.segmented_control(
         "Data", list(DATA), key="scdata", default="two", required=True,
         bind="query-params", format_func=DATA.get, width="content",
@@ -346,8 +358,13 @@ def confusions(told: Facts) -> list[Confusion]:
             {"scview": "learn"},
             "The chart: red comes to rest on green, purple goes on falling. The arrows in the "
             "second picture become those of the first.",
-            threads=["zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#48"],
+            threads=[
+                "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#48",
+                "ZhengYinan-AIR/Diffusion-Planner#55",
+                "ZhengYinan-AIR/Diffusion-Planner#38",
+            ],
         ),
+        *score_noise.confusions(),
         *score_digits.confusions(),
         Confusion(
             "σ or σ² under the noise?",
@@ -356,7 +373,12 @@ def confusions(told: Facts) -> list[Confusion]:
             "times the score. They end where √ᾱ x₀ lies.",
             {"scview": "place"},
             "Each thin arrow ends at √ᾱ x₀, for one of the blue points on the right.",
-            threads=["yang-song/score_sde_pytorch#26"],
+            threads=[
+                "yang-song/score_sde_pytorch#26",
+                "pals-ttic/sjc#6",
+                "txie-93/cdvae#7",
+                "ZhengYinan-AIR/Diffusion-Planner#62",
+            ],
         ),
     ]
 
@@ -398,6 +420,7 @@ def page() -> None:
         under="The exact score, falling Langevin and the distance",
     )  # fmt: skip
     formula_and_code(pair_score, tweedie, draw_x0, under="At one place")
+    formula_and_code(langevin_variance, mixture_score, under="How much noise")
     formula_and_code(matching_errors, learn_score, under="A network learns it")
     formula_and_code(legs, score_walk, noise_seen, under="With digits")
 

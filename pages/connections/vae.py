@@ -5,18 +5,20 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from diffusion_core.linear_vae import latent_nats, share_kept, weight_of_kl
 from diffusion_core.vae import VAE
 from diffusion_core.vae_bound import (
     best_normal,
     bound_terms,
     exact_gradient,
     gradient_draws,
+    gray_cost,
     log_joint,
     log_weights,
     many_draw_bound,
     summed_plane,
 )
-from pages.shared import chapter, load, vae_training_views, vae_views, vae_world
+from pages.shared import chapter, load, vae_gray, vae_loss, vae_training_views, vae_views, vae_world
 from pages.shared import vae_training_world as training
 from pages.shared.chapter import Experiment, Source, term
 from pages.shared.explain import formula_and_code
@@ -24,7 +26,7 @@ from pages.shared.player import player
 from pages.shared.plot import plot
 from pages.shared.vae_facts import DEFAULT, WRONG_PLACE, Facts, facts
 from pages.shared.vae_questions import confusions
-from pages.shared.vae_training_world import GRADIENTS, NETWORKS, PRIOR_DRAWS, SPREADS
+from pages.shared.vae_training_world import GRADIENTS, NETWORKS, PRIOR_DRAWS, SOURCES, SPREADS
 from pages.shared.vae_world import COUNTS, DRAWS, SHIFTS, STEPS, WIDTHS, Digit, Many, Way
 
 VIEWS = {
@@ -32,6 +34,8 @@ VIEWS = {
     "draws": "Many draws",
     "gradient": "Two gradients",
     "prior": "Without the KL",
+    "loss": "Sum or mean",
+    "gray": "Gray pixels",
     "plane": "The plane",
 }
 FIT = {
@@ -57,19 +61,25 @@ DEFAULTS = {
     "vavalue": "raw",
     "vaspread": 1,
     "vanear": True,
+    "vasource": "prior",
+    "vapixels": "sum",
+    "valatents": "sum",
+    "vanoise": vae_loss.NOISE,
+    "valatent": vae_loss.LATENT,
+    "vagray": vae_gray.GRAY,
     "vato": 8,
 }
 
 
 @st.fragment
 def exhibit() -> None:
-    """Five views of one VAE, and of one that was trained without the KL."""
+    """Views of one VAE, of one that was trained without the KL, and of linear ones."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "The VAE", list(VIEWS), key="vaview", default="bound", required=True,
             bind="query-params", format_func=VIEWS.get, width="content",
         )  # fmt: skip
-        if view != "prior":
+        if view not in ("prior", "loss"):
             label = st.number_input(
                 "Digit x", 0, 9, DEFAULT, key="vadigit", bind="query-params", width=110
             )
@@ -77,6 +87,9 @@ def exhibit() -> None:
     stage = st.container()
     if view == "prior":
         without_the_kl(third, stage)
+        return
+    if view == "loss":
+        vae_loss.sum_or_mean(third, stage)
         return
     with st.expander("More: another variant of the digit, other draws" if view == "draws"
                      else "More: another variant of the digit"):  # fmt: skip
@@ -90,6 +103,8 @@ def exhibit() -> None:
         many_draws(label, row, seed, third, stage)
     elif view == "gradient":
         two_gradients(label, row, third, stage)
+    elif view == "gray":
+        vae_gray.gray_pixels(label, row, third, stage)
     else:
         the_plane(label, row, third, stage)
 
@@ -228,31 +243,45 @@ def two_gradients(label: int, row: int, third: DeltaGenerator, stage: DeltaGener
 
 
 def without_the_kl(third: DeltaGenerator, stage: DeltaGenerator) -> None:
-    """Two networks, trained with and without the KL, and what draws of N(0, I) give."""
+    """Two networks, trained with and without the KL, and what draws of z give."""
+    label, row, spread = DEFAULT, 0, 1
     with third.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        spread = st.select_slider(
-            "s of N(0, s²I)", SPREADS, 1, key="vaspread", bind="query-params", width=200
-        )
-        seed = st.number_input("Seed", 0, 9999, 0, key="vaseed", bind="query-params", width=110)
-        near = st.toggle("Zoom to the draws", True, key="vanear", bind="query-params")
+        source = st.segmented_control(
+            "z from", list(SOURCES), key="vasource", default="prior", required=True,
+            bind="query-params", format_func=SOURCES.get, width="content",
+        )  # fmt: skip
+        if source == "prior":
+            spread = st.select_slider(
+                "s of N(0, s²I)", SPREADS, 1, key="vaspread", bind="query-params", width=200
+            )
+        elif source == "one":
+            label = st.number_input(
+                "Digit x", 0, 9, DEFAULT, key="vadigit", bind="query-params", width=110
+            )
+    with st.expander(f"More: other draws, zoom{', another variant' * (source == 'one')}"):
+        one, two, three = st.columns(3, gap="large")
+        seed = one.number_input("Seed", 0, 9999, 0, key="vaseed", bind="query-params")
+        near = two.toggle("Zoom to N(0, s²I)", True, key="vanear", bind="query-params")
+        if source == "one":
+            row = three.number_input("Variant", 1, 20, 1, key="varow", bind="query-params") - 1
     with stage:
         for place, name in zip(st.columns(2, gap="medium"), NETWORKS, strict=True):
-            told = training.Drawn(*training.drawn_from(name, spread, seed))
+            told = training.Drawn(*training.drawn_from(name, spread, seed, source, label, row))
             means, widths = training.encodings(name)
             with place:
                 with st.container(width=vae_training_views.WIDE):
                     plot(
                         vae_training_views.codes_figure(name, means, told, spread, near=near),
                         key=f"va_codes_{name}",
-                        alt="Where the encoder puts 200 digits, as numerals, and a ring that holds "
-                        "86% of the draws",
+                        alt="Where the encoder puts 200 digits, as numerals, the draws, and a ring "
+                        "that holds 86% of N(0, s²I)",
                     )
                 plot(
                     vae_training_views.prior_figure(told), key=f"va_prior_{name}",
                     alt="How often the draws are taken for which digit",
                 )  # fmt: skip
                 plot(
-                    vae_training_views.sheet_figure(told), key=f"va_sheet_{name}",
+                    vae_training_views.sheet_figure(told.pictures), key=f"va_sheet_{name}",
                     alt="The first forty draws, decoded",
                 )  # fmt: skip
                 st.caption(
@@ -261,8 +290,9 @@ def without_the_kl(third: DeltaGenerator, stage: DeltaGenerator) -> None:
                     f"{training.SURE:.0%}) of {told.sure:.0%} of {PRIOR_DRAWS} draws."
                 )
         st.caption(
-            "Numerals: where each encoder puts the gallery’s digits. Gray points: draws of N(0, "
-            "s²I), the same for both; the purple ring, of radius 2s, holds 86% of them. The "
+            f"Numerals: where each encoder puts the gallery’s digits. Gray points: draws of "
+            f"{SOURCES[source]}{', the same for both' * (source == 'prior')}; the purple ring, of "
+            f"radius {'2s, holds 86% of them' if source == 'prior' else '2, 86% of N(0, I)'}. The "
             "second network has narrower layers and fewer steps; its loss was the reconstruction "
             "alone. Not zoomed, each chart has an axis of its own."
         )
@@ -323,6 +353,8 @@ def page() -> None:
     formula_and_code(VAE.forward, best_normal, under="Training, and the best q")
     formula_and_code(log_weights, many_draw_bound, under="Many draws")
     formula_and_code(gradient_draws, exact_gradient, under="Two gradients")
+    formula_and_code(weight_of_kl, latent_nats, share_kept, under="Sum or mean")
+    formula_and_code(gray_cost, under="Gray pixels")
     chapter.why(confusions(told))
     chapter.try_this(
         [
@@ -354,6 +386,12 @@ def page() -> None:
                    "eq. 8 and theorem 1", "https://arxiv.org/abs/1509.00519"),
             Source("Cremer, Li & Duvenaud 2018, Inference Suboptimality in Variational "
                    "Autoencoders", "the two gaps", "https://arxiv.org/abs/1801.03558"),
+            Source("Lucas, Tucker, Grosse & Norouzi 2019, Don’t Blame the ELBO! A Linear VAE "
+                   "Perspective on Posterior Collapse", "the linear VAE and PCA",
+                   "https://arxiv.org/abs/1911.02469"),
+            Source("Loaiza-Ganem & Cunningham 2019, The Continuous Bernoulli: Fixing a Pervasive "
+                   "Error in Variational Autoencoders", "",
+                   "https://arxiv.org/abs/1907.06845"),
         ]
     )  # fmt: skip
     load.settle()

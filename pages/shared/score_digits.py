@@ -116,6 +116,7 @@ def confusions() -> list[Confusion]:
             f"{ASKED} digits {_shares(1.0)} are recognised as the ones asked for.",
             {"scview": "digits", "scrate": 1.0},
             "Last frame: on each of the four sheets most of the nine are digits.",
+            threads=["LuChengTHU/dpm-solver#19"],
         ),
         Confusion(
             "What are predictor and corrector?",
@@ -127,6 +128,7 @@ def confusions() -> list[Confusion]:
             {"scview": "digits"},
             "First and third sheet. Step through: of the levels in the caption, the third stays "
             "for two calls.",
+            threads=["jiaor17/DiffCSP#15", "jiaor17/DiffCSP#7"],
         ),
         Confusion(
             "Why is Langevin’s walk so slow by itself?",

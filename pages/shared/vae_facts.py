@@ -19,21 +19,30 @@ LATE = 256  # draws of the gradient, after which the one by value is still off
 
 
 class Judged(NamedTuple):
-    """What takes too long for a first look, of draws of N(0, I) with seed 0; a test judges anew.
+    """What takes too long for a first look, of draws with seed 0; a test judges anew.
 
     Attributes:
-        common: share of them for the digit that has fewest, with the KL, and for the one that has
-            most.
-        missing: digits that no draw gives without it.
-        sure: share of draws that the judge is sure of: with the KL, without.
+        common: share of draws of N(0, I) for the digit that has fewest, with the KL, and for the
+            one that has most.
+        missing: digits that no such draw gives without it.
+        sure: share of those that the judge is sure of: with the KL, without.
+        same: share of draws of the first digit's q(z|x) that are taken for it, with the KL.
+        any_common: as `common`, of draws of q(z|x) of any digit.
+        any_sure: as `sure`, of those.
     """
 
     common: tuple[float, float]
     missing: tuple[int, ...]
     sure: tuple[float, float]
+    same: float
+    any_common: tuple[float, float]
+    any_sure: tuple[float, float]
 
 
-JUDGED = Judged((0.05469, 0.15234), (1, 4, 7, 9), (0.91406, 0.81641))
+JUDGED = Judged(
+    (0.05469, 0.15234), (1, 4, 7, 9), (0.91406, 0.81641),
+    0.99609, (0.06641, 0.13281), (0.92969, 0.94531),
+)  # fmt: skip
 
 
 class Facts(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pages.shared import vae_views
+from pages.shared import vae_gray, vae_loss, vae_views
 from pages.shared.chapter import Confusion, term
 from pages.shared.vae_facts import DEFAULT, JUDGED, LATE, TWO_PLACES, WRONG_PLACE, Facts
 from pages.shared.vae_training_world import PRIOR_DRAWS, about
@@ -115,6 +115,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "question.",
             first | {"vawidth": WIDTHS[0]},
             "Lower chart: to the left blue gains next to nothing, and purple rises on and on.",
+            threads=["openai/DALL-E#26"],
         ),
         Confusion(
             "What happens without the KL, or without noise, with z = μ?",
@@ -134,9 +135,35 @@ def confusions(told: Facts) -> list[Confusion]:
             "[latent diffusion](latent_diffusion) does.",
             {"vaview": "prior", "vaspread": 1, "vaseed": 0, "vanear": True},
             "With the KL: numerals all over the ring of the draws. Without: most draws lie where "
-            "no digit was put, and some digits have no bar. Without Zoom one sees how far the rest "
-            "is.",
+            "no digit was put, and some digits have no bar. Without Zoom, under “More”, one sees "
+            "how far the rest is.",
         ),
+        Confusion(
+            "New pictures: z from N(0, I), or from the encoder’s μ and σ?",
+            "From N(0, I). The model is p(x) = ∫ p(x|z) p(z) dz; the encoder is no part of it, and "
+            "there is no x to encode. Draws of q(z|x) give variants of that x: the judge takes "
+            f"{JUDGED.same:.1%} of those of the opening 3 for a 3. Encode a training picture "
+            "picked at random, and draw there: over all pictures that is q(z), the mean of all "
+            "q(z|x). It is N(0, I) only if training brought it there; KL(q(z)‖p(z)) is a part "
+            "of the average KL term. In this VAE it makes little difference: every digit has "
+            f"{JUDGED.any_common[0]:.0%} to {JUDGED.any_common[1]:.0%} of the draws, and the judge "
+            f"is sure of {JUDGED.any_sure[0]:.0%}. Without the KL it makes all the difference: "
+            f"{JUDGED.any_sure[1]:.0%} sure, and no digit is missing. But such a draw starts at a "
+            "picture one has, and with points for q it ends there, too. A density for q(z) "
+            "can be learnt afterwards: [latent diffusion](latent_diffusion).",
+            {"vaview": "prior", "vasource": "any", "vaseed": 0, "vanear": False},
+            "Without the KL all ten digits have bars now; choose N(0, s²I), and some are gone. "
+            "With the KL the two look alike. Of one digit there are ever the same strokes.",
+            threads=[
+                "AntixK/PyTorch-VAE#32",
+                "Jackson-Kang/Pytorch-VAE-tutorial#1",
+                "y0ast/VAE-TensorFlow#6",
+                "tkipf/gae#53",
+                "AntixK/PyTorch-VAE#62",
+            ],
+        ),
+        *vae_loss.confusions(),
+        *vae_gray.confusions(),
         Confusion(
             "Why z = μ + σε, and not just a draw of q?",
             "To differentiate an average over q by q’s own parameters. A bare draw of q is a "
@@ -168,6 +195,7 @@ def confusions(told: Facts) -> list[Confusion]:
             first | {"vaview": "bound"},
             "The three pictures: x; what q’s mean is decoded to, gray at the edges; and a draw by "
             "those chances, ragged.",
+            threads=["https://ai.stackexchange.com/questions/8885"],
         ),
         Confusion(
             "Is p(x) = p(x|z) p(z)?",

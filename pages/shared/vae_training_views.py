@@ -136,12 +136,12 @@ def codes_figure(name: str, means: np.ndarray, told: Drawn, spread: int, *, near
     return chart(traces, layout)
 
 
-def sheet_figure(told: Drawn) -> Figure:
-    """The first draws, decoded, as one sheet."""
+def sheet_figure(pictures: np.ndarray) -> Figure:
+    """The first draws, decoded, [rows * columns of SHEET, 28, 28] in 0..1, as one sheet."""
     rows, columns = SHEET
     wide = 29  # a digit, and one pixel between two
     sheet = np.full((rows * wide - 1, columns * wide - 1), np.nan)
-    for k, picture in enumerate(told.pictures):
+    for k, picture in enumerate(pictures):
         top, left = (k // columns) * wide, (k % columns) * wide
         sheet[top : top + 28, left : left + 28] = picture
     trace = {"type": "heatmap", "x": np.arange(sheet.shape[1]), "y": np.arange(sheet.shape[0]),

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 import torch
 
+from diffusion_core.aggregate import Aggregate
 from diffusion_core.checkpoints import load_as
 from diffusion_core.vae import VAE
 from diffusion_core.vae_bound import bound_terms, exact_gradient, gradient_draws
@@ -62,6 +63,7 @@ def gradients(label: int, row: int, by: str, *, less: bool) -> tuple:
 # --- without the KL -------------------------------------------------------------------------------
 
 NETWORKS = {"vae": "with the KL", "vae-no-kl": "without"}
+SOURCES = {"prior": "N(0, s²I)", "one": "q(z|x) of one digit", "any": "q(z|x) of any digit"}
 
 
 @st.cache_resource(show_spinner=False)
@@ -92,7 +94,7 @@ def encodings(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Drawn(NamedTuple):
-    """What a decoder makes of draws of N(0, s^2 I).
+    """What a decoder makes of draws of one of `SOURCES`.
 
     Attributes:
         z: [PRIOR_DRAWS, 2].
@@ -108,10 +110,28 @@ class Drawn(NamedTuple):
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def drawn_from(name: str, spread: int, seed: int) -> tuple:
-    """The fields of `Drawn`; both networks get the same draws."""
+def drawn_from(
+    name: str, spread: int, seed: int, source: str = "prior", label: int = 0, row: int = 0
+) -> tuple:
+    """The fields of `Drawn`; of the prior both networks get the same draws.
+
+    Args:
+        name: one of `NETWORKS`.
+        spread: s, for the prior.
+        seed: of the draws.
+        source: one of `SOURCES`; "any" is q(z), the mean of q(z|x) over the gallery.
+        label: of the digit, for "one".
+        row: its variant, from 0.
+    """
     generator = torch.Generator().manual_seed(seed)
-    z = spread * torch.randn(PRIOR_DRAWS, 2, generator=generator)
+    if source == "prior":
+        z = spread * torch.randn(PRIOR_DRAWS, 2, generator=generator)
+    else:
+        means, widths = (torch.from_numpy(part) for part in encodings(name))
+        here = 10 * row + label
+        chosen = slice(here, here + 1) if here < len(means) else slice(1)
+        among = slice(None) if source == "any" else chosen
+        z = Aggregate(means[among], widths[among] ** 2).sample(PRIOR_DRAWS, generator).float()
     with torch.inference_mode():
         pixels = net(name).logits(z).sigmoid().view(-1, 1, 28, 28)
         sure, seen = load.classifier()(2 * pixels - 1).softmax(1).max(1)

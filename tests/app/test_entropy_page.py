@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from diffusion_core.codes import Curves, cross_entropy, entropy, huffman_code, normal_log_density
-from pages.shared import entropy_views
+from pages.shared import entropy_calls, entropy_views
 from pages.shared.distribution_bars import read_distribution
 from pages.shared.entropy_views import DRAWN, codes
 from tests.app.test_pages import open_page
@@ -46,6 +46,10 @@ def said() -> str:
         {"enp": "1 0", "enq": "0 1"},
         {"enp": "0.2 0.2 0.2 0.2 0.2", "enq": "1 0 0"},
         {"enp": "nonsense", "enq": "-1 2", "enseed": "12"},
+        {"enview": "Below 0?"},
+        {"enview": "Below 0?", "encall": "q, p", "enp": "0.7 0.2 0.1", "endraws": "1"},
+        {"enview": "Below 0?", "encall": "log p, q", "enp": "1 0", "enq": "0 1"},
+        {"enview": "Below 0?", "encall": "p, q", "enp": "0.2 0.2 0.6", "enq": "1 0 0 0 0"},
         {"enview": "Two orders", "enapart": "0"},
         {"enview": "Two orders", "enfit": "Smallest KL(p‖q)", "enapart": "6"},
         {"enview": "Two orders", "enfit": "By hand", "enmean": "-4", "enstd": "0.1"},
@@ -57,7 +61,8 @@ def test_every_view(asked: dict[str, str]) -> None:
     assert not at.exception
     assert not at.error
     kinds = [i.proto.component_name for i in at.get("bidi_component")]
-    assert sum("diffusion_plot" in kind for kind in kinds) == 2
+    charts = 3 if asked.get("enview") == "Below 0?" else 2
+    assert sum("diffusion_plot" in kind for kind in kinds) == charts
     assert len(at.info) == sum(v in ("nonsense", "-1 2") for v in asked.values())
 
 
@@ -355,3 +360,82 @@ def test_q_sits_down_on_one_peak_in_the_end() -> None:
         widths.append(float(caption.split("standard deviation ")[1].split(" ")[0][:4]))
     assert widths[8] > 1  # of two apart one over both
     assert max(widths[16:]) < 0.62
+
+
+def test_what_is_said_of_a_kl_below_0(said: str) -> None:
+    """Against PyTorch's own function and divergences of `torch.distributions`."""
+    p, q = (torch.tensor(v, dtype=torch.float64) for v in ((0.7, 0.2, 0.1), (0.5, 0.3, 0.2)))
+
+    def sums(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float(torch.nn.functional.kl_div(a, b, reduction="sum"))
+
+    one, other = (torch.distributions.Categorical(probs=v) for v in (p, q))
+    right = float(torch.distributions.kl_divergence(one, other))
+    order = float(torch.distributions.kl_divergence(other, one))
+    assert (sums(q.log(), p), sums(p.log(), q)) == pytest.approx((right, order))
+    assert f"kl_div(log q, p) = {right:.3f} nats is KL(p‖q)" in said
+    assert f"kl_div(log p, q) = {order:.3f} is KL(q‖p)" in said
+    bare = sums(q, p)
+    assert f"kl_div(q, p) = −{-bare:.3f}" in said
+    assert bare == pytest.approx(-float(entropy(p)) - float(p @ q))
+    told = entropy_calls.called((0.7, 0.2, 0.1), (0.5, 0.3, 0.2))
+    assert list(told.sums.values()) == pytest.approx([right, order, bare, sums(p, q)])
+    # "Every letter is below 0, and none is near its mark"; then "two of them below 0".
+    assert told.terms["bare"].max() < 0
+    assert np.abs(told.terms["bare"] - told.terms["right"]).min() > 0.1
+    assert (told.terms["right"] < 0).tolist() == [False, True, True]
+    # "The mean divides by the number of all entries, batchmean by that of distributions".
+    rows = (q.log().expand(4, 3), p.expand(4, 3))
+    with pytest.warns(UserWarning, match="reduction"):
+        mean = float(torch.nn.functional.kl_div(*rows, reduction="mean"))
+    batch = float(torch.nn.functional.kl_div(*rows, reduction="batchmean"))
+    assert (mean, batch) == pytest.approx((right / 3, right))
+
+
+def test_what_is_said_of_estimates_of_kl(said: str) -> None:
+    """The share below 0 of ten draws, by all words of ten letters, counted by their letters."""
+    p, q = np.array([0.7, 0.2, 0.1]), np.array([0.5, 0.3, 0.2])
+    ratio = np.log(p / q)
+    below = sum(
+        math.factorial(10) / math.prod(map(math.factorial, n)) * math.prod(p ** np.array(n))
+        for a in range(11)
+        for b in range(11 - a)
+        if (n := (a, b, 10 - a - b)) and ratio @ n < 0
+    )
+    assert f"here {p[ratio < 0].sum():.0%} of single draws are below 0" in said
+    assert number_after(said, "so are ") == pytest.approx(100 * below, abs=2)
+    told = entropy_calls.called(tuple(p), tuple(q))
+    many = {n: entropy_calls.averages(tuple(p), told, n, 0) for n in entropy_calls.COUNTS}
+    for n, each in many.items():
+        error = math.sqrt(float(p @ ratio**2 - (p @ ratio) ** 2) / n / entropy_calls.AVERAGES)
+        assert each.mean() == pytest.approx(told.kl, abs=4 * error)
+        figure = entropy_calls.draws_figure(each, told, n)
+        (bars,) = figure["data"]
+        dark = bars["y"][bars["marker"]["opacity"] > 0.5].sum()
+        assert dark == pytest.approx((each < 0).mean(), abs=1e-9)
+    below = [(each < 0).mean() for each in many.values()]
+    assert below[-1] < 0.01 < below[2]  # "average more draws: they go"
+    assert many[300].std() < 0.3 * many[10].std()
+
+
+def number_after(said: str, words: str) -> float:
+    return float(re.search(re.escape(words) + r"([\d.]+)", said)[1])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("call", list(entropy_calls.CALLS))
+@pytest.mark.parametrize(("p", "q"), [("1 0", "0 1"), ("1 0 0", "0.5 0.5"), (P, "0.5 0.5")])
+def test_zeros_are_told_as_pytorch_has_them(p: str, q: str, call: str) -> None:
+    told = entropy_calls.called(probs(p), probs(q))
+    K = max(len(probs(p)), len(probs(q)))
+    rows = {
+        name: torch.tensor([*row, *[0.0] * (K - len(row))]).double()
+        for name, row in (("p", probs(p)), ("q", probs(q)))
+    }
+    a, b = entropy_calls.CALLS[call].split(", ")
+    given = rows[a[-1]].log() if a.startswith("log") else rows[a]
+    theirs = float(torch.nn.functional.kl_div(given, rows[b], reduction="sum"))
+    np.testing.assert_allclose(told.sums[call], theirs)
+    names = [n["text"] for n in entropy_calls.calls_figure(told, call)["layout"]["annotations"]]
+    shown = names[list(entropy_calls.CALLS).index(call)]
+    assert ("NaN" in shown) == math.isnan(theirs)
+    assert ("∞" in shown) == math.isinf(theirs)

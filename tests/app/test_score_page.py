@@ -8,7 +8,7 @@ import torch
 
 from diffusion_core.checkpoints import load
 from diffusion_core.mixtures import PLANE_DATA, mixture_denoiser, mixture_log_density
-from pages.shared import score_digits, score_views, score_world
+from pages.shared import score_digits, score_noise, score_views, score_world
 from pages.shared.score_digits import ASKED, BY_CARD, MEASURED
 from pages.shared.score_world import (
     ARROWS,
@@ -257,3 +257,58 @@ def test_arrows_are_the_score_by_hand() -> None:
     slope = middles.grad.numpy()
     cosine = (slope * found[:, 2:]).sum(1) / np.linalg.norm(slope, axis=1)
     np.testing.assert_allclose(cosine, np.linalg.norm(found[:, 2:], axis=1), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("noise", score_noise.NOISES)
+@pytest.mark.parametrize("eta", score_noise.ETAS)
+def test_the_view_of_noise(noise: str, eta: float) -> None:
+    at = open_page(
+        "score", scview="How much noise", scnoise=score_noise.NOISES[noise], sceta=f"{eta:g}"
+    )
+    assert not at.exception
+    assert not at.error
+    assert not at.toast
+    kinds = [i.proto.component_name for i in at.get("bidi_component")]
+    assert sum("diffusion_plot" in kind for kind in kinds) == 2
+
+
+def test_what_is_said_of_langevins_noise() -> None:
+    said, eta = text(open_page("score")), score_noise.ETA
+    ends = [(c**2 / (2 * eta - eta**2)) ** 0.5 for c in ((2 * eta) ** 0.5, eta**0.5, eta)]
+    assert (
+        f"for η = {eta:g} the standard deviation at {ends[0]:.3f} with √(2η), {ends[1]:.3f} with "
+        f"√η, {ends[2]:.3f} with η"
+    ) in said
+    # The chart's names and lines: as long as they go, towards those ends.
+    assert [score_noise.at_rest(noise, eta) for noise in score_noise.NOISES] == pytest.approx(ends)
+    for noise, end in zip(score_noise.NOISES, ends, strict=True):
+        line = score_noise.spread(noise, eta)
+        assert len(line) == score_noise.FIRST + 1
+        assert (np.diff(line) < 0).all()  # all begin too wide
+        assert line[-1] - end < 0.1 * (line[0] - end)
+    # p and p² by the bells themselves; the walkers by walking anew.
+    x = np.linspace(-6, 6, 24_001)
+    p = 0.35 * np.exp(-2 * (x + 1) ** 2) + 0.65 * np.exp(-2 * (x - 1) ** 2)
+    left = [(p**k)[x < 0].sum() / (p**k).sum() for k in (1, 2)]
+    rests = {n: score_noise.Rest(*score_noise.walked(n, eta)) for n in score_noise.NOISES}
+    shares = [float((rest.x < 0).mean()) for rest in rests.values()]
+    assert shares[:2] == pytest.approx(score_noise.LEFT, abs=5e-4)
+    assert (
+        f"of p {left[0]:.0%} lie left of 0, of p² {left[1]:.0%}, of the walkers "
+        f"{shares[0]:.0%} and {shares[1]:.0%}"
+    ) in said
+    assert rests["root"].temperature == pytest.approx(0.5)
+    assert rests["step"].temperature == pytest.approx(eta / 2)
+    for share, truth in zip(shares, left, strict=False):
+        assert abs(share - truth) < 4 * (truth * (1 - truth) / score_noise.WALKERS) ** 0.5
+    # "Climbs the hill it stands on and stays": two spikes, shared as the start was.
+    assert np.abs(np.abs(rests["step"].x) - 1).max() < 0.25
+    assert 0.4 < shares[2] < 0.6
+    # "The bars follow the dotted line, narrower than p and with less in the smaller hump".
+    figure = score_noise.humps_figure(rests["root"], "root")
+    bars, line, dotted = figure["data"]
+    for other in (line, dotted):
+        at = np.interp(bars["x"], other["x"], other["y"])
+        gap = np.abs(bars["y"] - at).sum() * bars["width"] / 2  # share that would have to move
+        assert (gap < 0.08) == (other is dotted)
+    assert sum(dotted["y"]) * (dotted["x"][1] - dotted["x"][0]) == pytest.approx(1, abs=1e-3)

@@ -8,13 +8,14 @@ import re
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
 from diffusion_core.checkpoints import PRETRAINED, load_module
 from diffusion_core.gaussian import Gaussian
 from diffusion_core.vae import LEAST, VAE
 from diffusion_core.vae_bound import best_normal, log_joint, log_weights
-from pages.shared import load, vae_training_views, vae_views, vae_world
+from pages.shared import load, vae_gray, vae_loss, vae_training_views, vae_views, vae_world
 from pages.shared import vae_training_world as training
 from pages.shared.vae_facts import JUDGED
 from pages.shared.vae_training_world import PRIOR_DRAWS
@@ -33,7 +34,7 @@ def encoder(of: Digit) -> Gaussian:
 def gap(label: int, variant: int, q: Gaussian) -> float:
     """Of log p(x) above the bound, by draws of q and the distributions of torch."""
     vae, x = vae_world.network()[0], vae_world.binary(label, variant - 1)
-    eps = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    eps = torch.randn(2000, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     eps = torch.cat([eps, -eps])
     z = q.mean + q.var.sqrt() * eps
     with torch.inference_mode():
@@ -76,6 +77,13 @@ def said() -> str:
         {"vaview": "Two gradients", "vaby": "log σ₁", "vavalue": "less its average"},
         {"vaview": "Without the KL"},
         {"vaview": "Without the KL", "vaspread": "32", "vanear": "false", "vaseed": "7"},
+        {"vaview": "Without the KL", "vasource": "q(z|x) of one digit", "varow": "20"},
+        {"vaview": "Without the KL", "vasource": "q(z|x) of any digit", "vanear": "false"},
+        {"vaview": "Sum or mean"},
+        {"vaview": "Sum or mean", "vapixels": "mean", "vanoise": "0.01", "valatent": "2"},
+        {"vaview": "Sum or mean", "vapixels": "mean", "valatents": "mean", "valatent": "20"},
+        {"vaview": "Gray pixels", "vagray": "0"},
+        {"vaview": "Gray pixels", "vagray": "1", "varow": "20"},
         {"vaview": "The plane", "vato": "7"},
     ],
     ids=str,
@@ -85,7 +93,8 @@ def test_every_view(asked: dict[str, str], label: str) -> None:
     assert not at.exception
     assert not at.error
     kinds = [i.proto.component_name for i in at.get("bidi_component")]
-    charts = {"The plane": 0, "Many draws": 2, "Two gradients": 3}.get(asked.get("vaview", ""), 6)
+    some = {"The plane": 0, "Many draws": 2, "Two gradients": 3, "Gray pixels": 4, "Sum or mean": 5}
+    charts = some.get(asked.get("vaview", ""), 6)
     assert sum("diffusion_plot" in kind for kind in kinds) == charts
 
 
@@ -452,6 +461,113 @@ def test_what_is_said_of_training_without_the_kl(said: str) -> None:
     assert (wide.counts > 0).sum() == 10
 
 
+def test_what_is_said_of_sums_and_means(said: str) -> None:
+    """The variances by the covariance of the gallery's digits, the nats by their formula."""
+    x = load.gallery().images.reshape(200, 784).double().numpy() / 255
+    values = np.linalg.eigvalsh(np.cov(x.T, bias=True))[::-1][:50]
+    told = {
+        key: vae_loss.Linear(*vae_loss.linear(*key, 0.5, 50))
+        for key in (("sum", "sum"), ("mean", "sum"), ("mean", "mean"), ("sum", "mean"))
+    }
+    right = told["sum", "sum"]
+    np.testing.assert_allclose(right.variances, values, rtol=1e-6)
+    assert f"have λ up to {values[0]:.1f}" in said
+    nats = np.where(values > 0.5, 0.5 * np.log(values / 0.5), 0)
+    assert f"with sums {(values > 0.5).sum()} of 50 latents tell {nats.sum():.0f} nats" in said
+    assert (
+        "the KL counts 784-fold, a β-VAE with β = 784. (Means of both: β = D/d, "
+        f"{784 / 50:.0f} with 50 latents"
+    ) in said
+    assert f"the line is at {784 * 0.5:.0f} and none tells anything" in said
+    assert [t.beta for t in told.values()] == pytest.approx([1, 784, 784 / 50, 1 / 50])
+    for key, each in told.items():
+        collapsed = key[0] == "mean"
+        assert (each.nats.sum() == 0) == collapsed
+        # "The digit comes back as the mean of all, and so does every draw."
+        mean = x.mean(0).reshape(28, 28)
+        assert np.allclose(each.back, mean) == collapsed
+        assert np.allclose(each.drawn, mean) == collapsed
+        figure = vae_loss.variances_figure(each, 0.5)
+        assert figure["layout"]["shapes"][0]["y0"] == pytest.approx(each.beta * 0.5)
+        low, high = figure["layout"]["yaxis"]["range"]
+        assert low < np.log10(min(values[-1], each.beta * 0.5))
+        assert high > np.log10(max(values[0], each.beta * 0.5))
+    # What comes back by hand, from the covariance's own eigenvectors; black and white at most.
+    _, ways = np.linalg.eigh(np.cov(x.T, bias=True))
+    ways = ways[:, ::-1][:, :50].T
+    kept = np.clip(1 - 0.5 / values, 0, None)
+    back = x.mean(0) + (kept * (ways @ (x[3] - x.mean(0)))) @ ways
+    np.testing.assert_allclose(right.back.flatten(), back.clip(0, 1), atol=1e-6)
+    assert right.back.std() < right.x.std()
+
+
+def test_what_is_said_of_gray_pixels(said: str) -> None:
+    x = torch.from_numpy(load.gallery_digit(3, 0)).double() / 255
+    floor = float(Bernoulli(probs=x).entropy().sum())
+    one = float(Bernoulli(probs=torch.tensor(0.5)).entropy())
+    assert f"{one:.3f} nats" in said
+    assert f"a perfect copy of the opening 3 costs {floor:.0f} nats" in said
+    told = vae_gray.Gray(*vae_gray.gray(3, 0))
+    assert told.floor.sum() == pytest.approx(floor, rel=1e-6)
+    cost = torch.nn.functional.binary_cross_entropy(
+        torch.from_numpy(told.decoded).double(), x, reduction="sum"
+    )
+    assert told.cost == pytest.approx(float(cost), rel=1e-5)
+    assert f"its decoded picture {float(cost):.0f}" in said
+    # "Glowing at the edges": where the picture is black or white, there is no floor.
+    assert told.floor[(told.x < 0.01) | (told.x > 0.99)].max() < 0.06
+    # The chart: lowest at r = x, and that is the dot.
+    for gray in (0.1, 0.5, 0.8):
+        line, error, dot = vae_gray.pixel_figure(gray)["data"]
+        low = int(np.argmin(line["y"]))
+        assert line["x"][low] == pytest.approx(gray, abs=0.01)
+        assert (dot["x"], dot["y"]) == (
+            [gray], [pytest.approx(float(Bernoulli(probs=torch.tensor(gray)).entropy()), rel=1e-5)]
+        )  # fmt: skip
+        assert min(error["y"]) == pytest.approx(0, abs=1e-4)
+
+
+def test_what_is_said_of_where_new_pictures_come_from(said: str) -> None:
+    """Draws of q(z|x) by hand, of one digit and of one picked for each draw; judged anew."""
+    judge = load_module("classifier", "cpu")[0]
+    counts: dict[str, list[Tensor]] = {"one": [], "any": []}
+    sure = []
+    for name in training.NETWORKS:
+        net = vae_world.network()[0] if name == "vae" else without_kl()
+        x = torch.stack([vae_world.binary(k % 10, k // 10) for k in range(200)])
+        with torch.inference_mode():
+            q = net.posterior(x)
+        for source in counts:
+            told = training.Drawn(*training.drawn_from(name, 1, 0, source, 3))
+            chosen = torch.randint(200, (2000,), generator=torch.Generator().manual_seed(4))
+            at = chosen if source == "any" else torch.full((2000,), 3)
+            noise = torch.randn(2000, 2, generator=torch.Generator().manual_seed(5))
+            z = q.mean[at] + q.var[at].sqrt() * noise
+            with torch.inference_mode():
+                pixels = net.logits(z).sigmoid().reshape(-1, 1, 28, 28)
+                belief = judge(2 * pixels - 1).softmax(1)
+            share = belief.argmax(1).bincount(minlength=10) / len(z)
+            # The 256 draws that are shown are of that distribution, by their digits.
+            error = (share * (1 - share) * (1 / PRIOR_DRAWS + 1 / 2000)).sqrt().numpy() + 2e-3
+            assert (np.abs(told.counts / PRIOR_DRAWS - share.numpy()) < 4 * error).all()
+            counts[source].append(share)
+            if source == "any":
+                sure.append(told.sure)
+    any_one, any_two = (training.Drawn(*training.drawn_from(name, 1, 0, "any"))
+                        for name in training.NETWORKS)  # fmt: skip
+    same = training.Drawn(*training.drawn_from("vae", 1, 0, "one", 3)).counts[3] / PRIOR_DRAWS
+    assert JUDGED.same == pytest.approx(same, abs=1e-4)
+    assert f"takes {same:.1%} of those of the opening 3 for a 3" in said
+    ends = any_one.counts.min() / PRIOR_DRAWS, any_one.counts.max() / PRIOR_DRAWS
+    assert JUDGED.any_common == pytest.approx(ends, abs=1e-4)
+    assert f"{ends[0]:.0%} to {ends[1]:.0%} of the draws" in said
+    assert JUDGED.any_sure == pytest.approx(sure, abs=1e-4)
+    assert f"the judge is sure of {sure[0]:.0%}. Without" in said
+    assert f"{sure[1]:.0%} sure, and no digit is missing" in said
+    assert any_two.counts.min() > 0
+    assert counts["one"][0][3] > 0.98  # "ever the same strokes"
+
+
 @pytest.mark.parametrize("name", list(training.NETWORKS))
 @pytest.mark.parametrize("near", [False, True])
 def test_numerals_stand_where_the_encoder_puts_digits(name: str, *, near: bool) -> None:
@@ -483,7 +599,7 @@ def test_numerals_stand_where_the_encoder_puts_digits(name: str, *, near: bool) 
         told.pictures.reshape(40, -1),
         net.logits(torch.from_numpy(told.z[:40])).sigmoid().detach(), atol=1e-5,
     )  # fmt: skip
-    sheet = vae_training_views.sheet_figure(told)["data"][0]["z"][::-1]
+    sheet = vae_training_views.sheet_figure(told.pictures)["data"][0]["z"][::-1]
     np.testing.assert_array_equal(sheet[29:57, 58:86], told.pictures[10])
 
 

@@ -15,7 +15,13 @@ Check = Callable[[Page], None]
 
 @pytest.mark.parametrize(
     "address",
-    ["entropy", "entropy?enq=1+0", "entropy?enview=Two+orders", "entropy?enfit=By+hand"],
+    [
+        "entropy",
+        "entropy?enq=1+0",
+        "entropy?enview=Two+orders",
+        "entropy?enfit=By+hand",
+        "entropy?enview=Below+0%3F&encall=q%2C+p",
+    ],
 )
 def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: Check) -> None:
     opened(page, f"{base}/{address}")

@@ -27,6 +27,9 @@ def told(page: Page, term: str) -> float:
         "vae?vaview=Many+draws",
         "vae?vaview=Two+gradients",
         "vae?vaview=Without+the+KL",
+        "vae?vaview=Without+the+KL&vasource=q%28z%7Cx%29+of+one+digit",
+        "vae?vaview=Sum+or+mean",
+        "vae?vaview=Gray+pixels",
         "vae?vaview=The+plane",
     ],
 )

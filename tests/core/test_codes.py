@@ -19,6 +19,8 @@ from diffusion_core.codes import (
     entropy,
     flipped,
     huffman_code,
+    kl_div_terms,
+    log_ratio,
     normal_log_density,
     seeking_normal,
 )
@@ -153,3 +155,46 @@ def test_a_normal_so_wide_that_the_grid_loses_it_is_not_the_best(
     for step in (-0.05, 0.05):
         assert cost(mean + step, std) > cost(mean, std)
         assert cost(mean, std * (1 + step)) > cost(mean, std)
+
+
+@pytest.mark.parametrize("p", LETTERS[:5])
+def test_kl_div_is_pytorchs_whatever_it_is_given(p: list[float]) -> None:
+    """And the sum is KL(p||q) for (log q, p), KL(q||p) for (log p, q), below 0 for the others."""
+    P = torch.tensor(p, dtype=torch.float64)
+    Q = P.flip(0)
+    kl = [sum(a * math.log(a / b) for a, b in zip(*pair, strict=True))
+          for pair in ((p, p[::-1]), (p[::-1], p))]  # fmt: skip
+    calls = ((Q.log(), P), (P.log(), Q), (Q, P), (P, Q))
+    for a, b in calls:
+        theirs = torch.nn.functional.kl_div(a, b, reduction="none")
+        torch.testing.assert_close(kl_div_terms(a, b), theirs)
+    sums = [float(kl_div_terms(a, b).sum()) for a, b in calls]
+    assert sums[:2] == pytest.approx(kl, abs=1e-12)
+    assert sums[2] == pytest.approx(-float(entropy(P)) - float(P @ Q))
+    assert max(sums[2:]) < 0 <= min(sums[:2]) + 1e-12
+
+
+def test_kl_div_of_zeros_is_pytorchs_too() -> None:
+    """A letter of p that q rules out is infinite; of neither, NaN, which is no number's fault."""
+    p = torch.tensor([0.5, 0.5, 0.0, 0.0], dtype=torch.float64)
+    q = torch.tensor([0.5, 0.0, 0.5, 0.0], dtype=torch.float64)
+    ours = kl_div_terms(q.log(), p)
+    torch.testing.assert_close(
+        ours, torch.nn.functional.kl_div(q.log(), p, reduction="none"), equal_nan=True
+    )
+    assert math.isinf(ours[1])
+    assert math.isnan(ours[3])
+    assert log_ratio(p, q).tolist() == [0.0, math.inf, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("p", LETTERS[:5])
+def test_what_draws_say_of_a_divergence(p: list[float]) -> None:
+    """Right on average, and below 0 in places; with q/p - 1 on top right, and nowhere below 0."""
+    P = torch.tensor(p, dtype=torch.float64)
+    Q = P.flip(0)
+    ratio = log_ratio(P, Q)
+    assert float(P @ ratio) == pytest.approx(float(cross_entropy(P, Q) - entropy(P)), abs=1e-12)
+    assert bool((ratio < 0).any()) == (P.tolist() != Q.tolist())
+    other = ratio + Q / P - 1
+    assert float(P @ other) == pytest.approx(float(P @ ratio), abs=1e-12)
+    assert float(other.min()) >= -1e-12

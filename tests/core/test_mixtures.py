@@ -20,6 +20,7 @@ from diffusion_core.mixtures import (
     group_probs,
     mixture_denoiser,
     mixture_log_density,
+    mixture_score,
     tilted,
     two_classes,
 )
@@ -46,6 +47,13 @@ def test_the_density_is_one_in_all(data: str, t: int) -> None:
     log = mixture_log_density(process(), PLANE_DATA[data](), places, at(t, len(places)))
     cell = float(along[1] - along[0]) ** 2
     assert float(log.exp().sum()) * cell == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("data", PLANE_DATA)
+def test_the_score_of_the_data_is_the_gradient_of_their_log_density(data: str) -> None:
+    mixture, x = PLANE_DATA[data](), PLACES.clone().requires_grad_()
+    mixture_log_density(process(), mixture, x, at(0)).sum().backward()
+    torch.testing.assert_close(mixture_score(mixture, PLACES), x.grad)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -23,6 +23,7 @@ from diffusion_core.score import (
     annealed_langevin,
     flow_step,
     langevin,
+    langevin_variance,
     pair_score,
     reverse_sde_step,
     score,
@@ -229,3 +230,34 @@ def test_walks_keep_the_points_precision() -> None:
         next(langevin(lambda y: -y, x, 0.1, 1, generator=torch.Generator())),
     ):
         assert given.dtype == torch.float32
+
+
+@pytest.mark.parametrize("eta", [0.01, 0.2])
+@pytest.mark.parametrize("noise", ["sqrt(2 eta)", "sqrt(eta)", "eta"])
+def test_langevins_noise_decides_how_wide_it_ends(noise: str, eta: float) -> None:
+    """x + η s + c z on N(0, 1): by walkers step by step, and in the end c² / (2η - η²)."""
+    c = {"sqrt(2 eta)": (2 * eta) ** 0.5, "sqrt(eta)": eta**0.5, "eta": eta}[noise]
+    generator = torch.Generator().manual_seed(0)
+    x = 1.5 * torch.randn(100_000, generator=generator, dtype=torch.float64)
+    share = c / (2 * eta) ** 0.5
+    told = langevin_variance(2 * eta, 60, noise=share, start=2.25)
+    walk = langevin(lambda x: -x, x, 2 * eta, 60, noise=share, generator=generator)
+    seen = torch.stack([x.var(), *(y.var() for y in walk)])
+    torch.testing.assert_close(seen, told, rtol=0.02, atol=0)
+    end = float(langevin_variance(2 * eta, 10_000, noise=share)[-1])
+    assert end == pytest.approx(c**2 / (2 * eta - eta**2))
+    with pytest.raises(ValueError, match="below 4"):
+        langevin_variance(4.0, 1)
+
+
+def test_half_the_noise_is_another_temperature() -> None:
+    """c = √η rests in p²: the average of x² and of x⁴ of a hump that is no normal."""
+    x = torch.randn(40_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    walk = langevin(
+        lambda x: -(x**3), x, 0.04, 600, noise=0.5**0.5, generator=torch.Generator().manual_seed(1)
+    )
+    *_, x = walk
+    at = torch.linspace(-4, 4, 4001, dtype=torch.float64)
+    p = (-2 * at**4 / 4).softmax(0)  # of p = exp(-x⁴/4), squared
+    for power in (2, 4):
+        assert float((x**power).mean()) == pytest.approx(float(p @ at**power), rel=0.03)

@@ -19,6 +19,7 @@ from diffusion_core.vae_bound import (
     coarse_plane,
     exact_gradient,
     gradient_draws,
+    gray_cost,
     hermite_nodes,
     log_joint,
     log_weights,
@@ -235,3 +236,24 @@ def test_no_variance_falls_to_nothing() -> None:
     with torch.no_grad():
         vae.encoder[-1].bias[2:] = -400.0
     assert float(vae.posterior(picture(1)[None]).var.min()) == pytest.approx(math.exp(LEAST))
+
+
+def test_cross_entropy_of_gray_is_no_likelihood_and_has_a_floor() -> None:
+    x = torch.linspace(0, 1, 101, dtype=torch.float64)
+    r = torch.linspace(0.0005, 0.9995, 1000, dtype=torch.float64)
+    cost = gray_cost(x[:, None], r)
+    theirs = torch.nn.functional.binary_cross_entropy(
+        r.expand(101, -1), x[:, None].expand(-1, 1000), reduction="none"
+    )
+    torch.testing.assert_close(cost, theirs)
+    torch.testing.assert_close(gray_cost(x, x), Bernoulli(probs=x).entropy())
+    assert bool((cost >= gray_cost(x, x)[:, None] - 1e-12).all())
+    assert float((r[cost.argmin(1)] - x).abs().max()) < 1e-3
+    # Over all grays its exponential comes to a half at most; over black and white to 1.
+    fine = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
+    whole = (-gray_cost(fine[:, None], r)).exp().mean(0)
+    formula = (2 * r - 1) / (r.log() - (1 - r).log())
+    torch.testing.assert_close(whole, formula, atol=1e-6, rtol=1e-6)
+    assert float(whole.max()) <= 0.5
+    both = (-gray_cost(torch.tensor([[0.0], [1.0]], dtype=torch.float64), r)).exp().sum(0)
+    torch.testing.assert_close(both, torch.ones_like(r))
