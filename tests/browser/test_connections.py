@@ -47,7 +47,7 @@ def to_start(page: Page) -> None:
         ("score", 3),
         ("score?scview=One+place", 2),
         ("score?scview=Learning", 3),
-        ("guidance", 3),
+        ("guidance", 4),
         ("guidance?guview=Two+kinds", 3),
     ],
 )
