@@ -414,7 +414,8 @@ def page() -> None:
             ),
             Source(
                 "Vahdat et al. 2021, Score-based generative modeling in latent space",
-                "section 3, one bound for all; for better pictures the prior’s part may weigh otherwise",
+                "section 3, one bound for all; for better pictures the prior’s part may weigh "
+                "otherwise",
                 "https://arxiv.org/abs/2106.05931",
             ),
             Source(
