@@ -248,6 +248,8 @@ class Facts(NamedTuple):
         both: as in `Gradients`.
         strong: how wrong the classifier of clean points is halfway.
         middle_t: where that is.
+        shift: as `Gradients.shift` there.
+        short: the largest of both with 1000 steps, of some t.
     """
 
     guided: float
@@ -265,6 +267,11 @@ class Facts(NamedTuple):
     both: float
     strong: float
     middle_t: int
+    shift: tuple[float, float]
+    short: tuple[float, float]
+
+
+SHORT = (100, 300, 500, 800)  # t of single steps
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -275,6 +282,7 @@ def facts() -> tuple:
     ends = [guidance_world.even_walk(s)[0] for s in (1.0, 3.0)]
     two, half = Gradients(*guidance_world.gradients()), STEPS // 2
     stops = score_world.times(STEPS)
+    single = [guidance_world.shift_errors(t, t - 1) for t in SHORT]
     at, high = (min(range(STEPS), key=lambda i: abs(stops[i] - t)) for t in (200, 300))
     dots = guidance_views.at_the_middle(three.powers)
     return tuple(
@@ -294,6 +302,8 @@ def facts() -> tuple:
             two.both,
             float(two.off[half]),
             stops[half],
+            (float(two.shift[0, half]), float(two.shift[1, half])),
+            (max(code for code, _ in single), max(paper for _, paper in single)),
         )
     )
 
@@ -349,6 +359,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "Salimans, sections 1 and 3.2).",
             {"guview": "gradients"},
             "First and second picture: the same arrows at every t.",
+            threads=["zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#6"],
         ),
         Confusion(
             "Why must the classifier be trained on noisy pictures?",
@@ -361,6 +372,23 @@ def confusions(told: Facts) -> list[Confusion]:
             "Third picture: nothing on one side; on the other the arrows would reach far out of "
             "the picture, were they not cut. The right ones are shorter, and dots where the class "
             "is settled. The chart: where the noise is nearly gone, the third is right.",
+            threads=["hxngiee/DiffFace#5", "EperLuo/scDiffusion#3"],
+        ),
+        Confusion(
+            "The classifier’s gradient: at the mean μ, as the paper has it, or at xₜ, as the code?",
+            "Both stand in for one thing. By Bayes’ rule the mean of a step to s moves by "
+            "(β/√α) ∇ log p(y|xₜ): the gradient at xₜ, of the classifier for t, and no "
+            "approximation (α = ᾱₜ/ᾱₛ, β = 1 − α). Dhariwal and Nichol’s algorithm 1 expands "
+            "log p(y|xₛ) around μ, and so has the posterior’s variance times the gradient at μ, of "
+            "the classifier for s. Their code keeps that factor and takes the gradient at xₜ. With "
+            f"1000 steps neither matters: at t = {SHORT[0]}, {SHORT[1]}, {SHORT[2]} and "
+            f"{SHORT[3]} the code’s shift is off by {told.short[0]:.1%} at most, the paper’s by "
+            f"{told.short[1]:.1%}. With {STEPS} steps, at t = {told.middle_t}, it is "
+            f"{told.shift[0]:.0%} and {told.shift[1]:.0%}; towards the data, where the posterior’s "
+            "variance goes to 0 and the right factor does not, both get wrong.",
+            {"guview": "gradients"},
+            "Lower chart: both errors, for a step from each t to the next of this view.",
+            threads=["openai/guided-diffusion#112", "lucidrains/denoising-diffusion-pytorch#276"],
         ),
         Confusion(
             "Is the scale s, w, 1 + w or γ?",
@@ -371,6 +399,11 @@ def confusions(told: Facts) -> list[Confusion]:
             "strength in four ways.",
             {"guscale": 1.0},
             "s = 1: the first two pictures are the same walk.",
+            threads=[
+                "huggingface/diffusers#5882",
+                "lucidrains/denoising-diffusion-pytorch#207",
+                "ashawkey/stable-dreamfusion#32",
+            ],
         ),
         Confusion(
             "Why do pictures burn out at large scales?",
@@ -435,7 +468,7 @@ def page() -> None:
             Source("Ho & Salimans 2022, Classifier-Free Diffusion Guidance",
                    "sections 1, 3.1 and 3.2; eq. 6", "https://arxiv.org/abs/2207.12598"),
             Source("Dhariwal & Nichol 2021, Diffusion Models Beat GANs on Image Synthesis",
-                   "section 4: classifier guidance", "https://arxiv.org/abs/2105.05233"),
+                   "section 4: classifier guidance; algorithm 1", "https://arxiv.org/abs/2105.05233"),
             Source("Bradley & Nakkiran 2024, Classifier-Free Guidance is a Predictor-Corrector",
                    "that it does not sample the tilted density",
                    "https://arxiv.org/abs/2408.09000"),

@@ -133,6 +133,11 @@ def gradient_frames(told: Gradients) -> Frames:
     ]  # fmt: skip
     chart = "off by so many times the right one’s size (log)"
     curves = [Curve("of clean points", told.off, "bits", chart, 0.01, 1e4, digits=1, log=True)]
+    shift = "shift of the mean: off by so many times the right one’s size"
+    curves += [
+        Curve("gradient at xₜ (code)", told.shift[0], "q", shift, 0, 1),
+        Curve("gradient at μ (paper)", told.shift[1], "eps", shift, 0, 1),
+    ]
     captions = [f"t = {t}" for t in times(STEPS)[:-1]]
     return Frames([], captions, curves, clouds=clouds)
 

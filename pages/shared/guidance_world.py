@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -349,12 +350,14 @@ class Gradients(NamedTuple):
         gap: [n] root mean square difference of the first two, over the first.
         off: [n] the same of the first and the third, over noisy points of the data.
         both: root mean square difference of eps between both kinds of guidance at s = 3, largest.
+        shift: [2, n] as `shift_errors`, for a step from each stop to the next.
     """
 
     arrows: np.ndarray
     gap: np.ndarray
     off: np.ndarray
     both: float
+    shift: np.ndarray
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -394,8 +397,47 @@ def gradients() -> tuple:
             np.array(gaps),
             np.array(offs),
             both,
+            np.array([shift_errors(t, s) for t, s in pairwise(times(STEPS))]).T,
         )
     )
+
+
+def shift_errors(t: int, s: int, n: int = 100) -> tuple[float, float]:
+    r"""How far two shifts of the mean towards the class are off, over the right one's size.
+
+    $$E[x_s|x_t, y] - E[x_s|x_t] = \frac{\beta}{\sqrt{\alpha}}\,\nabla_{x_t}\log p(y|x_t),
+    \qquad \alpha = \bar\alpha_t/\bar\alpha_s, \quad \beta = 1 - \alpha$$
+
+    Source: Tweedie's formula, for the score of the class and of all. Dhariwal & Nichol 2021,
+    algorithm 1, have the posterior's variance for the factor and the gradient at the mean, of the
+    classifier for s; their code has it at x_t, of the classifier for t.
+
+    Args:
+        t: the step.
+        s: the step it leads to, below t.
+        n: noisy points of the data that the root mean squares are taken over.
+
+    Returns:
+        Of the code's shift, and of the paper's.
+    """
+    mixture, labels = two_classes()
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    at, then, label = (torch.full((n,), k) for k in (t, s, ASKED))
+    x = diffusion().q_sample(mixture.sample(n, generator), at, noise)
+    bar_t, bar_s = (float(diffusion().schedule.alpha_bar[k]) for k in (t, s))
+    alpha = bar_t / bar_s
+    var = (1 - alpha) * (1 - bar_s) / (1 - bar_t)
+    slope = class_gradient(diffusion(), mixture, labels)
+    at_x = slope(x, at, label)
+    right = (1 - alpha) / alpha**0.5 * at_x
+    anyone = score(diffusion(), mixture_denoiser(diffusion(), mixture), x, at)
+    mean = (x + (1 - alpha) * anyone) / alpha**0.5
+    code, paper = (
+        float((var * push - right).square().mean().sqrt() / right.square().mean().sqrt())
+        for push in (at_x, slope(mean, then, label))
+    )
+    return code, paper
 
 
 # --- digits ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from diffusion_core.mixtures import (
     class_log_probs,
     draw_x0,
     group_probs,
+    mixture_denoiser,
     tilted,
     two_classes,
 )
@@ -276,6 +277,36 @@ def test_what_is_said_of_the_two_kinds() -> None:
     sigma = float(1 - score_world.diffusion().schedule.alpha_bar[t]) ** 0.5
     push = 2 * sigma * blind(at, torch.full((len(at),), t), zero)
     assert float(push.norm(dim=1)[at[:, 0] > 1].min()) > 2 * guidance_world.REACH
+
+
+def test_what_is_said_of_the_gradient_at_the_mean_and_at_x_t() -> None:
+    """The right shift by the posterior's means of both; the other two by their formulas."""
+    mixture, labels = two_classes()
+    process = score_world.diffusion()
+    denoiser = mixture_denoiser(process, mixture, labels)
+    generator = torch.Generator().manual_seed(3)
+    t, s = 500, 483
+    clean = mixture.sample(4000, generator)
+    noise = torch.randn(4000, 2, generator=generator, dtype=torch.float64)
+    at, then, label = (torch.full((4000,), k) for k in (t, s, 0))
+    x = process.q_sample(clean, at, noise)
+    means = [process.q_posterior(x, denoiser(x, at, y).x0, at, then) for y in (label, None)]
+    right = means[0].mean - means[1].mean
+    slope = class_gradient(process, mixture, labels)
+    var = means[1].var
+    wrong = [var * slope(x, at, label) - right, var * slope(means[1].mean, then, label) - right]
+    found = [float(w.square().mean().sqrt() / right.square().mean().sqrt()) for w in wrong]
+    assert guidance_world.shift_errors(t, s) == pytest.approx(found, abs=0.001)
+    told = Gradients(*guidance_world.gradients())
+    half = STEPS // 2
+    assert score_world.times(STEPS)[half : half + 2] == [t, s]
+    said = text(open_page("guidance"))
+    assert f"it is {told.shift[0, half]:.0%} and {told.shift[1, half]:.0%}; towards" in said
+    short = np.array([guidance_world.shift_errors(k, k - 1) for k in (100, 300, 500, 800)])
+    assert f"off by {short[:, 0].max():.1%} at most, the paper’s by {short[:, 1].max():.1%}" in said
+    assert short.max() < 0.03  # "neither matters"
+    assert (told.shift[:, -2] > 0.5).all()  # "both get wrong"
+    assert (told.shift[1] <= told.shift[0] + 1e-9).all()
 
 
 def test_what_is_said_of_the_digits() -> None:
