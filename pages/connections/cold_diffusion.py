@@ -37,7 +37,7 @@ GRAYS = {"drawn": "like the data", "one": "one gray"}
 NETWORK, NOISE_NETWORK = "cold-blur", "digits-x0"
 DEFAULTS = {
     "coview": "restore",
-    "corestorer": "told",
+    "corestorer": "untold",
     "cot": 30,
     "costeps": 25,
     "codigit": "3",
@@ -47,21 +47,109 @@ DEFAULTS = {
 }
 
 
+class OnCard(NamedTuple):
+    """What the network's card says, as the text needs it.
+
+    Attributes:
+        ways: (t, rule) -> digits of the test set restored.
+        made: noise on the gray -> digits made from it.
+    """
+
+    ways: dict[tuple[int, str], Measured]
+    made: dict[float, Made]
+
+
+NOISE_OR_BLUR = """
+
+| | noise | blur |
+| --- | --- | --- |
+| an end that one can draw from | N(0, I) | made up: grays like the data’s |
+| many ways from it | fresh noise, or another start | a little noise put on the gray |
+| a bound on the likelihood | each step has a probability | none |
+"""
+
+
 @st.fragment
-def exhibit(restore: Restorer, card: Card) -> None:
-    """Three views of diffusion without noise."""
+def exhibit(restore: Restorer, card: Card, told: OnCard) -> None:
+    """Three views of diffusion without noise, each with its question."""
+    above = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "Cold diffusion", list(VIEWS), key="coview", default="restore", required=True,
             bind="query-params", format_func=VIEWS.get, width="content",
         )  # fmt: skip
         second = st.container(width="content")
+    with above:
+        {"restore": ask_of_blur, "noise": ask_of_noise, "nothing": ask_of_nothing}[view](told)
+        chapter.look()
     if view == "restore":
-        restoring(restore, card, second)
+        restoring(restore, card, told, second)
     elif view == "noise":
         with_noise_instead(second)
     else:
         from_nothing(restore, card, second)
+
+
+def ask_of_blur(told: OnCard) -> None:
+    """Whether diffusion needs noise."""
+    once, naive, improved = (told.ways[30, rule] for rule in ("once", "naive", "improved"))
+    back = (
+        f"Of {improved.samples:,} test digits blurred to t = 30, {improved.recognised:.0%} are "
+        f"recognised after algorithm 2, as many as after asking once ({once.recognised:.0%}), and "
+        "the strokes are sharp. "
+    )
+    chapter.question(
+        "Does diffusion need noise? Here digits are blurred instead, and walked back.",
+        {
+            "Yes: the digits don’t come back": back + "It is algorithm 1 that loses them "
+            f"({naive.recognised:.0%}). What noise gives lies elsewhere:" + NOISE_OR_BLUR,
+            "Not for the way back": back + "For the way back it takes a degradation, a network "
+            "that restores, and a rule that keeps the network’s errors small. For the rest, noise "
+            "gives what blur does not:" + NOISE_OR_BLUR,
+            "No: blur does all that noise does": "The way back, yes. " + back + "But:"
+            + NOISE_OR_BLUR,
+        },
+        answer="Not for the way back",
+    )  # fmt: skip
+
+
+def ask_of_noise(told: OnCard) -> None:
+    """What algorithm 2 is with noise."""
+    seven, fresh = cold_world.SEVENS
+    chapter.question(
+        "Put on noise instead of blur, the noise that xₜ holds. What is algorithm 2 then?",
+        {
+            "DDIM": "Step for step: first and second picture are the same. Then D(x̂₀, t) is xₜ "
+            "itself, and what remains is xₛ = √ᾱₛ x̂₀ + √(1−ᾱₛ) ẑ.",
+            "Ancestral sampling": "That draws fresh noise and keeps part of xₜ. Here nothing is "
+            "drawn: it is DDIM, and the first two pictures are the same.",
+            "Something new": "It is DDIM: the first two pictures are the same. New is the third, "
+            f"and more alike: of a hundred sevens the variety is {fresh[0]:.2f}, by DDIM "
+            f"{seven[0]:.2f}.",
+        },
+        answer="DDIM",
+    )
+
+
+def ask_of_nothing(told: OnCard) -> None:
+    """Where variety comes from."""
+    plain, little = (told.made[noise] for noise in (0.0, 0.002))
+    chapter.question(
+        "Sixteen grays, and after the first frame nothing is drawn. What comes out?",
+        {
+            "One digit, sixteen times": "So it is from one gray without any noise. From grays like "
+            f"the data’s the variety within a class is {plain.variety:.2f} on average, with noise "
+            f"of 0.002 on them {little.variety:.2f}; training digits have {little.real:.2f}.",
+            "Sixteen digits, less varied than real ones": "Averaged over all ten classes the "
+            f"variety is {little.variety:.2f}, where training digits have {little.real:.2f}. All "
+            "of it comes from the start: the gray, which is kept, and a noise of 0.002 that can’t "
+            "be seen.",
+            "Gray": f"Digits come out: of {little.samples:,}, {little.recognised:.0%} are "
+            "recognised as the class that was asked for. The network has learnt to read faint "
+            "shades as strokes.",
+        },
+        answer="Sixteen digits, less varied than real ones",
+    )
 
 
 def seed_behind_more() -> int:
@@ -70,14 +158,16 @@ def seed_behind_more() -> int:
         return st.number_input("Seed", 0, 9999, 0, key="coseed", bind="query-params", width=200)
 
 
-def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
+def restoring(
+    restore: Restorer, card: Card, told: OnCard, second: DeltaGenerator
+) -> None:
     """Blurred digits, and two rules that walk them back with the same restorer."""
     with second.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         level = st.slider(
             "Blurred to t", 1, STEPS, 30, key="cot", bind="query-params", width=170,
         )  # fmt: skip
         kind = st.segmented_control(
-            "Restorer: told the class?", list(RESTORERS), key="corestorer", default="told",
+            "Restorer", list(RESTORERS), key="corestorer", default="untold",
             required=True, bind="query-params", format_func=RESTORERS.get, width="content",
         )  # fmt: skip
     asked = {"mean": cold_world.one_answer, "division": cold_world.division}.get(kind, restore)
@@ -94,21 +184,33 @@ def restoring(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
     )  # fmt: skip
     width = cold_world.blur_width_at(level)
     st.caption(
-        f"Nine digits of the gallery, which a diffusion network made. Blur at t = {level}: "
-        f"{width:.1f} pixels wide (standard deviation), of 28. Algorithm 1 blurs the restored "
-        "picture again, but less; algorithm 2 changes xₜ as the restored picture would change. "
-        "Both ask the same restorer at every step. "
+        f"Nine digits of the gallery, which a diffusion network made; at t = {level} blurred "
+        f"{width:.1f} pixels wide (standard deviation), of 28. Algorithm 1: xₛ = D(x̂₀, s), the "
+        "restorer’s answer blurred again, but less. Algorithm 2: xₛ = xₜ − D(x̂₀, t) + D(x̂₀, s), "
+        "what was there, changed as the answer changes. “Off the true way”: from the true digits "
+        "blurred to the same t; at the last step there is no blur to hide what differs. "
         + {
-            "told": "It is told which digits they are. “Off the true way”: how far from the true "
-            "digits, blurred to the same t.",
-            "untold": "It is not told which digits they are. “Off the true way”: how far from the "
-            "true digits, blurred to the same t.",
+            "told": "The network is told which digits they are.",
+            "untold": "The network is not told which digits they are. " + measured(told, level),
             "mean": "This restorer answers every question with the average of the gallery’s "
             "digits. Squares: the digits are not blurred; bright squares come up over them, the "
             "same at every step.",
             "division": "This restorer is no network: it divides each wave of the picture by what "
             "the blur has left of it, in numbers of seven figures, and cuts to the pixels’ range.",
         }[kind]
+    )
+
+
+def measured(told: OnCard, level: int) -> str:
+    """The same of many digits, where that was measured."""
+    if (level, "once") not in told.ways:
+        return ""
+    ways = [told.ways[level, rule] for rule in ("once", "naive", "improved")]
+    errors, shares = ([f"{getattr(way, what):{form}}" for way in ways]
+                      for what, form in (("error", ".2f"), ("recognised", ".0%")))  # fmt: skip
+    return (
+        f"Of {ways[0].samples:,} test digits treated so, asked once, by algorithm 1 and by 2: "
+        f"squared error {', '.join(errors)}; recognised {', '.join(shares)}."
     )
 
 
@@ -137,7 +239,10 @@ def with_noise_instead(second: DeltaGenerator) -> None:
             "One noise to start from, one network of noisy digits (not of blurred ones), x̂₀ "
             "clipped. First picture: the sampler of the other pages. Second: algorithm 2, which "
             "knows nothing of Gaussians, with the noise that xₜ holds if x̂₀ is right. Third and "
-            "fourth: the degradation is made with other noise at every step."
+            "fourth: the degradation is made with other noise at every step. Third: tidy, but more "
+            "alike: of a hundred sevens the variety (squared difference of two, per pixel) is "
+            f"{cold_world.SEVENS[1][0]:.2f}, by DDIM {cold_world.SEVENS[0][0]:.2f}. Pixels go "
+            "from −1 to 1."
         )
 
 
@@ -179,18 +284,6 @@ def from_nothing(restore: Restorer, card: Card, second: DeltaGenerator) -> None:
         )
 
 
-class OnCard(NamedTuple):
-    """What the network's card says, as the text needs it.
-
-    Attributes:
-        ways: (t, rule) -> digits of the test set restored.
-        made: noise on the gray -> digits made from it.
-    """
-
-    ways: dict[tuple[int, str], Measured]
-    made: dict[float, Made]
-
-
 def confusions(told: Facts, card: OnCard) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     once, naive, improved = (card.ways[30, rule] for rule in ("once", "naive", "improved"))
@@ -222,24 +315,25 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "Algorithm 2 adds and takes away pictures of the same gray: it never changes a "
             "digit’s mean gray, whatever the network says.",
             {"corestorer": "untold", "cot": 30},
-            "Third picture: of the 4 a speck is left. Fourth: all have whole strokes, though not "
-            "always of the right digit.",
+            "Algorithm 1: of the 4 a speck is left. Algorithm 2: all have whole strokes, though "
+            "not always of the right digit.",
         ),
         Confusion(
             "Why does algorithm 2 forgive a wrong restorer?",
             "Because the answer enters twice, with opposite signs. If the degradation goes "
             "straight on, D(x, t) = x + t e for one e, then D(x̂₀, t) − D(x̂₀, s) = (t − s) e: the "
             "answer has dropped out, and the true digits come back whatever was answered "
-            f"(off by {told.straight:.0e} at most, which is rounding). Blur does not go straight. "
-            "With one answer throughout, all steps together come to x̂₀ + D(x₀ − x̂₀, t): the "
-            "broad shades are the true digit’s, the fine ones are the answer’s. Of the squared "
+            f"(off by {told.straight:.0e} at most, which is rounding). There no restorer is needed "
+            "at all: the degradation is known, and the same for every picture. Blur does not go "
+            "straight. With one answer throughout, all steps together come to x̂₀ + D(x₀ − x̂₀, t): "
+            "the broad shades are the true digit’s, the fine ones are the answer’s. Of the squared "
             f"error of the average digit, {told.forgiven[0]:.0%} remain if one starts at t = 10, "
             f"{told.forgiven[1]:.0%} at t = 20, {told.forgiven[2]:.0%} at t = 30. And noise: "
             f"with one known noise, {told.fixed:.0%} would remain from t = 500 of 1000 (cosine "
             "schedule). With the noise that xₜ holds, D(x̂₀, t) is xₜ itself, and nothing is "
             "forgiven.",
             {"corestorer": "mean", "cot": 10},
-            "Second picture: ends as the average digit, for all. Last picture: squares come off "
+            "Algorithm 1 ends as the average digit, for all. Last picture: squares come off "
             "true digits. Between them: true digits in the broad, their fine strokes missing.",
         ),
         Confusion(
@@ -253,7 +347,7 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             f"{told.waves} of 784 waves are above float32’s rounding. What is lost is lost to "
             "precision, and a network has to make it up from what digits look like.",
             {"corestorer": "division", "cot": 14},
-            "Second picture: stripes and chequers, black and white. Fourth: algorithm 2 finds the "
+            "Asked once: stripes and chequers, black and white. Algorithm 2 finds the "
             "digits all the same, with this restorer; the stripes enter twice, and nearly cancel. "
             "At t = 10 all pictures are the true digits.",
         ),
@@ -268,7 +362,7 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "wrong place. Walking back settles for some strokes, step by step; told the class, "
             "they make a digit, perhaps another one than it was.",
             {"corestorer": "untold", "cot": STEPS},
-            "Second picture: averages. Lower chart: algorithm 2 ends above the dashed line, with "
+            "Asked once: averages. Upper chart: algorithm 2 ends above the dashed line, with "
             "sharp strokes that are no digit at all.",
         ),
         Confusion(
@@ -277,14 +371,21 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             f"only add errors (squared error {card.ways[20, 'once'].error:.3f} at once, "
             f"{card.ways[20, 'improved'].error:.3f} by algorithm 2). At t = 30, with the class not "
             f"told, as many are recognised either way ({once.recognised:.0%} and "
-            f"{improved.recognised:.0%}); at t = {STEPS}, {gray_once.recognised:.0%} and "
-            f"{gray.recognised:.0%}, where guessing has 10%. What the steps give is sharp strokes "
-            "instead of an average, whether or not they are those that were blurred. To make new "
-            "digits, that is what one wants. (On the way algorithm 2 may come nearer: a picture "
-            "that is still a little blurred shows no fine stroke in a wrong place.)",
+            f"{improved.recognised:.0%}), and once is nearer: {once.error:.2f}, algorithm 2 "
+            f"{improved.error:.2f}, algorithm 1 {naive.error:.2f}. At t = {STEPS}, "
+            f"{gray_once.recognised:.0%} and {gray.recognised:.0%}, where guessing has 10%. "
+            "What the steps give is sharp strokes instead of an average, whether or not they are "
+            "those that were blurred. To make new digits, that is what one wants. (On the way "
+            "algorithm 2 may come nearer: a picture that is still a little blurred shows no fine "
+            "stroke in a wrong place.)",
             {"corestorer": "untold", "cot": 30},
-            "Lower chart: algorithm 2 dips below the dashed line, and ends above it. In the second "
-            "picture the 4 is faint, where the network was unsure; in the fourth it is not.",
+            "Upper chart: algorithm 2 dips below the dashed line, and ends above it. Asked once, "
+            "the 4 is faint, as the network was unsure; by algorithm 2 it is not.",
+            threads=[
+                "arpitbansal297/Cold-Diffusion-Models#14",
+                "cientgu/VQ-Diffusion#11",
+                "ge-xing/Diff-UNet#5",
+            ],
         ),
         Confusion(
             "Where does variety come from, if nothing is drawn on the way?",
@@ -351,35 +452,14 @@ def page() -> None:
     told = Facts(*cold_world.facts())
     chapter.header("Cold diffusion", defaults=DEFAULTS)
     chapter.prose(
-        "Take blur instead of noise. "
+        "Take blur D instead of noise. "
         + term("Cold diffusion")
         + " trains a network to undo a degradation in which nothing is drawn at random, and walks "
-        "back in small steps. Which rule makes the steps decides what comes out."
+        "back in small steps. Their rule decides what comes out."
     )
     restore, fields = load.restorer_or_stop(NETWORK)
     card = OnCard(cold_world.on_card(fields.fields), cold_world.made_on_card(fields.fields))
-    once, naive, improved = (card.ways[30, rule] for rule in ("once", "naive", "improved"))
-    chapter.question(
-        "The network restores a blurred digit at once, or is asked again at every small step of "
-        "the way back. By walking, the picture gets …",
-        {
-            "closer: each look corrects the last": "Not by squared error: of "
-            f"{once.samples:,} test digits blurred to t = 30, their class not told, asking once "
-            f"has {once.error:.2f}, algorithm 2 {improved.error:.2f}, algorithm 1 "
-            f"{naive.error:.2f}. What walking gives is sharp strokes.",
-            "sharper, but no closer": "Where the network is unsure, its first answer is "
-            "between the digits that it may be, and so nearer on average. Of test digits blurred "
-            f"to t = 30, their class not told, it has a squared error of {once.error:.2f}; walking "
-            f"ends at {improved.error:.2f} (algorithm 2) or {naive.error:.2f} (algorithm 1). To "
-            "make digits rather than averages, one walks.",
-            "blurred: errors pile up": "They pile up, but blurred it is not: a step "
-            "settles for some strokes, and the next one takes them for given. By algorithm 1 some "
-            "get lost, and black is left.",
-        },
-        answer="sharper, but no closer",
-    )
-    chapter.look()
-    exhibit(restore, fields)
+    exhibit(restore, fields, card)
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(naive_step, improved_step)

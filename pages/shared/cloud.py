@@ -17,6 +17,23 @@ FARTHEST = 32000
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word in the plane.
+
+    Attributes:
+        x: Where its middle is.
+        y: The same.
+        text: What it says; where it changes with time, one text per frame.
+        color: Its concept, a key of `COLORS`.
+    """
+
+    x: float
+    y: float
+    text: str | Sequence[str]
+    color: str = "xt"
+
+
+@dataclass(frozen=True)
 class Cloud:
     r"""A square piece of the plane that changes with time.
 
@@ -39,6 +56,11 @@ class Cloud:
         trail: The trails' concept.
         radius: Of a point, in CSS pixels.
         marks: One character per point, drawn in place of its dot; "" for dots.
+        numbered: Whether those with a trail are numbered, from 1 on.
+        rings: float `[n, R, 2]` places that get a ring; NaN for none.
+        ring: The rings' concept.
+        lines: float `[n, L, 2]` unbroken lines, each with its concept.
+        words: What is written over all that.
         side: What the player takes for its height and width in pixels, to fit it into a row.
     """
 
@@ -58,6 +80,11 @@ class Cloud:
     trail: str = "p"
     radius: float = 1.5
     marks: str = ""
+    numbered: bool = False
+    rings: np.ndarray | None = None
+    ring: str = "bits"
+    lines: Sequence[tuple[np.ndarray, str]] = ()
+    words: Sequence[Word] = ()
     side: int = 12
 
 
@@ -80,7 +107,8 @@ def pack_clouds(clouds: Sequence[Cloud], n: int) -> tuple[list[dict[str, Any]], 
 
 
 def _pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], dict[str, bytes]]:
-    colors = {cloud.color, cloud.shade, cloud.field, cloud.pull, cloud.trail}
+    colors = {cloud.color, cloud.shade, cloud.field, cloud.pull, cloud.trail, cloud.ring}
+    colors |= {color for _, color in cloud.lines} | {word.color for word in cloud.words}
     if not colors <= set(COLORS):
         raise ValueError(f"{colors - set(COLORS)} are no concepts; they are {', '.join(COLORS)}")
     nothing = np.zeros((n, 0, 4), np.float32)
@@ -95,6 +123,16 @@ def _pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], dict[str, bytes]]
         raise ValueError(
             f"cloud {cloud.title!r}: {len(cloud.marks)} marks, {points.shape[1]} points"
         )
+    rings = _numbers(cloud, np.zeros((n, 0, 2)) if cloud.rings is None else cloud.rings, n, 2)
+    lines = [_numbers(cloud, line, n, 2) for line, _ in cloud.lines]
+    words = [
+        {"x": round(word.x * UNITS / cloud.extent), "y": round(word.y * UNITS / cloud.extent),
+         "texts": [word.text] if isinstance(word.text, str) else list(word.text),
+         "color": word.color}
+        for word in cloud.words
+    ]  # fmt: skip
+    if any(len(word["texts"]) not in {1, n} for word in words):
+        raise ValueError(f"cloud {cloud.title!r}: a word has neither one text nor {n}")
     header = {
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
         "marks": cloud.marks,
@@ -102,9 +140,16 @@ def _pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], dict[str, bytes]]
         "trails": cloud.trails, "trail": cloud.trail, "radius": cloud.radius,
         "w": cloud.side, "h": cloud.side, "points": points.shape[1], "arrows": arrows.shape[1],
         "strong": strong.shape[1], "shadeH": shade.shape[1], "shadeW": shade.shape[2],
-        "shades": len(shade), "fields": len(arrows),
+        "shades": len(shade), "fields": len(arrows), "numbered": cloud.numbered,
+        "rings": rings.shape[1], "ring": cloud.ring, "words": words,
+        "lines": [[line.shape[1], color]
+                  for line, (_, color) in zip(lines, cloud.lines, strict=True)],
     }  # fmt: skip
     arrays = {"points": points, "arrows": arrows, "strong": strong, "shade": shade}
+    if rings.size:
+        arrays["ringed"] = rings
+    if lines:
+        arrays["drawn"] = np.concatenate(lines, axis=1)
     return header, {name: np.ascontiguousarray(a).tobytes() for name, a in arrays.items()}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
-from diffusion_core.cold import STEPS, variety
+from diffusion_core.cold import STEPS, blur, variety
 from pages.shared.cold_world import (
     WAYS,
     Born,
@@ -18,7 +19,7 @@ from pages.shared.cold_world import (
 )
 from pages.shared.player import Curve, Frames, Panel
 
-TITLES = {"naive": "Algorithm 1: $x_t$", "improved": "Algorithm 2: $x_t$"}
+TITLES = {"naive": "1: answer blurred again", "improved": "2: $x_t$ corrected"}
 COLORS = {"naive": "bits", "improved": "p"}
 NOISE_TITLES = (
     ("DDIM: $x_t$", "DDIM", "q"),
@@ -29,6 +30,7 @@ NOISE_TITLES = (
 NOISE_NAMES = ("DDIM", "algorithm 2", "1, fresh noise", "2, fresh noise")
 GAP = "largest difference of a pixel from DDIM’s (log)"
 TINY = 1e-8
+FINE = 25  # t below which errors are so small that they need a third digit
 
 
 def still(picture: np.ndarray, n: int) -> np.ndarray:
@@ -46,15 +48,18 @@ def spoken_steps(stops: Sequence[int], start: int, n: int) -> list[str]:
 
 
 def restore_frames(shots: Sequence[Sequence[Shot]], start: int, kind: str, level: int) -> Frames:
-    """The true digits, what is said at once, and the ways back."""
-    n = len(shots)
+    """The true digits, what is given, what is said at once, and the ways back."""
+    n, x0 = len(shots), shown_digits()
+    given = blur(x0, torch.full((len(x0),), level))
     panels = [
-        Panel("True digits: $x_0$", "the digits before they were blurred",
-              still(sheet(shown_digits()), n), "x0"),
+        Panel("True digits: $x_0$", "the digits before they were blurred", still(sheet(x0), n),
+              "x0"),
+        Panel(f"Given: $x_{{{level}}}$", "the blurred digits that are to be restored",
+              still(sheet(given), n)),
     ]  # fmt: skip
     if kind != "mean":
         alt = f"what the restorer says at t = {level}"
-        panels.append(Panel("$\\hat x_0$ at once", alt, still(shots[0][-1].x_t, n), "x0"))
+        panels.append(Panel("Asked once: $\\hat x_0$", alt, still(shots[0][-1].x_t, n), "x0"))
     off, error = "off the true way (root mean square)", "mean squared error from $x_0$"
     curves = []
     for k, way in enumerate(WAYS[kind]):
@@ -62,18 +67,20 @@ def restore_frames(shots: Sequence[Sequence[Shot]], start: int, kind: str, level
         color = "q" if squares else COLORS[way.rule]
         name = f"algorithm {1 if way.rule == 'naive' else 2}"
         name += ", squares" if squares else ""
-        title = "… 2, squares: $x_t$" if squares else TITLES[way.rule]
+        title = "2, squares for blur" if squares else TITLES[way.rule]
         alt = f"{name}: {'squares go' if squares else 'the blur goes'} back step by step"
         panels.append(Panel(title, alt, np.stack([stop[k].x_t for stop in shots]), color))
         curves += [
-            Curve(name, np.array([getattr(stop[k], what) for stop in shots]), color, chart, 0)
-            for what, chart in (("off", off), ("error", error))
-        ]
+            Curve(name, np.array([getattr(stop[k], what) for stop in shots]), color, chart, 0,
+                  digits=3 if level < FINE else 2)
+            for what, chart in (("error", error), ("off", off))
+        ]  # fmt: skip
     at_once = np.array([stop[-1].error for stop in shots])
-    curves.append(Curve("x̂₀ at once", at_once, "x0", error, 0, dash="5 5"))
+    digits = 3 if level < FINE else 2
+    curves.append(Curve("asked once", at_once, "x0", error, 0, digits=digits, dash="5 5"))
     stops = range(level, -1, -1)
     # A chart's curves stand together, in the order in which the text speaks of them.
-    curves.sort(key=lambda curve: curve.chart != off)
+    curves.sort(key=lambda curve: curve.chart != error)
     return Frames(panels, spoken_steps(stops, start, n), curves)
 
 

@@ -89,9 +89,9 @@ def division(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
 
 
 RESTORERS = {
-    "told": "told",
-    "untold": "not told",
-    "mean": "one answer",
+    "untold": "network",
+    "told": "told the class",
+    "mean": "always the average",
     "division": "division",
 }
 

@@ -6,13 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pages.shared.cloud import Cloud
-from pages.shared.guidance_world import REACH, STEPS, Gradients, Guided, Shot, shades
+from pages.shared.cloud import Cloud, Word
+from pages.shared.guidance_world import (
+    REACH,
+    STEPS,
+    Gradients,
+    Guided,
+    Shot,
+    middle_place,
+    shades,
+)
 from pages.shared.player import Curve, Frames, Panel
 from pages.shared.score_world import times
 
 COLORS = ("q", "p", "bits")
 TRAILS = 6
+SIDE = 40  # of a plane, magnified at most SCALE times
+SCALE = 6
+POWERS = {2.0: "²", 3.0: "³", 5.0: "⁵", 8.0: "⁸"}
 
 
 def spoken(scale: float) -> str:
@@ -21,8 +32,8 @@ def spoken(scale: float) -> str:
 
 
 def walk_frames(told: Guided, scale: float) -> Frames:
-    """The class alone, guided, and what guidance is said to draw from."""
-    names = ("s = 1", f"guided, s = {spoken(scale)}", "p(x) p(y|x)ˢ")
+    """The class alone, guided, and what guidance is said to draw from; and why they differ."""
+    names = ("the class (s = 1)", f"guided, s = {spoken(scale)}", "p(x) p(y|x)ˢ")
     titles = ("The class alone: s = 1", f"Guided: s = {spoken(scale)}", "Drawn from p(x) p(y|x)ˢ")
     alts = (
         "walks to the asked class without guidance",
@@ -40,18 +51,24 @@ def walk_frames(told: Guided, scale: float) -> Frames:
             shade="xt",
             trails=0 if k == 2 else TRAILS,
             trail=color,
+            side=SIDE,
+            words=(
+                Word(-1.35, 1.95, "asked for", color),
+                Word(1.35, 1.95, "not asked for"),
+                Word(-0.3, -0.5, [f"here {share:.0%}" for share in told.middle[k]], color),
+            ),
         )
         for k, (title, alt, points, color) in enumerate(
             zip(titles, alts, told.points, COLORS, strict=True)
         )
     ]
-    middle = "share in the class’ middle group"
+    middle = "on the class’ side: share in its middle group"
     sure = "p(y | xₜ) on average"
     curves = [
-        Curve(name, values, color, middle, 0, 0.7)
+        Curve(name, values, color, middle, 0, 0.5)
         for name, values, color in zip(names, told.middle[:3], COLORS, strict=True)
     ]
-    curves.append(Curve("q(xₜ) p(y|xₜ)ˢ", told.middle[3], "p", middle, 0, 0.7, dash="5 5"))
+    curves.append(Curve("q(xₜ) p(y|xₜ)ˢ", told.middle[3], "p", middle, 0, 0.5, dash="5 5"))
     curves += [
         Curve(name, values, color, sure, 0, 1)
         for name, values, color in zip(names, told.sure, COLORS, strict=True)
@@ -60,7 +77,44 @@ def walk_frames(told: Guided, scale: float) -> Frames:
         f"t = {t} · step {i} of {STEPS}" if t else f"t = 0 · done in {STEPS} steps"
         for i, t in enumerate(times(STEPS))
     ]
-    return Frames([], captions, curves, clouds=clouds)
+    return Frames([], captions, curves, clouds=[*clouds, powers_cloud(told.powers, scale)])
+
+
+def at_the_middle(powers: np.ndarray) -> np.ndarray:
+    """Powers [2, n, PLACES] where the class' middle group lies at each stop: [2, n]."""
+    along = np.linspace(-REACH, REACH, powers.shape[2])
+    return np.array(
+        [
+            [np.interp(x, along, values) for x, values in zip(middle_place(), way, strict=True)]
+            for way in powers
+        ]
+    )
+
+
+def powers_cloud(powers: np.ndarray, scale: float) -> Cloud:
+    """Along the line through both middle groups: two averages that s is put on before and after."""
+    along = np.linspace(-REACH, REACH, powers.shape[2])
+    height = 0.78 * REACH  # of 1; 0 is as far below the middle
+    ways = [np.stack(np.broadcast_arrays(along, height * (2 * v - 1)), axis=-1) for v in powers]
+    floor = np.broadcast_to([[-REACH, -height], [REACH, -height]], (powers.shape[1], 2, 2))
+    here = height * (2 * at_the_middle(powers) - 1)
+    dots = np.stack(np.broadcast_arrays(middle_place(), here), axis=-1).transpose(1, 0, 2)
+    power = POWERS.get(scale, "ˢ")
+    return Cloud(
+        "Why: which comes first?",
+        "along the line through both middle groups, the power of the average and the average of "
+        "the powers",
+        dots, color="xt", extent=REACH, radius=3, side=SIDE,
+        lines=[(floor, "xt"), (ways[1], "bits"), (ways[0], "p")],
+        words=(
+            Word(0.95, 2.2, f"(average of p){power}", "p"),
+            Word(0.95, 1.75, f"average of p{power}", "bits"),
+            Word(-2.2, height, "1"),
+            Word(-2.2, 0.25 - height, "0"),
+            Word(-1.35, -2.15, "asked for"),
+            Word(1.35, -2.15, "not asked for"),
+        ),
+    )  # fmt: skip
 
 
 def gradient_frames(told: Gradients) -> Frames:
@@ -79,6 +133,11 @@ def gradient_frames(told: Gradients) -> Frames:
     ]  # fmt: skip
     chart = "off by so many times the right one’s size (log)"
     curves = [Curve("of clean points", told.off, "bits", chart, 0.01, 1e4, digits=1, log=True)]
+    shift = "shift of the mean: off by so many times the right one’s size"
+    curves += [
+        Curve("gradient at xₜ (code)", told.shift[0], "q", shift, 0, 1),
+        Curve("gradient at μ (paper)", told.shift[1], "eps", shift, 0, 1),
+    ]
     captions = [f"t = {t}" for t in times(STEPS)[:-1]]
     return Frames([], captions, curves, clouds=clouds)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +18,6 @@ from diffusion_core.guidance import classifier_guided, guided
 from diffusion_core.mixtures import (
     class_gradient,
     class_log_probs,
-    draw_x0,
     group_log_densities,
     group_probs,
     mixture_denoiser,
@@ -45,10 +46,37 @@ from pages.shared.score_world import (
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 STEPS = 60
 ASKED, MIDDLE = 0, 2  # the class that is asked for, and its group beside the other class
-REACH = 3.4  # the plane is shown this far: guided walks go further out than others
-MANY = 600  # draws of the density that guidance is said to sample, for the charts
+REACH = 2.4  # the plane is shown this far: some of the first noise lies outside
+EVEN = 512  # walkers that are counted
+FRESH = 2000  # with fresh noise, whose starts can't be chosen
+CELLS, FAR = 40, 4.5  # of the plane, where a density is summed
+PLACES = 49  # on the line through both middle groups
 COUNT = 16
 SEVENS_MISSED = 4  # of sixteen, seed 0, without guidance; a test counts them again
+
+
+class DigitsAt(NamedTuple):
+    """What 200 digits are like, twenty of each class: seed 0, 25 DDIM steps.
+
+    Attributes:
+        recognised: share that the judge takes for what was asked for.
+        variety: mean squared difference of two digits of a class, per pixel.
+        white: share of the pixels that are brighter than mid-gray.
+    """
+
+    recognised: float
+    variety: float
+    white: float
+
+
+DIGITS_AT = {
+    1.0: DigitsAt(0.95, 0.411, 0.134),
+    1.5: DigitsAt(1.0, 0.392, 0.143),
+    3.0: DigitsAt(1.0, 0.383, 0.161),
+    5.0: DigitsAt(1.0, 0.396, 0.174),
+    8.0: DigitsAt(1.0, 0.415, 0.184),
+}
+"""Guidance scale -> digits; they take too long for a first look, and a test computes some anew."""
 
 
 def towards_class(denoiser: Denoiser) -> Denoiser:
@@ -69,18 +97,26 @@ def guided_at(scale: float) -> Denoiser:
 class Guided(NamedTuple):
     """Walks without fresh noise to one class, at every stop.
 
+    Points are for the picture; what is counted is exact, or counted on `EVEN` walkers whose starts
+    fill the plane as evenly as the normal distribution allows.
+
     Attributes:
         points: float32 [3, n, WALKERS, 2]: scale 1, the scale asked for, draws of the density that
             it is said to sample, noised.
-        middle: [4, n] the part of the class, as the best classifier sees it, that lies in its
-            group beside the other class: of those three, and of the density whose score the
-            guided walk follows at each stop.
-        sure: [3, n] what the best classifier gives the class on average, at the stop's noise.
+        middle: [4, n] of what lies on the class' side, as the best classifier sees it, the part in
+            its group beside the other class: of the class with noise, exactly; of the guided
+            walkers; of the density that guidance is said to sample, with noise, exactly; of the
+            density whose score is followed at each stop, exactly.
+        sure: [3, n] what the best classifier gives the class on average, at the stop's noise: of
+            the first three of those.
+        powers: [2, n, PLACES] along the line through both middle groups: the power of the average
+            and the average of the powers, as in `powers_along`.
     """
 
     points: np.ndarray
     middle: np.ndarray
     sure: np.ndarray
+    powers: np.ndarray
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -89,33 +125,55 @@ def walks(scale: float, seed: int) -> tuple:
     mixture, labels = two_classes()
     stops = times(STEPS)
     generator = torch.Generator().manual_seed(seed)
-    claimed = tilted(mixture, labels, ASKED, scale).sample(MANY, generator)
-    noise = torch.randn(MANY, 2, generator=generator, dtype=torch.float64)
-    at = torch.tensor(stops).repeat_interleave(MANY)
-    drawn = diffusion().q_sample(claimed.repeat(len(stops), 1), at, noise.repeat(len(stops), 1))
-    drawn = drawn.reshape(len(stops), MANY, 2)
-    ways = [walked(s, seed) for s in (1.0, scale)]
-    told = [*(way[1:] for way in ways), _told(drawn, stops)]
+    drawn = tilted(mixture, labels, ASKED, scale).sample(WALKERS, generator)
+    noise = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+    at = torch.tensor(stops).repeat_interleave(WALKERS)
+    drawn = diffusion().q_sample(drawn.repeat(len(stops), 1), at, noise.repeat(len(stops), 1))
+    told = [asked_for(), counted(scale), claimed(scale)]
     return tuple(
         Guided(
-            np.stack([*(way[0] for way in ways), drawn[:, :WALKERS].numpy()]).astype(np.float32),
+            np.stack(
+                [walked(1.0, seed), walked(scale, seed), drawn.reshape(len(stops), WALKERS, 2)]
+            ).astype(np.float32),
             np.stack([*(middle for middle, _ in told), followed(scale)]),
             np.stack([sure for _, sure in told]),
+            powers_along(scale),
         )
     )
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def walked(scale: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A guided walk without fresh noise at every stop: float64 [n, WALKERS, 2], and `_told` of it.
+def flow(scale: float, start: Tensor) -> Tensor:
+    """A guided walk without fresh noise at every stop: [n, N, 2]."""
+    return torch.stack([start, *flow_walk(diffusion(), guided_at(scale), start, times(STEPS))])
 
-    Kept, since the walk at scale 1 is beside all others.
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def walked(scale: float, seed: int) -> np.ndarray:
+    """The walk that is shown: float64 [n, WALKERS, 2]. Kept, as that of scale 1 is beside all."""
+    generator = torch.Generator().manual_seed(seed)
+    return flow(scale, torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)).numpy()
+
+
+def even_starts() -> Tensor:
+    """N(0, I) in `EVEN` points without chance: [EVEN, 2] float64.
+
+    Source: Roberts 2018, "The unreasonable effectiveness of quasirandom sequences": multiples of
+    two irrational numbers, here through the normal's quantiles.
     """
-    start = torch.randn(
-        WALKERS, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
-    way = torch.stack([start, *flow_walk(diffusion(), guided_at(scale), start, times(STEPS))])
-    return (way.numpy(), *_told(way, times(STEPS)))
+    steps = torch.tensor([0.7548776662466927, 0.5698402909980532], dtype=torch.float64)
+    return torch.special.ndtri((0.5 + torch.arange(EVEN)[:, None] * steps) % 1)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def even_walk(scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the even starts end, [EVEN, 2], and `_told` of their way."""
+    way = flow(scale, even_starts())
+    return (way[-1].numpy(), *_told(way, times(STEPS)))
+
+
+def counted(scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """As `_told`, of walks guided at that scale. At 1 they are the class, whatever the steps do."""
+    return asked_for() if scale == 1 else even_walk(scale)[1:]
 
 
 def _told(cloud: Tensor, stops: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -131,17 +189,37 @@ def _told(cloud: Tensor, stops: list[int]) -> tuple[np.ndarray, np.ndarray]:
 @st.cache_data(max_entries=16, show_spinner=False)
 def followed(scale: float) -> np.ndarray:
     """The middle group's share of q(x_t) p(y|x_t)^s at each stop, summed over the plane: [n]."""
-    log, asked, middle = everywhere()
+    log, asked, _ = everywhere()
     power = torch.from_numpy(log + scale * (asked - log)).softmax(1).numpy()
-    own = np.exp(asked - log)
-    return (power * np.exp(middle - log)).sum(1) / (power * own).sum(1)
+    return _summed(power)[0]
+
+
+def _summed(density: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`_told` of a density [n, N] over the places of `everywhere`, whatever it adds up to."""
+    log, asked, middle = everywhere()
+    own = (density * np.exp(asked - log)).sum(1)
+    return (density * np.exp(middle - log)).sum(1) / own, own / density.sum(1)
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def asked_for() -> tuple[np.ndarray, np.ndarray]:
+    """`_told` of the class itself with noise, summed over the plane."""
+    return _summed(np.exp(everywhere()[1]))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def claimed(scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """`_told` of p(x) p(y|x)^s with noise, summed over the plane."""
+    down, across = _kernels()[:2]
+    noisy = down @ _clean(scale) @ across.transpose(1, 2)
+    return _summed(noisy.reshape(len(noisy), -1).numpy())
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
 def everywhere() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log densities over the plane at each stop: of all, the class, its middle group; [n, N]."""
     mixture, labels = two_classes()
-    places, stops = grid(40, 4.5), times(STEPS)
+    places, stops = grid(CELLS, FAR), times(STEPS)
     at = torch.tensor(stops).repeat_interleave(len(places))
     told = group_log_densities(diffusion(), mixture, places.repeat(len(stops), 1), at)
     told = told.reshape(len(stops), len(places), -1)
@@ -151,28 +229,87 @@ def everywhere() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return log, of_class, middle
 
 
-def power_of_averages(scale: float, t: int) -> tuple[float, float]:
-    """At the middle group's place at t: E[p(y|x_0)|x_t]^s, and E[p(y|x_0)^s|x_t]."""
+# --- the power of an average, and the average of powers -------------------------------------------
+
+
+def line() -> Tensor:
+    """Places on the line through both middle groups, as far apart as on the picture's border."""
+    mixture, _ = two_classes()
+    along = torch.linspace(-REACH, REACH, PLACES, dtype=torch.float64)
+    return -along[:, None] * mixture.means[MIDDLE] / mixture.means[MIDDLE].norm()
+
+
+def middle_place() -> np.ndarray:
+    """Where on `line` the middle group lies at each stop: [n]."""
+    mixture, _ = two_classes()
+    a = diffusion().schedule.alpha_bar[torch.tensor(times(STEPS))].sqrt()
+    return (-a * mixture.means[MIDDLE].norm()).numpy()
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def powers_along(scale: float) -> np.ndarray:
+    """On `line` at each stop: E[p(y|x_0)|x_t]^s, and E[p(y|x_0)^s|x_t]: [2, n, PLACES].
+
+    With p(x_0) p(y|x_0)^s for a density, its noisy version over q(x_t) is the second; with s = 1 it
+    is what the first is the power of.
+    """
+    *_, across, up = _kernels()
+    with_class, powered, all_ = (
+        ((across @ clean.T) * up).sum(2) for clean in (_clean(1.0), _clean(scale), _clean(0.0))
+    )
+    return torch.stack([(with_class / all_) ** scale, powered / all_]).numpy()
+
+
+@cache
+def _kernels() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What noise makes of clean lattice points: [n, places, m] in one direction each.
+
+    For places of `everywhere` down and across, and for those of `line` across and up. The lattice's
+    points are small bells, half a step wide, as in `tilted`.
+    """
+    along, step = _lattice()
+    side = grid(CELLS, FAR).reshape(CELLS, CELLS, 2)
+    t = torch.tensor(times(STEPS))
+    alpha_bar = diffusion().schedule.alpha_bar[t][:, None, None]
+    var = 1 - alpha_bar + alpha_bar * (step / 2) ** 2
+
+    def kernel(places: Tensor) -> Tensor:
+        off = places[None, :, None] - alpha_bar.sqrt() * along
+        return (-0.5 * off.square() / var).exp()
+
+    return kernel(side[:, 0, 1]), kernel(side[0, :, 0]), kernel(line()[:, 0]), kernel(line()[:, 1])
+
+
+def _lattice() -> tuple[Tensor, float]:
+    """Clean places along either side, and their distance."""
+    mixture, _ = two_classes()
+    step = mixture.std / 4
+    reach = float(mixture.means.abs().max()) + 4 * mixture.std
+    return torch.arange(-reach, reach + step, step, dtype=torch.float64), step
+
+
+@cache
+def _logs() -> tuple[Tensor, Tensor]:
+    """On the lattice, without noise: log p(x), log p(y|x); [m, m], second number of x first."""
     mixture, labels = two_classes()
-    n = 4000
-    alpha_bar = float(diffusion().schedule.alpha_bar[t])
-    here = (alpha_bar**0.5 * mixture.means[MIDDLE]).expand(n, 2)
-    at = torch.full((n,), t)
-    x0 = draw_x0(diffusion(), mixture, here, at, generator=torch.Generator().manual_seed(0))
-    sure = class_log_probs(diffusion(), mixture, labels, x0, torch.zeros_like(at))[:, ASKED].exp()
-    exact = class_log_probs(diffusion(), mixture, labels, here[:1], at[:1])[0, ASKED].exp()
-    return float(exact**scale), float((sure**scale).mean())
+    along, _ = _lattice()
+    places = torch.cartesian_prod(along, along).flip(1)
+    clean = torch.zeros(len(places), dtype=torch.int64)
+    log = group_log_densities(diffusion(), mixture, places, clean).logsumexp(1)
+    sure = class_log_probs(diffusion(), mixture, labels, places, clean)[:, ASKED]
+    return log.reshape(len(along), -1), sure.reshape(len(along), -1)
 
 
-def middle_at_the_end(scale: float, seed: int) -> float:
-    """The middle group's share of what a guided walk without fresh noise ends in."""
-    return float(walked(scale, seed)[1][-1])
+def _clean(scale: float) -> Tensor:
+    """p(x) p(y|x)^s on the lattice, [m, m]."""
+    log, sure = _logs()
+    return (log + scale * sure).exp()
 
 
-def with_fresh_noise(scale: float, seed: int) -> float:
-    """The middle group's share where the same walk is made with fresh noise."""
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+def with_fresh_noise(scale: float) -> float:
+    """The middle group's share where the same walk is made with fresh noise, by many walkers."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(FRESH, 2, generator=generator, dtype=torch.float64)
     *_, x = sde_walk(diffusion(), guided_at(scale), start, times(STEPS), generator)
     return float(_told(x[None], [0])[0][0])
 
@@ -213,12 +350,14 @@ class Gradients(NamedTuple):
         gap: [n] root mean square difference of the first two, over the first.
         off: [n] the same of the first and the third, over noisy points of the data.
         both: root mean square difference of eps between both kinds of guidance at s = 3, largest.
+        shift: [2, n] as `shift_errors`, for a step from each stop to the next.
     """
 
     arrows: np.ndarray
     gap: np.ndarray
     off: np.ndarray
     both: float
+    shift: np.ndarray
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -258,8 +397,47 @@ def gradients() -> tuple:
             np.array(gaps),
             np.array(offs),
             both,
+            np.array([shift_errors(t, s) for t, s in pairwise(times(STEPS))]).T,
         )
     )
+
+
+def shift_errors(t: int, s: int, n: int = 100) -> tuple[float, float]:
+    r"""How far two shifts of the mean towards the class are off, over the right one's size.
+
+    $$E[x_s|x_t, y] - E[x_s|x_t] = \frac{\beta}{\sqrt{\alpha}}\,\nabla_{x_t}\log p(y|x_t),
+    \qquad \alpha = \bar\alpha_t/\bar\alpha_s, \quad \beta = 1 - \alpha$$
+
+    Source: Tweedie's formula, for the score of the class and of all. Dhariwal & Nichol 2021,
+    algorithm 1, have the posterior's variance for the factor and the gradient at the mean, of the
+    classifier for s; their code has it at x_t, of the classifier for t.
+
+    Args:
+        t: the step.
+        s: the step it leads to, below t.
+        n: noisy points of the data that the root mean squares are taken over.
+
+    Returns:
+        Of the code's shift, and of the paper's.
+    """
+    mixture, labels = two_classes()
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    at, then, label = (torch.full((n,), k) for k in (t, s, ASKED))
+    x = diffusion().q_sample(mixture.sample(n, generator), at, noise)
+    bar_t, bar_s = (float(diffusion().schedule.alpha_bar[k]) for k in (t, s))
+    alpha = bar_t / bar_s
+    var = (1 - alpha) * (1 - bar_s) / (1 - bar_t)
+    slope = class_gradient(diffusion(), mixture, labels)
+    at_x = slope(x, at, label)
+    right = (1 - alpha) / alpha**0.5 * at_x
+    anyone = score(diffusion(), mixture_denoiser(diffusion(), mixture), x, at)
+    mean = (x + (1 - alpha) * anyone) / alpha**0.5
+    code, paper = (
+        float((var * push - right).square().mean().sqrt() / right.square().mean().sqrt())
+        for push in (at_x, slope(mean, then, label))
+    )
+    return code, paper
 
 
 # --- digits ---------------------------------------------------------------------------------------
@@ -270,7 +448,8 @@ class Shot(NamedTuple):
 
     Attributes:
         x0: uint8 [H, W] sheet of the pictures that guidance aims at; in the end of what they are.
-        outside: share of their pixels beyond black and white, before clipping; NaN at t = 0.
+        outside: share of their pixels beyond black and white, before clipping; at t = 0 that of
+            the last one.
     """
 
     x0: np.ndarray
@@ -298,15 +477,12 @@ def digits(
         for scale in scales
     ]  # fmt: skip
     last: list[Tensor] = [x_T for _ in scales]
+    beyond = [np.nan for _ in scales]
     for stops in zip(*walks, strict=True):
         row = []
         for k, stop in enumerate(stops):
             last[k] = stop.x_t if stop.prediction is None else stop.prediction.x0
-            beyond = None if stop.raw is None else (stop.raw.x0.abs() > 1.02).double().mean()
-            row.append(
-                Shot(
-                    bench.sheet(to_uint8(last[k]).numpy()),
-                    np.nan if beyond is None else float(beyond),
-                )
-            )
+            if stop.raw is not None:  # at t = 0 nothing is predicted: what was before stays
+                beyond[k] = float((stop.raw.x0.abs() > 1.02).double().mean())
+            row.append(Shot(bench.sheet(to_uint8(last[k]).numpy()), beyond[k]))
         yield row

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pages.shared.cloud import Cloud
+from pages.shared.cloud import Cloud, Word
 from pages.shared.latent_facts import MEASURED
 from pages.shared.latent_world import (
     COUNT,
@@ -14,6 +14,7 @@ from pages.shared.latent_world import (
     MAGNIFIED,
     REACH,
     SHOWN,
+    WALKERS,
     Lost,
     Plane,
     Shot,
@@ -23,8 +24,8 @@ from pages.shared.latent_world import (
 )
 from pages.shared.player import Curve, Frames, Panel
 
-WIDE = 140  # of a plane, beside a sheet of 121 pixels
-RARE_CHART = "share where the digits hardly ever are (q at t = 0)"
+WIDE = 143  # of a plane, beside a sheet of 121 by 144 pixels
+RARE_CHART = "share in holes (by q at t = 0)"
 SNR_LOW, SNR_HIGH = 1e-5, 1e5  # of all factors, at every shown t
 COST_CHART = "multiply-adds so far, 12 digits (billions)"
 
@@ -33,23 +34,37 @@ def plane_frames(told: Plane, data: str) -> Frames:
     """Draws of the prior, the same noise walked back, and what the decoder makes of either."""
     n = len(told.points)
     shade = shades(data)
-    still = np.broadcast_to(told.points[:1], told.points.shape)
+    ringed = np.where(told.holes[..., None], told.points, np.nan)
+    counts = [f"{count} of {WALKERS} in holes" for count in told.holes.sum(1)]
+    clean = "green: q(z), the digits’ latents"
+    at_t = [f"green: q with noise, t = {t}" if t else clean for t in times()]
+
+    def still(frames: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(frames[:1], frames.shape)
+
+    def words(greens: str | list[str], held: str | list[str], color: str) -> tuple[Word, ...]:
+        return Word(0, 0.93 * REACH, greens, "q"), Word(0, -0.93 * REACH, held, color)
+
     clouds = [
         Cloud(
-            "The VAE: z from N(0, I)",
-            "draws of the prior, which stand still, over the density of the digits’ latents",
-            still, color="eps", extent=REACH, density=shade[-1:], trails=SHOWN, trail="eps",
-            side=WIDE,
+            "Drawn from N(0, I)",
+            "draws of the prior, which stand still, over the density of the digits’ latents; "
+            "those in holes have a ring",
+            still(told.points), color="eps", extent=REACH, density=shade[-1:], trails=SHOWN,
+            trail="eps", numbered=True, rings=still(ringed), side=WIDE,
+            words=words(clean, counts[0], "bits"),
         ),
         Cloud(
-            "Walked back from there",
-            "the same points walked back from noise to the density of the digits’ latents",
-            told.points, color="p", extent=REACH, density=shade, trails=SHOWN, side=WIDE,
+            "Walked from there",
+            "the same points walked back from noise to the density of the digits’ latents; those "
+            "in holes have a ring",
+            told.points, color="p", extent=REACH, density=shade, trails=SHOWN, numbered=True,
+            rings=ringed, side=WIDE, words=words(at_t, counts, "bits"),
         ),
     ]  # fmt: skip
     panels = [
-        Panel("decoded: as drawn | walked", "eight of the draws, decoded, and beside them the same "
-              "after the walk so far", told.sheets, "p", lo=0),
+        Panel("Decoded: drawn | walked", f"the first {SHOWN} draws, decoded, and beside them the "
+              "same after the walk so far", told.sheets, lo=0),
     ]  # fmt: skip
     curves = [
         Curve("drawn", np.full(n, told.rare[0]), "eps", RARE_CHART, 0, 0.8),
@@ -71,11 +86,11 @@ def digit_frames(shots: Sequence[Shot], start: int, stops: Sequence[int]) -> Fra
         return Panel(title, alt, frames, color, lo=low, hi=high)
 
     panels = [
-        panel("$z_t$ as colours", "the noisy latents as colours",
-              "latent", "xt"),
-        panel("$z_t$ decoded", "the noisy latents, decoded", "plain", "xt"),
+        panel("N(0, I), decoded", "draws of N(0, I), decoded as they are", "drawn", "eps"),
+        panel("Walked: $z_t$ decoded", "the noisy latents, decoded", "plain", "p"),
         panel("$\\hat z_0$ decoded", "what the network of latents aims at, decoded", "aimed", "p"),
         panel("$\\hat x_0$ in pixels", "what the network of pixels aims at", "pixels", "x0"),
+        panel("$z_t$ as colours", "the noisy latents as colours", "latent", "xt"),
     ]  # fmt: skip
     total = len(stops) - 1
     latent, pixels = spent(total)
@@ -103,26 +118,28 @@ def spent(steps: int) -> tuple[np.ndarray, np.ndarray]:
     return small * calls + decoder * (np.arange(steps + 1) == steps), large * calls
 
 
-def lost_frames(told: Lost, picture: np.ndarray, factor: float, unit: Lost | None = None) -> Frames:
+def lost_frames(told: Lost, picture: np.ndarray, factor: float, unit: Lost) -> Frames:
     """One digit, noise on its pixels, noise on its latent.
 
-    Where latents are multiplied, those that are not stand in for the pixels, if they are given.
+    Args:
+        told: of the digit, its latent multiplied.
+        picture: uint8 [28, 28], the digit.
+        factor: that the latent is multiplied by.
+        unit: the same without a factor.
     """
     stops = noise_times()
     n = len(stops)
-    times_ = f", × {factor:g}" if factor != 1 else ""
+    times_ = f", × {factor:g}"
     panels = [
         Panel("$x_0$", "the digit", np.broadcast_to(picture, (n, *picture.shape)), "x0"),
-        Panel("$x_t$: noise on pixels", "the digit with noise on its pixels", told.pixels)
-        if factor == 1 or unit is None
-        else Panel("$z_t$ decoded, × 1", "the same noise on latents that are not multiplied, "
-                   "decoded", unit.decoded, "q"),
-        Panel(f"$z_t$: noise on the latent{times_}", "its latent with noise, as colours",
-              told.latent, "eps", lo=-3, hi=3),
-        Panel(f"$z_t$ decoded, × {factor:g}" if factor != 1 else "$z_t$ decoded",
-              "its noisy latent, decoded", told.decoded, "p"),
+        Panel("$x_t$: on pixels", "the digit with noise on its pixels", told.pixels),
+        Panel("$z_t$ decoded, × 1", "the same noise on latents that are not multiplied, decoded",
+              unit.decoded, "q"),
+        Panel(f"$z_t$: on latent{times_}", "its latent with noise, as colours",
+              told.latent, "eps", row=1, lo=-3, hi=3),
+        Panel(f"$z_t$ decoded{times_}", "its noisy latent, decoded", told.decoded, "p", row=1),
         Panel(f"decoded − $x_0$, × {MAGNIFIED}", "decoded picture minus the digit, magnified",
-              told.off, "bits", lo=-2 / MAGNIFIED, hi=2 / MAGNIFIED),
+              told.off, "bits", row=1, lo=-2 / MAGNIFIED, hi=2 / MAGNIFIED),
     ]  # fmt: skip
     snr = "signal-to-noise ratio (log)"
     alike = "errors of neighbouring pixels: correlation"

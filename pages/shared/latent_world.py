@@ -34,17 +34,17 @@ from pages.shared.first_look import remembering
 from pages.shared.score_world import diffusion, flow_walk
 
 STEPS = 30
-WALKERS, SHOWN = 256, 8  # points in the plane, and how many of them are decoded
+WALKERS, SHOWN = 256, 10  # points in the plane, and how many of them are decoded
 REACH = 3.5  # the plane is shown this far
 SHADES = 80  # cells of the density along each side
 FORMS = 10  # slants and sizes of each digit
-OPAQUE = 400  # of the densest place; from 255 on the shade is full
+OPAQUE = 255  # of the densest place
 RARE = 0.1  # where q(z) is below this part of p(z), the decoder has hardly been trained
 UNSURE = 0.9
 PLACE = "_latent_place"  # in the state: the t that "Show me" opens the player at
 COUNT, COLUMNS = 12, 3  # digits drawn in a latent and in pixels
 FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)  # that latents are multiplied by
-DATA = {"forms": "2,000 digits", "plain": "200 digits"}
+DATA = {"forms": f"200 digits × {FORMS} forms", "plain": "200 digits"}
 
 
 @st.cache_resource(max_entries=1, show_spinner="Loading the network …")
@@ -138,14 +138,19 @@ class Plane(NamedTuple):
 
     Attributes:
         points: float32 [n, WALKERS, 2], the walk; the first are the draws.
-        rare: [n] share of the points where q(z) is below RARE times p(z), at t = 0.
+        holes: bool [n, WALKERS] whether a point lies where q(z) is below RARE times p(z), at t = 0.
         sheets: uint8 [n, H, W], the first SHOWN points decoded: on the left as they were drawn, on
             the right as they are.
     """
 
     points: np.ndarray
-    rare: np.ndarray
+    holes: np.ndarray
     sheets: np.ndarray
+
+    @property
+    def rare(self) -> np.ndarray:
+        """The share of the points in holes, [n]."""
+        return self.holes.mean(1)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -154,21 +159,21 @@ def plane(data: str, seed: int) -> tuple:
     start = draws(seed)
     denoiser = aggregate_denoiser(diffusion(), aggregate(data))
     points = torch.stack([start, *flow_walk(diffusion(), denoiser, start, times())])
-    rare = [float((rarity(data, z) < math.log(RARE)).double().mean()) for z in points]
+    holes = torch.stack([rarity(data, z) < math.log(RARE) for z in points])
     shown = (255 * decoded(points[:, :SHOWN].reshape(-1, 2))).round().to(torch.uint8)
     return tuple(
         Plane(
             points.float().numpy(),
-            np.array(rare),
+            holes.numpy(),
             halves(shown.reshape(-1, SHOWN, 28, 28).numpy()),
         )
     )
 
 
 def halves(shown: np.ndarray) -> np.ndarray:
-    """The first pictures of [n, 8, 28, 28] beside each frame's, two columns each: [n, H, W]."""
+    """The first pictures of [n, SHOWN, 28, 28] beside each frame's, two columns each: [n, H, W]."""
     n, gap = len(shown), 7
-    sheet = np.zeros((n, 4 * 29 - 1, 4 * 29 - 2 + gap), np.uint8)
+    sheet = np.zeros((n, SHOWN // 2 * 29 - 1, 4 * 29 - 2 + gap), np.uint8)
     for half, pictures in enumerate((np.broadcast_to(shown[:1], shown.shape), shown)):
         for i in range(shown.shape[1]):
             top, left = i // 2 * 29, i % 2 * 29 + half * (57 + gap)
@@ -203,12 +208,15 @@ class Shot(NamedTuple):
     """What is shown of one stop.
 
     Attributes:
+        drawn: uint8 [H, W] sheet of the draws of N(0, I) as the decoder draws them, the same at
+            every stop.
         latent: uint8 [H, W, 3] sheet of z_t, three numbers per position as red, green and blue.
         plain: uint8 [H, W] sheet of z_t as the decoder draws it.
         aimed: uint8 [H, W] sheet of z0_hat as the decoder draws it.
         pixels: uint8 [H, W] sheet of x0_hat of the network of pixels.
     """
 
+    drawn: np.ndarray
     latent: np.ndarray
     plain: np.ndarray
     aimed: np.ndarray
@@ -269,14 +277,17 @@ def digits(
                 generator=torch.Generator(),
             )
         )  # fmt: skip
-    aimed, there = None, None
+    aimed, there, drawn = None, None, None
     for small, large in zip(*walks, strict=True):
         aimed = small.x_t if small.prediction is None else small.prediction.x0
         there = large.x_t if large.prediction is None else large.prediction.x0
         pictures = module.decode(torch.cat([small.x_t, aimed]))
+        plain = in_rows(pictures[:COUNT].numpy())
+        drawn = plain if drawn is None else drawn
         yield Shot(
+            drawn,
             in_rows(colours(small.x_t)),
-            in_rows(pictures[:COUNT].numpy()),
+            plain,
             in_rows(pictures[COUNT:].numpy()),
             in_rows(to_uint8(there).numpy()),
         )

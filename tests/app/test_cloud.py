@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from pages.shared.cloud import Cloud, pack_clouds
+from pages.shared.cloud import Cloud, Word, pack_clouds
 from pages.shared.player import _join, _pack
 
 POINTS = np.arange(3 * 5 * 2, dtype=float).reshape(3, 5, 2)
@@ -100,3 +100,27 @@ def test_a_mark_stands_for_every_point_or_for_none() -> None:
     assert (plain["marks"], marked["marks"]) == ("", " 0123")
     with pytest.raises(ValueError, match="4 marks, 5 points"):
         pack_clouds([Cloud("c", "", POINTS, marks="0123")], 3)
+
+
+def test_rings_lines_and_words_travel_behind_the_rest() -> None:
+    """player_cloud.js takes rings after the shade, then all lines frame by frame."""
+    rings = np.full((3, 2, 2), np.nan)
+    rings[1, 0] = [1.5, -1.5]
+    lines = [np.ones((3, 4, 2)), np.zeros((3, 2, 2))]
+    cloud = Cloud("c", "", POINTS, rings=rings, lines=[(lines[0], "p"), (lines[1], "q")],
+                  words=(Word(1.5, 0, "one"), Word(0, 0, ["a", "b", "c"], "eps")))  # fmt: skip
+    (header,), (*_, ringed, drawn) = pack_clouds([cloud], 3)
+    assert (header["rings"], header["lines"]) == (2, [[4, "p"], [2, "q"]])
+    assert [word["texts"] for word in header["words"]] == [["one"], ["a", "b", "c"]]
+    assert header["words"][0]["x"] == header["units"] / 2
+    there = np.frombuffer(ringed, "<i2").reshape(3, 2, 2) / header["units"]
+    assert there[1, 0].tolist() == [0.5, -0.5]
+    assert (there[[0, 2]] > 2).all()  # out of the picture
+    np.testing.assert_allclose(
+        np.frombuffer(drawn, "<i2").reshape(3, 6, 2) / header["units"],
+        np.concatenate(lines, axis=1) / 3, atol=1e-4,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="neither one text nor 3"):
+        pack_clouds([Cloud("c", "", POINTS, words=(Word(0, 0, ["a", "b"]),))], 3)
+    with pytest.raises(ValueError, match="no concepts"):
+        pack_clouds([Cloud("c", "", POINTS, lines=[(lines[0], "red")])], 3)

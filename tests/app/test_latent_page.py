@@ -21,6 +21,8 @@ from diffusion_core.aggregate import (
 from diffusion_core.cost import multiply_adds
 from diffusion_core.datasets import DataError, load_mnist, to_unit
 from diffusion_core.recipes import RECIPES
+from diffusion_core.samplers import sample
+from diffusion_core.schedules import evenly_spaced
 from diffusion_core.training import Drawn, compressing_loss
 from diffusion_core.vae import prior
 from pages.shared import bench, latent_views, latent_world, load, vae_world
@@ -43,8 +45,8 @@ def plane(data: str) -> Plane:
     "query",
     [
         {},
-        {"lddata": "200 digits", "ldseed": "7"},
-        {"ldview": "Digits"},
+        {"ldview": "In the plane", "lddata": "200 digits", "ldseed": "7"},
+        {"ldview": "In the plane"},
         {"ldview": "Digits", "lddigit": "8", "ldclip": "true"},
         {"ldview": "What is lost"},
         {"ldview": "What is lost", "ldfactor": "0.2", "ldpic": "0", "ldform": "20"},
@@ -101,8 +103,8 @@ def test_the_sheet_shows_what_was_drawn_and_what_it_became() -> None:
 
 
 def test_what_is_said_of_the_plane() -> None:
-    at = open_page("latent_diffusion")
-    at.pills[0].select("It takes z to where pictures are")
+    at = open_page("latent_diffusion", ldview="In the plane")
+    at.pills[0].select("What all q(z|x) add up to is not N(0, I)")
     said = text(at.run())
     # Shares by another route: one density at a time, by torch's own normal distribution.
     for data, at_ends in (("forms", (0, -1)), ("plain", (0,))):
@@ -124,7 +126,7 @@ def test_what_is_said_of_the_plane() -> None:
             assert float((q < 0.1 * p).double().mean()) == pytest.approx(told.rare[end], abs=0.005)
     forms, plain = plane("forms"), plane("plain")
     share, rest = f"{forms.rare[0]:.0%}", f"{forms.rare[-1]:.0%}"
-    assert f"{share} of these draws lie where the encoder hardly ever puts any of the 2,000" in said
+    assert f"{share} of these draws of N(0, I) lie in holes of q(z), {rest} after the walk" in said
     assert f"{share} of them lie where these 2,000 digits hardly ever are, {rest} after" in said
     assert f"{plain.rare[0]:.0%} of the prior’s draws miss them" in said
     offered = at.session_state["_settings_offered"]
@@ -141,8 +143,10 @@ def test_what_is_said_of_the_plane() -> None:
     assert f"instead of {near[0]:.0%}: it copies these digits" in said
     parts = kl_parts(latent_world.aggregate("forms"), 2401)  # finer than the page's
     assert f"{parts.whole:.2f} nats = {parts.told:.2f} + {parts.prior:.2f}" in said
-    at.pills[0].select("Nothing: both are N(0, I)")
-    assert f"{parts.prior:.2f} nats are missing for these 2,000 digits" in text(at.run())
+    assert f"that q(z) is {parts.prior:.2f} nats from N(0, I) does not" in said
+    first = open_page("latent_diffusion")
+    first.pills[0].select("Nothing: both are N(0, I)")
+    assert f"{parts.prior:.2f} nats are missing" in text(first.run())
     alone = kl_parts(latent_world.aggregate("plain"), 2401)
     assert f"With the 200 alone it would be {alone.told:.2f}" in said
     assert alone.told < math.log(200)
@@ -160,7 +164,9 @@ def test_what_was_measured_of_the_plane() -> None:
     assert unsure == pytest.approx(TOLD.unsure, abs=0.002)
     assert unsure[0] > unsure[1] + 2 * (2 * 0.08 / 2000) ** 0.5
     for data, share in (("forms", unsure[1]), ("plain", unsure[2])):
-        at = open_page("latent_diffusion", lddata=latent_world.DATA[data])
+        at = open_page(
+            "latent_diffusion", ldview="In the plane", lddata=latent_world.DATA[data]
+        )
         under = " ".join(c.value for c in at.caption)
         assert f"is unsure (gives no digit 90%) of {unsure[0]:.1%} of 2,000" in under
         assert f"and of {share:.1%} of 2,000 exact ones of q(z)" in under
@@ -204,21 +210,43 @@ def test_what_the_walk_leaves_in_holes_is_its_steps_doing(data: str) -> None:
     assert rare(end) < 0.01
 
 
-def test_a_smeared_nought_becomes_crisp() -> None:
-    """ "with seed 0": the third row's first picture, as it was drawn and as it was walked."""
-    last = plane("forms").sheets[-1].astype(float)
-    before, after = last[58:86, :28], last[58:86, 64:92]
-    grays = [((p > 64) & (p < 192)).sum() / (p > 20).sum() for p in (before, after)]
-    assert grays[1] < 0.7 * grays[0]
-    pictures = torch.from_numpy(np.stack([before, after])).float() / 255
-    with torch.inference_mode():
-        judge = load.classifier()
-        assert (judge.head(judge.features(2 * pictures[:, None] - 1)).argmax(1) == 0).all()
+def test_holes_are_ringed_and_counted_and_the_decoded_are_numbered() -> None:
+    told = plane("forms")
+    clouds = latent_views.plane_frames(told, "forms").clouds
+    for cloud, at in zip(clouds, (0, -1), strict=True):
+        assert cloud.numbered
+        assert cloud.trails == latent_world.SHOWN == len(told.sheets[0]) // 29 * 2 + 2
+        assert cloud.rings is not None
+        ringed = np.isfinite(cloud.rings[-1]).all(1)
+        np.testing.assert_array_equal(ringed, told.holes[at])
+        np.testing.assert_allclose(cloud.rings[-1][ringed], cloud.points[-1][ringed])
+        count = cloud.words[1].text
+        assert (count if at == 0 else count[-1]) == f"{ringed.sum()} of {WALKERS} in holes"
+    greens = clouds[1].words[0].text
+    assert greens[0].endswith("noise, t = 1000")
+    assert greens[-1].endswith("the digits’ latents")
 
 
-def test_all_that_are_decoded_are_marked() -> None:
-    clouds = latent_views.plane_frames(plane("forms"), "forms").clouds
-    assert [cloud.trails for cloud in clouds] == [latent_world.SHOWN] * 2 == [8, 8]
+def test_the_densest_place_alone_is_full() -> None:
+    """One shade for one density: none is cut off, or the middle would be one flat green."""
+    shade = latent_world.shades("forms")
+    assert shade.max() == 255
+    assert ((shade == 255).sum((1, 2)) < 20).all()
+
+
+@pytest.mark.parametrize(
+    ("view", "guess", "told"),
+    [
+        ("Digits", "It takes z to where digits’ latents are", "is unsure of 52%"),
+        ("In the plane", "They can’t: that is its purpose", "They do."),
+        ("What is lost", "No, it becomes strokes and blobs", f"of {TOLD.alike[1]:.2f} for"),
+    ],
+)
+def test_every_view_has_its_own_question(view: str, guess: str, told: str) -> None:
+    at = open_page("latent_diffusion", ldview=view)
+    assert len(at.pills) == 1
+    at.pills[0].select(guess)
+    assert told in text(at.run())
 
 
 def test_what_was_measured_on_real_digits() -> None:
@@ -260,6 +288,12 @@ def test_what_was_measured_of_the_autoencoder() -> None:
         for p in (module.decode(noise), pictures)
     ]
     assert unsure == pytest.approx(TOLD.plain, abs=0.006)
+    spread = float(q.mean.var()), float(q.var.mean())
+    assert spread == pytest.approx(TOLD.spread[:2], abs=0.002)
+    larger = q.var.mean(0) > q.mean.var(0)
+    assert int(larger.sum()) == pytest.approx(TOLD.spread[2], abs=1)
+    assert float(z.std()) * float(module.scale) == pytest.approx(spread[0] ** 0.5, abs=0.005)
+    assert abs(float(module.scale) - sum(spread) ** 0.5) < 0.01  # "it is that of draws"
     said = text(open_page("latent_diffusion"))
     assert f"{nats:.0f} nats per digit. Which of the gallery’s {len(x)} it is" in said
     assert f"at most log 200 = {math.log(len(x)):.1f} nats" in said
@@ -286,6 +320,9 @@ def test_what_was_measured_of_the_autoencoder() -> None:
     assert f"deviation {width.median():.2f} in the median, {width.mean():.2f} on average" in said
     under = [c.value for c in open_page("latent_diffusion", ldview="Digits").caption]
     assert any(f"multiplied by {float(module.scale):.2f}" in c for c in under)
+    means, draws = spread[0] ** 0.5, sum(spread) ** 0.5
+    assert f"deviation of {means:.2f} and draws of {draws:.2f}" in said
+    assert f"off by {TOLD.error:.3f} from means and by {sampled**0.5:.3f} from draws" in said
     assert f"unsure of {unsure[0]:.0%} of such pictures, against {unsure[1]:.0%} of" in said
     assert f"The pictures do: the judge is unsure of {unsure[0]:.0%}." in said
     # Of q(z) and N(0, I): where q is e^100 times p lies nearly all of q, and so nothing of p.
@@ -328,7 +365,8 @@ def test_a_factor_shows_as_a_constant_distance(factor: float) -> None:
     told = Lost(*latent_world.lost(3, 0, factor, 0))
     np.testing.assert_allclose(told.snr[1, 1:] / told.snr[0, 1:], factor**2)
     assert np.isnan(told.snr[:, 0]).all()
-    frames = latent_views.lost_frames(told, load.gallery_digit(3, 0), factor)
+    unit = Lost(*latent_world.lost(3, 0, 1.0, 0))
+    frames = latent_views.lost_frames(told, load.gallery_digit(3, 0), factor, unit)
     lines = [curve for curve in frames.curves if curve.log]
     assert len(lines) == 1 + (factor != 1)
     for curve in lines:  # none lies on the floor or at the ceiling
@@ -370,20 +408,23 @@ def test_the_smaller_the_latents_the_more_the_noise_does() -> None:
 
 
 def test_multiplied_latents_stand_beside_those_that_are_not() -> None:
-    """ "second picture × 1, fourth × 5, which has kept the digit. Then try × 0.2." """
+    """ "decoded × 1, upper row, and × 5, lower row, which has kept the digit. Then try × 0.2." """
     at_500, picture = latent_world.noise_times().index(500), load.gallery_digit(3, 0)
     unit = Lost(*latent_world.lost(3, 0, 1.0, 0))
     for factor in (0.2, 5.0):
         told = Lost(*latent_world.lost(3, 0, factor, 0))
         panels = latent_views.lost_frames(told, picture, factor, unit).panels
-        one, other = panels[1], panels[3]
+        one, other = panels[2], panels[4]
+        assert [panel.row for panel in panels] == [0, 0, 0, 1, 1, 1]
         assert one.title.endswith("× 1")
         assert other.title.endswith(f"× {factor:g}")
         off = [np.abs(p.frames[at_500].astype(float) - picture).mean() for p in (one, other)]
         assert off[1] < 0.5 * off[0] if factor == 5 else off[1] > 1.5 * off[0]
         plain = latent_views.lost_frames(unit, picture, 1.0, unit).panels
-        np.testing.assert_array_equal(one.frames, plain[3].frames)
-        np.testing.assert_array_equal(plain[1].frames, unit.pixels)
+        np.testing.assert_array_equal(one.frames, plain[4].frames)
+        for panel, same in zip(panels[:3], plain[:3], strict=True):  # each keeps its place
+            assert panel.title == same.title
+            np.testing.assert_array_equal(panel.frames, same.frames)
 
 
 def test_what_a_call_costs() -> None:
@@ -452,6 +493,7 @@ def placed(at: object) -> dict[str, object]:
         ("why_4", "t = 500"),
         ("why_5", "t = 1000 · step 0 of 25"),
         ("why_6", "t = 0: no noise, only what the autoencoder loses"),
+        ("why_7", "t = 0: no noise, only what the autoencoder loses"),
         ("try_2", "t = 1000 · step 0 of 25"),
     ],
 )
@@ -513,6 +555,7 @@ def test_a_run_hangs_on_its_seed_alone() -> None:
 def test_a_plain_draw_decoded_is_no_digit_and_the_end_is() -> None:
     shots = run()
     np.testing.assert_array_equal(shots[-1].plain, shots[-1].aimed)
+    assert all((shot.drawn == shots[0].plain).all() for shot in shots)  # it stays in view
     assert sure(shots[0].plain) < sure(shots[-1].aimed) - 0.05
     with torch.inference_mode():
         judge = load.classifier()
@@ -541,3 +584,33 @@ def test_what_is_aimed_at_first_is_one_eight_blurred_in_pixels_only() -> None:
     assert found == pytest.approx(TOLD.gray, abs=0.02)
     said = text(open_page("latent_diffusion"))
     assert f"lie {TOLD.gray[1]:.0%} of the lit pixels in the cloud" in said
+
+
+@torch.inference_mode()
+def test_of_two_hundred_walked_digits_the_judge_is_seldom_unsure() -> None:
+    network, _ = load.network("digits-latent")
+    module, _ = latent_world.autoencoder()
+    z = torch.randn(200, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    *_, last = sample(
+        network.diffusion, network, z, evenly_spaced(network.diffusion.T, 25), sampler="ddim",
+        clip_x0=False, label=torch.arange(200) % 10, generator=torch.Generator(),
+    )  # fmt: skip
+    sure = latent_world.sureness(module.decode(last.x_t).float() / 255)
+    assert float((sure < 0.9).double().mean()) == pytest.approx(TOLD.walked, abs=0.011)
+    at = open_page("latent_diffusion")
+    at.pills[0].select("It makes the picture sharper")
+    said = text(at.run())
+    assert f"is unsure of {TOLD.plain[0]:.0%} (gives no digit 90%)" in said
+    assert f"walked and then decoded of {TOLD.walked:.0%}" in said
+
+
+def test_both_networks_are_told_by_their_cards() -> None:
+    (found,) = (c.value for c in open_page("latent_diffusion").caption if "DDIM" in c.value)
+    for name, words in (("digits-latent", "from the latent"), ("digits-v", "in pixels")):
+        _, card = load.network(name)
+        first = next(
+            m for m in card.fields["metrics"]
+            if m["name"] == "recognised as its class" and m["setting"].startswith("ddim, 25 steps")
+            and m["setting"].endswith("seed 10000")
+        )  # fmt: skip
+        assert f"{first['value']:.1%} of {first['samples']:,} {words}" in found

@@ -49,7 +49,7 @@ def test_each_view_runs_to_its_end(page: Page, base: str, query: str, assert_cle
 def test_a_wrong_answer_is_forgiven_where_the_degradation_goes_straight(
     page: Page, base: str
 ) -> None:
-    opened(page, f"{base}/cold_diffusion?corestorer=one+answer&cot=20")
+    opened(page, f"{base}/cold_diffusion?corestorer=always+the+average&cot=20")
     to_end(page)
     true, squares, naive = (
         pixels(page, alt)

@@ -48,7 +48,7 @@ def to_start(page: Page) -> None:
         ("score?scview=One+place", 2),
         ("score?scview=Learning", 3),
         ("score?scview=How+much+noise&scnoise=%CE%B7", 0),
-        ("guidance", 3),
+        ("guidance", 4),
         ("guidance?guview=Two+kinds", 3),
     ],
 )

@@ -27,10 +27,10 @@ def to(page: Page, button: str) -> None:
 def test_the_draws_stand_still_and_the_walk_does_not(
     page: Page, base: str, assert_clean: Check
 ) -> None:
-    opened(page, f"{base}/latent_diffusion")
+    opened(page, f"{base}/latent_diffusion?ldview=In+the+plane")
     expect(page.locator("canvas.plane")).to_have_count(2)
     to(page, "last")
-    expect(page.locator(".player .now")).to_contain_text("the latents of 2,000 digits")
+    expect(page.locator(".player .now")).to_contain_text("the latents of 200 digits × 10 forms")
     shown = "c => c.toDataURL()"
     last = [page.locator("canvas.plane").nth(k).evaluate(shown) for k in (0, 1)]
     to(page, "first")
@@ -42,7 +42,7 @@ def test_the_draws_stand_still_and_the_walk_does_not(
 
 
 def test_planes_are_as_large_as_the_sheet_beside_them(page: Page, base: str) -> None:
-    opened(page, f"{base}/latent_diffusion")
+    opened(page, f"{base}/latent_diffusion?ldview=In+the+plane")
     wide = page.locator(".player canvas").evaluate_all(
         "all => all.map(c => c.getBoundingClientRect()).filter(b => b.width > 100)"
         ".map(b => [b.width, b.top])"
@@ -64,12 +64,12 @@ def test_digits_are_drawn_to_the_end_and_their_cost_is_told(
 def test_a_factor_reaches_picture_and_address(page: Page, base: str) -> None:
     opened(page, f"{base}/latent_diffusion?ldview=What+is+lost")
     page.get_by_role("slider", name="Latents multiplied by").press("ArrowRight")
-    expect(page.get_by_text("noise on the latent, × 2")).to_be_visible()
+    expect(page.get_by_text("on latent, × 2")).to_be_visible()
     expect(page).to_have_url(re.compile(r"ldfactor=2"))
 
 
 def test_show_me_leads_to_the_view_it_speaks_of(page: Page, base: str) -> None:
-    opened(page, f"{base}/latent_diffusion")
+    opened(page, f"{base}/latent_diffusion?ldview=In+the+plane")
     fold = page.locator("details", has_text="Can it draw details that the decoder can’t?")
     fold.locator("summary").click()
     show_me(fold, lambda: page.locator("canvas.plane").count() == 0)
@@ -91,7 +91,7 @@ def test_on_a_phone_planes_stand_abreast_and_fill_the_column(
     page: Page, base: str, assert_clean: Check
 ) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
-    opened(page, f"{base}/latent_diffusion")
+    opened(page, f"{base}/latent_diffusion?ldview=In+the+plane")
     left, right = page.locator("canvas.plane").evaluate_all(
         "all => all.map(c => c.getBoundingClientRect()).map(b => [b.left, b.top, b.width])"
     )

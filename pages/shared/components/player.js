@@ -16,6 +16,7 @@ const FPS_MOST = 60;
 const SPEEDS = [1, 2, 4, 0.25, 0.5];
 const END_MS = 900; // the end is looked at this long before a run goes back to its resting frame
 const GAP = 20; // px between pictures, as in the style sheet
+const GAP_TIGHT = 8; // if that saves a row from breaking
 const GAP_NARROW = 12;
 const GAP_LEAST = 6; // on a narrow screen, if that lets pictures be larger
 const GAP_ROWS = 48; // px between rows that stand beside each other
@@ -614,7 +615,7 @@ class Player {
       batch.rows, batch.scale, batch.total, batch.ends, batch.label, batch.ticks, batch.beside,
       batch.panels.map(({ data, ...rest }) => rest),
       batch.histograms.map(({ data, ...rest }) => rest),
-      batch.clouds.map(({ data, ...rest }) => rest),
+      batch.clouds.map(({ data, words, ...rest }) => rest),
       batch.curves.map(({ data, n, start, ...rest }) => rest),
     ]);
     Object.entries(batch.colors).forEach(([name, hex]) => this.root.style.setProperty(`--c-${name}`, hex));
@@ -832,8 +833,13 @@ class Player {
     const least = Math.min(small, scale * widest);
     const gap = narrow ? GAP_LEAST : GAP;
     Object.assign(row, { zoom: 0, abreast: 1, pictures, widest, highest });
-    for (let abreast = row.items.length; abreast >= 1 && !row.zoom; abreast -= 1) {
-      const room = (width - (abreast - 1) * gap) / abreast;
+    // Where the usual gap would break the row, or make all smaller, a narrower one may save it.
+    const tries = Array.from({ length: row.items.length }, (_, i) => [row.items.length - i, gap]);
+    if (!narrow) tries.splice(1, 0, [row.items.length, GAP_TIGHT]);
+    for (const [abreast, between] of tries) {
+      if (row.zoom) break;
+      row.gap = between;
+      const room = (width - (abreast - 1) * between) / abreast;
       // A histogram needs its width; what it takes, the pictures beside it don't have.
       const charts = abreast - pictures.length;
       const share = charts > 0 && pictures.length ? (room * abreast - charts * HISTOGRAM) / pictures.length : room;
@@ -871,7 +877,8 @@ class Player {
     // On a narrow screen the gap is what the pictures leave.
     const left = (width - row.abreast * row.wide) / Math.max(row.abreast - 1, 1);
     if (apart) row.line.style.columnGap = `${GAP_LEAST}px`;
-    else row.line.style.columnGap = narrow ? `${Math.floor(clamp(left, GAP_LEAST, GAP_NARROW) * ratio) / ratio}px` : "";
+    else if (!narrow) row.line.style.columnGap = row.gap < GAP ? `${row.gap}px` : "";
+    else row.line.style.columnGap = `${Math.floor(clamp(left, GAP_LEAST, GAP_NARROW) * ratio) / ratio}px`;
   }
 
   // Beside the pictures; where that would push the buttons away from the pictures, under them.

@@ -3,20 +3,28 @@
 const HEAD = 4.5; // px, an arrow's head
 const TRAIL_FADE = 0.45;
 const SPARSE = 180; // px: on a smaller plane every other arrow is left out
+const RING = 3.5; // px, a ring's radius
+const WORD = 12; // px, a word's size
 const FULL_SIZE = 220; // px: on a smaller plane points are smaller, too, down to 0.6 of their size
 
 // One cloud's arrays, in the order in which the server lays them down.
 // What stands still is sent once: one shade, one field of arrows for all frames. What is the same as
 // an earlier cloud's is sent with that one.
 function takeCloud(cloud, k, clouds, n, take) {
-  const { points, arrows, strong, shadeH, shadeW, shades, fields, arrowsOf, shadeOf } = cloud;
+  const { points, arrows, strong, shadeH, shadeW, shades, fields, arrowsOf, shadeOf, rings } = cloud;
   const own = (of, name, Type, count) => (of === k ? take(Type, count) : clouds[of].data[name]);
   cloud.data = {
     points: take(Int16Array, n * points * 2),
     arrows: own(arrowsOf, "arrows", Int16Array, fields * arrows * 4),
     strong: take(Int16Array, n * strong * 4),
     shade: own(shadeOf, "shade", Uint8Array, shades * shadeH * shadeW),
+    rings: take(Int16Array, n * rings * 2),
+    lines: take(Int16Array, n * linePoints(cloud) * 2),
   };
+}
+
+function linePoints(cloud) {
+  return cloud.lines.reduce((sum, [count]) => sum + count, 0);
 }
 
 function cloudFrame(cloud, i) {
@@ -29,6 +37,9 @@ function cloudFrame(cloud, i) {
     arrows: part("arrows", cloud.arrows * 4, cloud.fields),
     strong: part("strong", cloud.strong * 4),
     shade: part("shade", cloud.shadeH * cloud.shadeW, cloud.shades),
+    rings: part("rings", cloud.rings * 2),
+    lines: part("lines", linePoints(cloud) * 2),
+    words: cloud.words.map(({ texts, ...word }) => ({ ...word, text: texts[texts.length > 1 ? i : 0] })),
   };
 }
 
@@ -89,6 +100,43 @@ function drawTrails(item, frame, px, py) {
   context.globalAlpha = 1;
 }
 
+function drawLines(item, places, colorOf, px, py) {
+  const { context } = item;
+  context.lineWidth = 2;
+  let at = 0;
+  item.lines.forEach(([count, color]) => {
+    context.strokeStyle = colorOf(color);
+    context.beginPath();
+    for (const end = at + 2 * count; at < end; at += 2) context.lineTo(px(places[at]), py(places[at + 1]));
+    context.stroke();
+  });
+}
+
+function drawRings(item, places, px, py) {
+  const { context } = item;
+  context.lineWidth = 1.2;
+  context.strokeStyle = item.ringColor;
+  context.beginPath();
+  for (let i = 0; i < places.length; i += 2) {
+    const [x, y] = [px(places[i]), py(places[i + 1])];
+    context.moveTo(x + RING, y);
+    context.arc(x, y, RING, 0, 2 * Math.PI);
+  }
+  context.stroke();
+}
+
+// Words stay inside the picture, and stand out from what they are written over.
+function drawWord(item, text, x, y, color, paper) {
+  const { context, side } = item;
+  const half = context.measureText(text).width / 2 + 3;
+  const at = [clamp(x, half, side - half), y];
+  context.lineWidth = 3;
+  context.strokeStyle = paper;
+  context.strokeText(text, ...at);
+  context.fillStyle = color;
+  context.fillText(text, ...at);
+}
+
 function drawCloud(item, frame, ratio, root) {
   const { context, side, units } = item;
   const now = item.frames[frame];
@@ -132,4 +180,14 @@ function drawCloud(item, frame, ratio, root) {
   }
   context.strokeStyle = colorOf(item.pull);
   drawArrows(item, now.strong, px, py, 3);
+  drawLines(item, now.lines, colorOf, px, py);
+  item.ringColor = colorOf(item.ring);
+  drawRings(item, now.rings, px, py);
+  const textOf = (name) => style.getPropertyValue(`--t-${name}`);
+  const paper = style.getPropertyValue("--st-background-color");
+  context.font = `600 ${WORD}px ${style.fontFamily}`;
+  for (let k = 0; k < (item.numbered ? item.trails : 0); k += 1) {
+    drawWord(item, String(k + 1), px(now.points[2 * k]) + 8, py(now.points[2 * k + 1]) - 8, style.color, paper);
+  }
+  now.words.forEach(({ x, y, text, color }) => drawWord(item, text, px(x), py(y), textOf(color), paper));
 }
