@@ -19,8 +19,7 @@ from diffusion_core.vae import VAE
 class Aggregate:
     r"""The average of one Gaussian per example, each with its own width in every direction.
 
-    $$q(z) = \frac1N\sum_i q(z|x_i) = \frac1N\sum_i
-    \mathcal N\left(z;\ \mu_i,\ \operatorname{diag}\sigma_i^2\right)$$
+    $$q(z) = \frac1N\sum_i q(z|x_i), \quad q(z|x_i) = \mathcal N(z; \mu_i, \sigma_i^2)$$
 
     Source: Makhzani et al. 2016, section 2, who call it the aggregated posterior.
 

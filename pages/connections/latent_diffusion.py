@@ -193,7 +193,7 @@ def in_the_plane(data: str, seed: int) -> Plane:
 def how_it_is_counted(data: str, told: Plane) -> str:
     """What stands behind the numbers of the plane."""
     return (
-        "Green is the density’s root, so that the thin parts show. The VAE learnt on MNIST’s "
+        "Green is the density’s cube root, so that the thin parts show. The VAE learnt on MNIST’s "
         "digits, not on these. Of exact draws of q(z) less than 1% lie in holes; the walk’s "
         f"{told.rare[-1]:.0%} are the error of {STEPS} Euler steps. A judge that "
         f"tells digits apart is unsure (gives no digit {UNSURE:.0%}) of "

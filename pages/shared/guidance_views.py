@@ -101,7 +101,7 @@ def powers_cloud(powers: np.ndarray, scale: float) -> Cloud:
     dots = np.stack(np.broadcast_arrays(middle_place(), here), axis=-1).transpose(1, 0, 2)
     power = POWERS.get(scale, "ˢ")
     return Cloud(
-        "Why: which comes first?",
+        "Why: which first?",
         "along the line through both middle groups, the power of the average and the average of "
         "the powers",
         dots, color="xt", extent=REACH, radius=3, side=SIDE,

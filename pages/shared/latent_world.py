@@ -189,8 +189,8 @@ def shades(data: str) -> np.ndarray:
     along = torch.linspace(-REACH + half, REACH - half, SHADES, dtype=torch.float64)
     out = []
     for t in times():
-        # The root: narrow peaks would leave nothing else to be seen.
-        root = density_on_grid(diffusion(), aggregate(data), along, t).flip(0).sqrt()
+        # The cube root: narrow peaks would leave nothing else to be seen, on black less still.
+        root = density_on_grid(diffusion(), aggregate(data), along, t).flip(0) ** (1 / 3)
         out.append((root / root.max() * OPAQUE).clamp(max=255).round().to(torch.uint8).numpy())
     return np.stack(out)
 

@@ -76,3 +76,16 @@ def test_show_me_leads_to_the_view_it_speaks_of(page: Page, base: str) -> None:
     to_end(page)
     same = zip(pixels(page, "DDIM"), pixels(page, "the noise that x_t holds"), strict=True)
     assert max(abs(a - b) for a, b in same) <= 1
+
+
+def test_five_pictures_share_a_row_on_a_small_laptop(page: Page, base: str) -> None:
+    """With the usual gap the last one would stand alone on a line below."""
+    page.set_viewport_size({"width": 1280, "height": 800})
+    opened(page, f"{base}/cold_diffusion?cot=3")
+    boxes = page.locator(".player figure canvas").evaluate_all(
+        "all => all.map(c => c.getBoundingClientRect()).map(b => [b.top, b.width, b.right])"
+    )
+    assert len(boxes) == 5
+    assert len({top for top, _, _ in boxes}) == 1
+    assert min(width for _, width, _ in boxes) == 172  # two pixels for one
+    assert boxes[-1][2] <= 1240
