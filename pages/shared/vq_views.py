@@ -10,7 +10,7 @@ import torch
 
 from diffusion_core.vqvae import PATCH, SIDE
 from pages.shared import vq_world
-from pages.shared.cloud import Cloud
+from pages.shared.cloud import Cloud, Strokes
 from pages.shared.discrete_networks import MASK_COLOR, token_colors
 from pages.shared.figures import (
     BARE,
@@ -180,8 +180,8 @@ def learning_frames(told: Learning, kind: str) -> Frames:
     cloud = Cloud(
         "Vectors and codes", f"{len(told.data)} vectors ({KINDS[kind].lower()}), {K} codes and the "
         "borders of their regions", np.concatenate([told.codes, data], axis=1).astype(np.float32),
-        color="xt", extent=EXTENT, density=told.borders, shade="bits", trails=K, trail="p",
-        radius=2.2, side=28,
+        color="xt", extent=EXTENT, trails=K, trail="p", radius=2.2, side=28,
+        strokes=[Strokes(told.borders, "bits")],
     )  # fmt: skip
     used = Histogram(
         "Vectors per code", "how many vectors each code replaces", told.counts.astype(np.float32),
@@ -279,8 +279,8 @@ def training_frames(told: Training) -> Frames:
         "Data, decoded codes", "data in the plane, the borders of what the encoder gives one code, "
         "and what the codes are decoded to",
         np.concatenate([told.shown, data], axis=1).astype(np.float32), color="xt",
-        extent=DATA_EXTENT, density=told.stripes, shade="bits", trails=told.codes.shape[1],
-        trail="p", radius=2.2, side=28,
+        extent=DATA_EXTENT, trails=told.codes.shape[1], trail="p", radius=2.2, side=28,
+        strokes=[Strokes(told.stripes, "bits")],
     )  # fmt: skip
     extent = extent_of(told)
     height = np.broadcast_to(STRETCH * extent * told.x[:, 0], (n, N))

@@ -26,6 +26,7 @@ from diffusion_core.vqvae import PATCH, SIDE, VQVAE, load_vqvae
 from pages.shared import discrete_networks, load
 from pages.shared.discrete_networks import Net
 from pages.shared.latent_world import in_rows
+from pages.shared.plane_cells import meeting_lines
 
 PLACES = SIDE * SIDE
 PUTS = {
@@ -240,7 +241,7 @@ STARTS = {"far": "Far", "near": "At data"}
 LEARN = {"average": "Averages", "gradient": "Gradient", "restart": "Restarts"}
 SIZES = (2, 3, 4, 5, 8, 12, 16)
 DECAYS = (0.0, 0.5, 0.8, 0.9)
-POINTS, LEARN_STEPS, CELLS = 240, 60, 64
+POINTS, LEARN_STEPS = 240, 60
 EXTENT = 3.2
 LINE = 5.0  # its length
 RATE = 1.0
@@ -280,7 +281,7 @@ class Learning(NamedTuple):
         error: [n] mean squared distance.
         perplexity: [n].
         restarted: [n] codes that started anew in this step.
-        borders: uint8 [n, CELLS, CELLS] where regions meet.
+        borders: [n, L, 4] where the regions of two codes meet, as `meeting_lines`.
     """
 
     data: np.ndarray
@@ -304,11 +305,11 @@ def learning(kind: str, K: int, rule: str, start: str, decay: float, seed: int) 
         codes.append(at)
         restarted.append(int(anew.sum()))
     numbers = [nearest_code(data, at) for at in codes]
-    places = grid(EXTENT, CELLS)
+    way = torch.stack(codes).numpy()
     return tuple(
         Learning(
             data.numpy(),
-            torch.stack(codes).numpy(),
+            way,
             np.stack(
                 [
                     torch.cat([data, at[k] - data], 1).float()
@@ -319,32 +320,9 @@ def learning(kind: str, K: int, rule: str, start: str, decay: float, seed: int) 
             np.array([float(quantisation_error(data, at)) for at in codes]),
             np.array([perplexity(k, K) for k in numbers]),
             np.array(restarted),
-            np.stack([borders(region(places, at.float())) for at in codes]),
+            meeting_lines(way, EXTENT),
         )
     )
-
-
-def grid(extent: float, cells: int) -> Tensor:
-    """Middles of the cells of a square, top row first: [cells², 2] float32."""
-    half = extent / cells
-    along = torch.linspace(-extent + half, extent - half, cells)
-    up, across = torch.meshgrid(along.flip(0), along, indexing="ij")
-    return torch.stack([across, up], -1).reshape(-1, 2)
-
-
-def region(places: Tensor, codes: Tensor) -> Tensor:
-    """The nearest code of many places [M, d]: [M]. One product, as there are thousands."""
-    return (places @ codes.T - 0.5 * codes.square().sum(1)).argmax(1)
-
-
-def borders(region: Tensor) -> np.ndarray:
-    """Where a square map of numbers [cells²] changes: uint8 [cells, cells], 150 there, else 0."""
-    side = math.isqrt(len(region))
-    square = region.reshape(side, side)
-    edge = torch.zeros(side, side, dtype=torch.bool)
-    edge[:, 1:] |= square[:, 1:] != square[:, :-1]
-    edge[1:] |= square[1:] != square[:-1]
-    return (150 * edge).to(torch.uint8).numpy()
 
 
 def best_on_the_line(K: int) -> float:

@@ -6,6 +6,7 @@ import collections
 import copy
 import math
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 from diffusion_core.checkpoints import load_module, read_card
 from diffusion_core.datasets import to_unit
+from diffusion_core.straight_through import train_miniature
 from diffusion_core.vq_evaluation import sample_tokens
 from pages.shared import load, vq_gradient, vq_views, vq_world
 from pages.shared.vq_facts import MEASURED
@@ -359,6 +361,28 @@ def learnt(rule: str, start: str = "far", K: int = 8, kind: str = "clusters", de
     return Learning(*vq_world.learning(kind, K, rule, start, decay, seed))
 
 
+def borders_part(drawn: np.ndarray, extent: float, owner: Callable[..., np.ndarray]) -> None:
+    """On both sides of every stroke are two owners, and wherever the owner changes is a stroke."""
+    drawn = drawn[np.linalg.norm(drawn[:, 2:], axis=1) > 1e-3].astype(float)
+    ends = drawn[:, :2] + drawn[:, 2:]
+    assert np.abs(np.concatenate([drawn[:, :2], ends])).max() <= extent + 1e-5
+    way = drawn[:, 2:] / np.linalg.norm(drawn[:, 2:], axis=1, keepdims=True)
+    off = 1e-4 * np.stack([-way[:, 1], way[:, 0]], 1)
+    for share in (0.01, 0.5, 0.99):
+        middle = drawn[:, :2] + share * drawn[:, 2:]
+        assert (owner(middle + off) != owner(middle - off)).all()
+    fine = np.linspace(-extent, extent, 801)
+    for fixed in np.linspace(-0.95 * extent, 0.95 * extent, 9):
+        for x in (np.stack([fine, 0 * fine + fixed], 1), np.stack([0 * fine + fixed, fine], 1)):
+            mine = owner(x)
+            for i in np.flatnonzero(mine[1:] != mine[:-1]):
+                at = (x[i] + x[i + 1]) / 2
+                along = ((at - drawn[:, :2]) * way).sum(1)
+                along = along.clip(0, np.linalg.norm(drawn[:, 2:], axis=1))
+                foot = drawn[:, :2] + along[:, None] * way
+                assert np.linalg.norm(at - foot, axis=1).min() < 0.01 * extent
+
+
 @pytest.mark.parametrize("rule", LEARN)
 @pytest.mark.parametrize(("kind", "start", "K"), [("clusters", "far", 8), ("line", "near", 5)])
 def test_what_is_shown_of_codes_that_learn(rule: str, kind: str, start: str, K: int) -> None:
@@ -375,15 +399,8 @@ def test_what_is_shown_of_codes_that_learn(rule: str, kind: str, start: str, K: 
         np.testing.assert_allclose(told.ways[i, :, 2:], told.codes[i][near] - told.data, atol=1e-5)
         # "Whose square is the error".
         assert (told.ways[i, :, 2:] ** 2).sum(1).mean() == pytest.approx(told.error[i], rel=1e-4)
-        # A red line lies between each two cells whose middles have other codes, and nowhere else.
-        side = told.borders.shape[1]
-        middles = vq_world.grid(vq_world.EXTENT, side).numpy()
-        map_ = np.linalg.norm(middles[:, None] - told.codes[i].astype(np.float32), axis=2).argmin(1)
-        map_ = map_.reshape(side, side)
-        edge = np.zeros((side, side), bool)
-        edge[:, 1:] |= map_[:, 1:] != map_[:, :-1]
-        edge[1:] |= map_[1:] != map_[:-1]
-        assert ((told.borders[i] > 0) == edge).mean() > 0.999
+        borders_part(told.borders[i], vq_world.EXTENT, lambda x, at=told.codes[i]: (
+            np.linalg.norm(x[:, None] - at, axis=2).argmin(1)))  # fmt: skip
     frames = vq_views.learning_frames(told, kind)
     assert len(frames.captions) == LEARN_STEPS + 1
     assert frames.captions[-1].startswith(
@@ -555,6 +572,15 @@ def test_what_is_said_of_training(said: str) -> None:
     assert free.codes[-1].std() > 2 * free.codes[0].std()
 
 
+def encoders(beta: float, copy: bool, pace: str) -> list[np.ndarray]:
+    """The encoder's three numbers, every few steps."""
+    walk = train_miniature(
+        vq_gradient.stripes(), vq_gradient.beginning(), steps=vq_gradient.STEPS,
+        rate=vq_gradient.RATE, commitment=beta, copy=copy, pace=vq_gradient.PACES[pace],
+    )  # fmt: skip
+    return [m.weights.encoder[0].numpy() for m in walk][:: vq_gradient.EVERY]
+
+
 @pytest.mark.parametrize("pace", ["same", "quarter"])
 @pytest.mark.parametrize(
     ("beta", "copy"), [(0.0, True), (0.25, True), (1.0, True), (0.0, False), (0.25, False)]
@@ -575,6 +601,10 @@ def test_what_is_shown_of_training(beta: float, copy: bool, pace: str) -> None:
     assert np.abs(told.x[:, 0]).max() * vq_gradient.STRETCH < 1
     assert (extent == 20) == (beta == 0 and copy and pace == "quarter")
     assert (told.leads.sum(1) <= 1 + 1e-12).all()
+    for i, (weights, codes) in enumerate(zip(encoders(beta, copy, pace), told.codes, strict=True)):
+        if i % 20 == 0:
+            borders_part(told.stripes[i], vq_gradient.DATA_EXTENT, lambda x, w=weights, e=codes: (
+                np.abs((x @ w[:2] + w[2])[:, None] - e).argmin(1)))  # fmt: skip
     frames = vq_views.training_frames(told)
     assert len(frames.captions) == len(told.z)
     assert frames.clouds[1].title == f"z → (±{extent:g}), codes"
