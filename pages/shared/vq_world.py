@@ -36,6 +36,7 @@ PUTS = {
     "mask": "[MASK]",
     "hand": "a number",
     "own": "nothing else",
+    "all": "all 49, from other digits",
 }
 
 
@@ -64,6 +65,9 @@ class Swap(NamedTuple):
         plain: uint8 [28, 28], what the picture's own tokens are decoded to.
         decoded: uint8 [28, 28], what these are.
         error: root mean square of plain minus the picture, black to white being 1.
+        after: the same of decoded.
+        change: root mean square of decoded minus plain.
+        inside: share of the squared change in the token's own patch; NaN where nothing changes.
         own: pixels of the token's own patch that change by more than one level of 255.
         others: pixels elsewhere that do.
         box: first and last row and column that change, (top, bottom, left, right); None for none.
@@ -75,6 +79,9 @@ class Swap(NamedTuple):
     plain: np.ndarray
     decoded: np.ndarray
     error: float
+    after: float
+    change: float
+    inside: float
     own: int
     others: int
     box: tuple[int, int, int, int] | None
@@ -105,12 +112,46 @@ def swap(picture: np.ndarray, row: int, column: int, put: str, number: int, seed
     changed[row, column] = new
     plain, decoded = module.decode(torch.stack([tokens, changed]))
     moved = changed_pixels(plain, decoded)
-    here = moved[row * PATCH : (row + 1) * PATCH, column * PATCH : (column + 1) * PATCH].sum()
-    error = float(((plain.double() - torch.from_numpy(picture)) / 255).square().mean()) ** 0.5
+    patch = (slice(row * PATCH, (row + 1) * PATCH), slice(column * PATCH, (column + 1) * PATCH))
+    here = moved[patch].sum()
+    x, before, now = (v.double() / 255 for v in (torch.from_numpy(picture), plain, decoded))
+    change = (now - before).square()
     return Swap(
-        changed.numpy(), old, new, plain.numpy(), decoded.numpy(), error,
+        changed.numpy(), old, new, plain.numpy(), decoded.numpy(),
+        *(float(off.square().mean()) ** 0.5 for off in (before - x, now - x, now - before)),
+        float(change[patch].sum() / change.sum()),
         int(here), int(moved.sum() - here), box_of(moved),
     )  # fmt: skip
+
+
+class Mixture(NamedTuple):
+    """A digit whose tokens become those of other digits, one after the other.
+
+    Attributes:
+        tokens: [PLACES + 1, 7, 7].
+        decoded: uint8 [PLACES + 1, 28, 28].
+        whose: [PLACES] which of the gallery's digits each is from, no one twice.
+    """
+
+    tokens: np.ndarray
+    decoded: np.ndarray
+    whose: np.ndarray
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def mixed(picture: np.ndarray, seed: int) -> tuple:
+    """The fields of `Mixture`, for a picture uint8 [28, 28]; in the order in which one reads."""
+    module, _ = network()
+    own = module.encode(torch.from_numpy(picture.copy())[None]).flatten(1)
+    known = gallery_tokens().flatten(1)
+    others = (known != own).any(1).nonzero()[:, 0]
+    draw = torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:PLACES]
+    whose = others[draw]
+    tokens = own.repeat(len(whose) + 1, 1)
+    for place, other in enumerate(whose.tolist()):
+        tokens[place + 1 :, place] = known[other, place]
+    tokens = tokens.reshape(-1, SIDE, SIDE)
+    return tuple(Mixture(tokens.numpy(), module.decode(tokens).numpy(), whose.numpy()))
 
 
 def far_changes(picture: np.ndarray) -> np.ndarray:
@@ -155,6 +196,7 @@ def gallery_perplexity() -> float:
 DRAWN, STEPS = 12, 25  # digits, and steps of VQ-Diffusion
 DIFFUSION = "vq-mask-and-replace"
 SURE = 0.99  # of the judge
+LINE = 90  # the gray of what parts pictures
 
 
 def even_draws(count: int, seed: int) -> Tensor:
@@ -183,6 +225,23 @@ def sure_of(pictures: Tensor) -> float:
     """The share of pictures uint8 [N, 28, 28] that the classifier is SURE of."""
     x = pictures[:, None].float() / 127.5 - 1
     return float((load.classifier()(x).softmax(1).amax(1) >= SURE).double().mean())
+
+
+def far_from_digits(pictures: Tensor, *, own: bool = False) -> float:
+    """How far pictures uint8 [N, 28, 28] are from the gallery digit nearest to them, on average.
+
+    Args:
+        pictures: to be judged.
+        own: whether they are the gallery's, in its order: one is not compared with itself.
+
+    Returns:
+        Root mean square difference, black to white being 1.
+    """
+    known = load.gallery().images
+    apart = torch.cdist(*(x.double().flatten(1) / 255 for x in (pictures, known))) / 28
+    if own:
+        apart.fill_diagonal_(torch.inf)
+    return float(apart.amin(1).mean())
 
 
 class Shot(NamedTuple):
@@ -222,7 +281,7 @@ def drawn(net: Net, seed: int) -> Iterator[Shot]:
         yield Shot(
             step.t,
             in_rows(net.cells(step.x_t.numpy())),
-            in_rows(module.decode(step.x_t).numpy()),
+            in_rows(module.decode(step.x_t).numpy(), LINE),
             float((step.x_t == module.codes).double().mean()),
         )
 
@@ -231,14 +290,18 @@ def drawn(net: Net, seed: int) -> Iterator[Shot]:
 def plain_sheets(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Sheets of decoded draws, [H, W] each: even chances, and place by place."""
     decode = network()[0].decode
-    return tuple(in_rows(decode(f(DRAWN, seed)).numpy()) for f in (even_draws, placewise_draws))
+    drawn = (decode(f(DRAWN, seed)).numpy() for f in (even_draws, placewise_draws))
+    return tuple(in_rows(pictures, LINE) for pictures in drawn)
 
 
 # --- a codebook in the plane ----------------------------------------------------------------------
 
 KINDS = {"clusters": "Five clusters", "line": "A line"}
 STARTS = {"far": "Far", "near": "At data"}
-LEARN = {"average": "Averages", "gradient": "Gradient", "restart": "Restarts"}
+LEARN = {
+    "average": "Averages", "gradient": "Gradient", "smoothed": "Averages, ε",
+    "restart": "Restarts",
+}  # fmt: skip
 SIZES = (2, 3, 4, 5, 8, 12, 16)
 DECAYS = (0.0, 0.5, 0.8, 0.9)
 POINTS, LEARN_STEPS = 240, 60
