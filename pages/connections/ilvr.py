@@ -183,10 +183,10 @@ def on_two_pixels(last: int) -> None:
         f"their mean, and the reference’s is φ(y) = {GRAY:g}: the slanting line, "
         f"√ᾱ · {GRAY:g} at t.\n\n"
         "Standing on the line, each with a stem at its average: how far along it pictures lie. "
-        ":violet[**ILVR**], held "
+        "Purple, **ILVR**, held "
         + ("to the end" if last == 0 else f"until t = {last}, then let go")
-        + ": its denoiser is the best for all data. :red[**Told**]: the same walk, "
-        "with the best denoiser for data whose mean gray is φ(y). :green[**True**], dashed: "
+        + ": its denoiser is the best for all data. Red, **told**: the same walk, with the best "
+        "denoiser for data whose mean gray is φ(y). Green, dashed, **true**: "
         "p(x | φ(x) = φ(y)), with noise to match.\n\n"
         f"All three are exact; dots are {WALKERS} of ILVR’s walks, {PIXEL_STEPS} steps each. "
         f"Told, the averages are right; the spread ends at {told.spread[1, -1]:.2f}, true is "

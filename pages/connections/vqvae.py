@@ -373,7 +373,6 @@ def page() -> None:
     """Lay out the page."""
     chapter.header("VQ-VAE", defaults=DEFAULTS)
     load.or_stop(vq_world.network)
-    told = Facts(*facts())
     chapter.prose(
         "A VQ-VAE turns a digit into 7 × 7 vectors and replaces each by the nearest of 128 codes. "
         "What is left are 49 numbers, the "
@@ -413,6 +412,7 @@ def page() -> None:
         under="How codes learn",
     )
     formula_and_code(first_other_cell, under="Where a copied step leads")
+    told = Facts(*facts())
     chapter.why(confusions(told))
     chapter.try_this(
         [

@@ -264,17 +264,13 @@ def _told(m: Tensor, V: Tensor) -> tuple[float, float, float]:
     return float(m[0]), float(m[1]), spread
 
 
-def grays() -> np.ndarray:
-    """The mean gray of the noisy reference, on average, at each stop shown: [n]."""
-    return np.array([float(diffusion().schedule.alpha_bar[t]) ** 0.5 * GRAY for t in shown()])
-
-
 def line() -> np.ndarray:
     """Where the mean gray is that of the noisy reference, on average: float32 [n, 1, 4].
 
     From corner to corner of more than the plane that is shown.
     """
-    gray, long = grays(), np.full(len(shown()), 4 * REACH)
+    gray = np.array([float(diffusion().schedule.alpha_bar[t]) ** 0.5 * GRAY for t in shown()])
+    long = np.full(len(gray), 4 * REACH)
     half = long / 2
     return np.stack([gray - half, gray + half, long, -long], -1)[:, None].astype(np.float32)
 
@@ -285,6 +281,8 @@ BELL, PIECES, WIDE = 1.2, 48, 3.2  # height of a density of 1; of a bell; its re
 def bells(told: Pixels) -> np.ndarray:
     """The densities along the line, standing on it, with a stem at each average.
 
+    What has been let go may have another mean gray, and stands on a line through that.
+
     Returns:
         float32 [3, n, PIECES + 1, 4].
     """
@@ -294,7 +292,7 @@ def bells(told: Pixels) -> np.ndarray:
     steps = np.concatenate([np.linspace(-WIDE, WIDE, PIECES + 1), [0]])
     along = middle[..., None] + wide[..., None] * steps
     high = BELL * np.exp(-0.5 * steps**2) / (2 * np.pi) ** 0.5 / wide[..., None]
-    foot = grays()[None, :, None, None] * np.ones(2)
+    foot = (told.left + told.right)[..., None, None] / 2 * np.ones(2)
     places = foot + along[..., None] * away + high[..., None] * up
     stem = np.concatenate([(foot + along[..., None] * away)[:, :, -1:], places[:, :, -1:]], 2)
     begin = np.concatenate([places[:, :, : PIECES], stem[:, :, :1]], 2)

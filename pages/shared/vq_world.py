@@ -196,7 +196,7 @@ def gallery_perplexity() -> float:
 DRAWN, STEPS = 12, 25  # digits, and steps of VQ-Diffusion
 DIFFUSION = "vq-mask-and-replace"
 SURE = 0.99  # of the judge
-LINE = 90  # the gray of what parts pictures
+BETWEEN = 150  # the gray of what parts pictures
 
 
 def even_draws(count: int, seed: int) -> Tensor:
@@ -281,7 +281,7 @@ def drawn(net: Net, seed: int) -> Iterator[Shot]:
         yield Shot(
             step.t,
             in_rows(net.cells(step.x_t.numpy())),
-            in_rows(module.decode(step.x_t).numpy(), LINE),
+            in_rows(module.decode(step.x_t).numpy(), BETWEEN),
             float((step.x_t == module.codes).double().mean()),
         )
 
@@ -291,7 +291,7 @@ def plain_sheets(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Sheets of decoded draws, [H, W] each: even chances, and place by place."""
     decode = network()[0].decode
     drawn = (decode(f(DRAWN, seed)).numpy() for f in (even_draws, placewise_draws))
-    return tuple(in_rows(pictures, LINE) for pictures in drawn)
+    return tuple(in_rows(pictures, BETWEEN) for pictures in drawn)
 
 
 # --- a codebook in the plane ----------------------------------------------------------------------

@@ -360,6 +360,9 @@ def test_the_walk_ends_in_tokens_that_are_decoded() -> None:
     assert len(frames.captions) == 6
     assert frames.captions[-1] == f"t = 0 · done in {STEPS} steps"
     assert not np.array_equal(plain[0], plain[1])
+    for sheet in (*plain, shots[-1].decoded):  # twelve pictures are told apart
+        assert (sheet[28] == 150).all()
+        assert (sheet[:, 28] == 150).all()
 
 
 def test_three_priors_for_one_picture(said: str) -> None:

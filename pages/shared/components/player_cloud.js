@@ -98,10 +98,13 @@ function drawStrokes(item, now, px, py, colorOf) {
     context.setLineDash(dash);
     context.beginPath();
     const at = now.strokes[k];
+    let end = [Infinity, Infinity];
     for (let i = 0; i < at.length; i += 4) {
       if (!at[i + 2] && !at[i + 3]) continue;
-      context.moveTo(px(at[i]), py(at[i + 1]));
-      context.lineTo(px(at[i] + at[i + 2]), py(at[i + 1] + at[i + 3]));
+      // One that goes on where the last one ended continues its dashes; both were rounded.
+      if (Math.abs(at[i] - end[0]) + Math.abs(at[i + 1] - end[1]) > 4) context.moveTo(px(at[i]), py(at[i + 1]));
+      end = [at[i] + at[i + 2], at[i + 1] + at[i + 3]];
+      context.lineTo(px(end[0]), py(end[1]));
     }
     context.stroke();
   });
