@@ -114,21 +114,41 @@ class Averages(NamedTuple):
     Attributes:
         weight: [K] decayed number of vectors that each code replaced.
         total: [K, d] decayed sum of them.
+        eps: as in `smoothed`.
     """
 
     weight: Tensor
     total: Tensor
+    eps: float = 0.0
 
     @property
     def codes(self) -> Tensor:
         """[K, d]: the sums over the numbers."""
-        return self.total / self.weight[:, None]
+        return self.total / smoothed(self.weight, self.eps)[:, None]
 
 
-def credited(codes: Tensor, N: int) -> Averages:
+def smoothed(weight: Tensor, eps: float) -> Tensor:
+    r"""Decayed numbers that are kept from 0, so that nothing is divided by it.
+
+    $$\hat N_k = n\,\frac{N_k + \varepsilon}{n + K\varepsilon}, \qquad n = \sum_k N_k$$
+
+    Their sum is n, as before. A code that replaces nothing has sum and number shrink alike, and
+    stays where it is, until the number is as small as epsilon: then it is drawn to 0.
+
+    Source: the VQ-VAE's authors' code, Sonnet's `VectorQuantizerEMA`.
+
+    Args:
+        weight: [K] decayed numbers, N.
+        eps: 0 leaves them as they are.
+    """
+    n = weight.sum()
+    return n * (weight + eps) / (n + len(weight) * eps)
+
+
+def credited(codes: Tensor, N: int, eps: float = 0.0) -> Averages:
     """Averages that begin at these codes [K, d], as if each had replaced its share of N vectors."""
     weight = torch.full((len(codes),), N / len(codes), dtype=codes.dtype)
-    return Averages(weight, weight[:, None] * codes)
+    return Averages(weight, weight[:, None] * codes, eps)
 
 
 def moving_average_step(z: Tensor, held: Averages, decay: float) -> Averages:
@@ -154,13 +174,16 @@ def moving_average_step(z: Tensor, held: Averages, decay: float) -> Averages:
     """
     count, total = replaced(z, nearest_code(z, held.codes), len(held.weight))
     new = Averages(
-        decay * held.weight + (1 - decay) * count, decay * held.total + (1 - decay) * total
+        decay * held.weight + (1 - decay) * count,
+        decay * held.total + (1 - decay) * total,
+        held.eps,
     )
     gone = new.weight <= 0
     tiny = torch.finfo(z.dtype).tiny ** 0.5
     return Averages(
         torch.where(gone, tiny, new.weight),
         torch.where(gone[:, None], tiny * held.codes, new.total),
+        held.eps,
     )
 
 
@@ -182,7 +205,7 @@ def restart_dead(z: Tensor, held: Averages) -> tuple[Averages, Tensor]:
     weight = held.weight.masked_fill(dead, FRESH * share)
     total = held.total.clone()
     total[dead] = FRESH * share * fresh
-    return Averages(weight, total), dead
+    return Averages(weight, total, held.eps), dead
 
 
 def worst_served(z: Tensor, distance: Tensor, count: int) -> Tensor:
@@ -202,7 +225,9 @@ def replaced(z: Tensor, number: Tensor, K: int) -> tuple[Tensor, Tensor]:
     return count, torch.zeros(K, z.shape[1], dtype=z.dtype).index_add_(0, number, z)
 
 
-RULES = ("gradient", "average", "restart")
+RULES = ("gradient", "average", "smoothed", "restart")
+EPS = 1e-5
+"""Of the rule "smoothed"; Sonnet's."""
 
 
 def learn_codes(
@@ -213,7 +238,8 @@ def learn_codes(
     Args:
         z: [N, d] vectors.
         codes: [K, d] where they begin.
-        rule: "gradient", "average", or "restart" for averages whose dead codes start anew.
+        rule: "gradient", "average", "smoothed" for averages with an epsilon, or "restart" for
+            averages whose dead codes start anew.
         steps: how many.
         rate: of the gradient.
         decay: of the averages.
@@ -227,7 +253,7 @@ def learn_codes(
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; known are {', '.join(RULES)}")
     dead = torch.zeros(len(codes), dtype=torch.bool)
-    held = credited(codes, len(z))
+    held = credited(codes, len(z), EPS if rule == "smoothed" else 0.0)
     yield codes, dead
     for _ in range(steps):
         if rule == "gradient":

@@ -20,8 +20,8 @@ def low_pass(x: Tensor, N: int) -> Tensor:
     \phi_N(\phi_N(x)) = \phi_N(x)$$
 
     Source: Choi et al. 2021, section 3.1, whose φ shrinks a picture N times and enlarges it again.
-    Any linear φ will do. Block means are a projection exactly: what they keep, they keep the
-    second time, too.
+    Any linear φ can be put in its place. But only one that keeps the second time what it kept the
+    first, as block means do, leaves the coarse part exact after the exchange.
 
     Args:
         x: [*, H, W].
@@ -150,10 +150,9 @@ def gaussian_denoiser(diffusion: GaussianDiffusion, mean: Tensor, cov: Tensor) -
 def given_coarse(mean: Tensor, cov: Tensor, phi: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     r"""The true law of Gaussian data whose coarse part is known: what ILVR is meant to draw from.
 
-    $$p\left(x \mid \phi(x) = \phi(y)\right) = \mathcal N\left(m + K\phi(y-m),\
-    S - K\phi S\right)$$
+    $$p\left(x \mid \phi(x) = \phi(y)\right) = \mathcal N\left(m + K\phi(y-m),\ V\right)$$
 
-    $$K = S\phi^\top(\phi S\phi^\top)^{+}$$
+    $$V = S - K\phi S, \qquad K = S\phi^\top(\phi S\phi^\top)^{+}$$
 
     Source: Bishop 2006, eq. 2.81 and 2.82, with a pseudo-inverse since φ has no full rank.
 

@@ -35,6 +35,7 @@ from pages.shared.ilvr_world import (
     PIXEL_STEPS,
     STEPS,
     TOLD_EIGHT,
+    WALKERS,
     WIDTHS,
     WITHOUT_NOISE,
     Asked,
@@ -46,6 +47,12 @@ PICTURES = {"digit": "A digit", "drawn": "A drawing", "pixels": "Two pixels"}
 DIGITS = tuple("0123456789")
 NETWORK = "digits-eps"
 NOISES = {"noise": "with the noise of t", "none": "without noise"}
+LOOK = (
+    "All walks end on the line of the right mean gray. But ILVR’s stand higher up on it than the "
+    "true ones, nearer to the average of all data, and are spread wider; where the denoiser is "
+    "told φ(y), the average is right."
+)
+NAMES = {0: "0 (never)", FREE: f"{FREE:,} (none held)"}
 DEFAULTS = {
     "ilpic": "digit",
     "ildigit": "3",
@@ -98,8 +105,8 @@ def exhibit() -> None:
 def until(row: DeltaGenerator) -> int:
     """The last t that is held."""
     return row.select_slider(
-        "Held until t", HELD, 0, key="ilheld", bind="query-params", width=112,
-        help="After the steps to this t and above, block means are exchanged; later ones are free.",
+        "Let go at t (0: never)", HELD, 0, key="ilheld", bind="query-params", width=160,
+        help="Block means are exchanged after every step to this t or above; those below are free.",
     )  # fmt: skip
 
 
@@ -130,43 +137,63 @@ def on_digits(reference: np.ndarray, asked: Asked) -> None:
         key="il_picture", scale=4, autoplay=True, hold=True, report_frame=False, rest=STEPS,
         charts_last=True, ends=("noise", "picture"), label="Digits held to a picture",
     )  # fmt: skip
+    st.caption(said_of(asked))
+
+
+def said_of(asked: Asked) -> str:
+    """What is shown of digits, and what the charts count."""
     until = "to the end" if asked.last == 0 else f"until t = {asked.last}"
     told = "not told a class" if asked.told is None else f"told to draw {asked.told}"
-    st.caption(
-        f"Left: the reference y, and φ(y), the means of its {asked.N} × {asked.N} pixels. {COUNT} "
-        f"digits from their own noise, DDPM, {STEPS} steps, x̂₀ clipped; the network is {told}. "
-        f"After every step, {until}, their block means are exchanged for those of y "
-        + ("with the noise of that step" if asked.noised else "without noise")
-        + (". " if asked == asked.usual() else "; the first sheet, from the same noise, is to "
-           "compare. ")
-        + "Chart: how far the digits seen are from φ(y), "
-        + ("0 in the end, since the last step exchanges x̂₀’s own, " if asked.last == 0 else "")
-        + "and how different they are."
+    noise = "with the noise of that step" if asked.noised else "without noise"
+    sheets = (
+        "Both sheets are of one run. "
+        if asked == asked.usual()
+        else "The two sheets are two runs from the same noise, which differ in what is said above "
+        "them, and in nothing else. "
+    )
+    return (
+        f"y is the reference; φ(y) is y with each {asked.N} × {asked.N} block replaced by its "
+        f"mean. {COUNT} digits from their own noise, DDPM, {STEPS} steps, x̂₀ clipped; the network "
+        f"is {told}. After every step, {until}, their block means are exchanged for those of y "
+        f"{noise}. {sheets}Charts: pixels run from −1, black, to 1, white. The block means’ "
+        "distance "
+        + ("is 0 in the end, since the last step exchanges x̂₀’s own; " if asked.last == 0 else
+           "does not go to 0, as the last steps are free; ")
+        + "the difference is the average over pixels and pairs."
     )  # fmt: skip
 
 
 def on_two_pixels(last: int) -> None:
     """Two Gaussian pixels, where the right answer has a formula."""
-    stage = st.container()
+    stage, beside = st.columns([3, 2], gap="medium")
     with st.expander("More: how the reference is noised, other noise"):
         noised, seed = noise_of(*st.columns(2, gap="large"))
-    frames = ilvr_views.pixel_frames(Pixels(*ilvr_world.two_pixels(last, noised, seed)), last)
+    told = Pixels(*ilvr_world.two_pixels(last, noised, seed))
+    frames = ilvr_views.pixel_frames(told)
     with stage:
         player(
             [], key="il_pixels", total=len(frames.captions), captions=frames.captions,
-            curves=frames.curves, clouds=frames.clouds, scale=21, autoplay=True, hold=True,
+            curves=frames.curves, clouds=frames.clouds, scale=13, autoplay=True, hold=True,
             report_frame=False, charts_last=True, rest=len(frames.captions) - 1,
             ends=("noise", "data"), label="Two pixels held to their mean",
         )  # fmt: skip
-        st.caption(
-            f"Two pixels: across, the left one (standard deviation {WIDTHS[0]:g}), up, the right "
-            f"one ({WIDTHS[1]:g}); gray: the density of all noisy data. On the slanting line their "
-            f"mean gray is √ᾱ · {GRAY:g}. ILVR is held to it, but for noise, "
-            + ("to the end" if last == 0 else f"until t = {last}, and then let go")
-            + f"; {PIXEL_STEPS} steps. The first denoiser is the best for all data, the middle one "
-            "for those with φ(x) = φ(y). Right: draws of such data, with noise put on to match. "
-            "Arrows lead to the averages; these and the curves are exact."
-        )
+    beside.markdown(
+        f"A picture of **two pixels**: left, standard deviation {WIDTHS[0]:g}, and right, "
+        f"{WIDTHS[1]:g}; both are 0 on average (gray shade: all data with the noise of t). φ takes "
+        f"their mean, and the reference’s is φ(y) = {GRAY:g}: the slanting line, "
+        f"√ᾱ · {GRAY:g} at t.\n\n"
+        "Standing on the line, each with a stem at its average: how far along it pictures lie. "
+        "Purple, **ILVR**, held "
+        + ("to the end" if last == 0 else f"until t = {last}, then let go")
+        + ": its denoiser is the best for all data. Red, **told**: the same walk, with the best "
+        "denoiser for data whose mean gray is φ(y). Green, dashed, **true**: "
+        "p(x | φ(x) = φ(y)), with noise to match.\n\n"
+        f"All three are exact; dots are {WALKERS} of ILVR’s walks, {PIXEL_STEPS} steps each. "
+        f"Told, the averages are right; the spread ends at {told.spread[1, -1]:.2f}, true is "
+        f"{told.spread[2, -1]:.2f}."
+        + (f" That gap is due to the {PIXEL_STEPS} steps: 1,000 end at {KNOWING[2]:.2f}."
+           if last == 0 else "")
+    )  # fmt: skip
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -178,13 +205,14 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def confusions() -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     (left, right, spread), true = ilvr_world.law(0, True)[:, -1], ilvr_world.true_law()[:, -1]
+    early, late = (ilvr_world.law(t, True)[:, -1] for t in (100, 250))
     four, free = BY_BLOCK[4], BY_END[FREE]
     by_block = [
         (f"{N}", f"{m.recognised:.0%}", f"{m.variety:.2f}", f"{m.faint:.0%}")
         for N, m in BY_BLOCK.items()
     ]
     by_end = [
-        ("never" if t == FREE else f"{t}", f"{m.recognised:.0%}", f"{m.gap:.2f}", f"{m.faint:.0%}")
+        (NAMES.get(t, f"{t}"), f"{m.recognised:.0%}", f"{m.gap:.2f}", f"{m.faint:.0%}")
         for t, m in BY_END.items()
     ]
     return [
@@ -217,9 +245,7 @@ def confusions() -> list[Confusion]:
             f"{ENDS[25][2]:.2f} in 25 steps, {ENDS[100][2]:.2f} in 100, {ENDS[1000][2]:.2f} in "
             "1,000.",
             {"ilpic": "pixels"},
-            "All clouds end on the line of the right mean gray. The first lies higher up on it "
-            "than the last, as the arrows show; the middle one, whose denoiser is told φ(y), does "
-            "not. That the first is also spread wider, the second chart tells.",
+            LOOK,
         ),
         Confusion(
             "What does N decide?",
@@ -229,27 +255,36 @@ def confusions() -> list[Confusion]:
                 ("N", "recognised as the reference’s", "squared difference of two", "faint pixels"),
                 by_block,
             )
-            + "At 1 nothing is left to the network, at 28 all but the mean gray. With nothing "
+            + "The difference is the mean over pixels, which run from −1 to 1, of two digits for "
+            "one reference; faint pixels are neither ink nor black, 1.5 to 25 % of white. At 1 "
+            "nothing is left to the network, at 28 all but the mean gray. With nothing "
             f"held two digits differ by {free.variety:.2f}.",
             {"ilblock": 7},
             "Sixteen blocks are held. Ink is where the reference has it, but most of the digits "
             "are others.",
+            threads=["jychoi118/ilvr_adm#29"],
         ),
         Confusion(
             "Which steps should be held? And where do the gray specks come from?",
             "The specks come from holding on to the end. Whatever the network wants, every block "
             "keeps its mean; ink that a digit has no use for is left over as gray. The last steps "
-            "need not be held. Of sixty digits, N = 4, held until t:"
+            "need not be held. Of sixty digits, N = 4, let go at t:"
             + table(
-                ("until t", "recognised as the reference’s", "φ(x) off φ(y), rms", "faint pixels"),
+                ("let go at t", "recognised as the reference’s", "block means off, rms",
+                 "faint pixels"),
                 by_end,
             )
             + "The last hundred of 1,000 can go almost for nothing, and the specks with them; who "
             "lets go at 500 loses likeness. In the paper, too, N and the range of steps decide how "
-            "alike it gets.",
-            {"ilblock": 7, "ilheld": 100},
-            "First sheet: specks. Second: let go at t = 100, it is clean. The first chart pays for "
-            "it: the distance does not go to 0.",
+            "alike it gets. With two pixels it is another matter: let go at 100, they are "
+            f"{early[0]:.2f} and {early[1]:.2f} on average instead of {left:.2f} and {right:.2f}, "
+            f"at 250 {late[0]:.2f} and {late[1]:.2f}: the walk forgets. It remembers what xₜ "
+            "shows, and of two pixels the noise of t leaves little; of the mean of sixteen, and of "
+            "a digit with 49 such blocks, it leaves enough.",
+            {"ilheld": 100},
+            "First sheet: specks. Second: let go at t = 100, it is nearly clean. The first chart "
+            "pays for it: the distance does not go to 0.",
+            threads=["jychoi118/ilvr_adm#29"],
         ),
         Confusion(
             "Why is noise put on the reference?",
@@ -273,26 +308,28 @@ def page() -> None:
     chapter.header("ILVR", defaults=DEFAULTS)
     chapter.prose(
         term("ILVR")
-        + " guides by a picture instead of a class: after every step of the walk back, the means "
-        "of N × N pixels are exchanged for those of a reference. Nothing is trained for it; here "
-        "are digits held to a digit, and two pixels for which the right answer has a formula."
+        + ", iterative latent variable refinement, guides by a picture instead of a class: after "
+        "every step of the walk back, the means of N × N pixels are exchanged for those of a "
+        "reference. Nothing is trained for it."
+    )
+    off = (
+        f"For digits nobody knows the right answer, for two pixels there is a formula: they should "
+        f"be {true[0]:.2f} and {true[1]:.2f} on average, and are {left:.2f} and {right:.2f}."
     )
     chapter.question(
-        "Two pixels are held to their mean gray φ(y), and the denoiser is exact. Does ILVR sample "
-        "p(x | φ(x) = φ(y))?",
+        "Digits are held to the block means of a 3 at every step. Are they fair samples of all "
+        "digits with those means?",
         {
-            "Yes, exactly": "The mean gray is exact, but the two pixels share it out wrongly: on "
-            f"average they should be {true[0]:.2f} and {true[1]:.2f}, and are {left:.2f} and "
-            f"{right:.2f}. To put the coarse part right is not to tell the denoiser of it.",
-            "The coarse part yes, the detail no": "The mean gray is exact. But the denoiser, which "
-            "proposes how it is shared out, is not told of it: on average the pixels should be "
-            f"{true[0]:.2f} and {true[1]:.2f}, and are {left:.2f} and {right:.2f}.",
-            "No, and the coarse part is off, too": "The last step exchanges it for the "
-            "reference’s own, so it is exact. What is off is how the two pixels share it out: "
-            f"{left:.2f} and {right:.2f} on average, where {true[0]:.2f} and {true[1]:.2f} would "
-            "be right.",
+            "Yes": "The means are exact, but the rest is proposed by a denoiser that is not told "
+            f"of them. {off} To put the coarse part right is not to tell the denoiser of it.",
+            "The means are right, the rest is not": "The means are exact. But how they are filled "
+            f"in is proposed by a denoiser that is not told of them. {off}",
+            "No, and the means are off, too": "The last step exchanges them for the reference’s "
+            f"own, so they are exact. What is off is how they are filled in. {off}",
         },
-        answer="The coarse part yes, the detail no",
+        answer="The means are right, the rest is not",
+        state={"ilpic": "pixels"},
+        look=LOOK,
     )
     chapter.look()
     exhibit()
@@ -306,15 +343,16 @@ def page() -> None:
         [
             Experiment(
                 "A three, told to be an eight",
-                "eights where the three’s ink is; the first sheet was told nothing. Of sixty "
-                f"pictures told to be eights, {TOLD_EIGHT:.0%} of those whose reference is none "
-                "are recognised as eights.",
+                "eights where the three’s ink is. The first sheet is let go at 250, too, but told "
+                "nothing. Of sixty pictures that are told to be eights, held to digits of all "
+                f"kinds, {TOLD_EIGHT:.0%} of those that are held to no eight are recognised as "
+                "eights.",
                 {"ilblock": 7, "ilheld": 250, "iltold": "8"},
             ),
             Experiment(
                 "Hold every pixel",
-                "N = 1: nine times the reference. At every t they have been the reference, with "
-                "noise.",
+                "N = 1: nine times the reference. From the first exchange on, every xₜ is the "
+                "reference with the noise of t; what the network sees in it comes out of a blur.",
                 {"ilblock": 1},
             ),
             Experiment(

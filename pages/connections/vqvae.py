@@ -9,12 +9,14 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.codebooks import (
+    EPS,
     gradient_step,
     line_error,
     moving_average_step,
     nearest_code,
     perplexity,
     restart_dead,
+    smoothed,
 )
 from diffusion_core.straight_through import first_other_cell, loss_parts, straight_through
 from diffusion_core.vqvae import VQVAE, Codebook
@@ -111,12 +113,13 @@ def one_digit(second: DeltaGenerator) -> None:
                 "Digit", 0, 9, DIGIT, key="vqdigit", bind="query-params", width=110
             )
         put = st.selectbox(
-            "Replace the token by", list(PUTS), key="vqput", bind="query-params", width=180,
+            "Replace the token by", list(PUTS), key="vqput", bind="query-params", width=220,
             format_func=PUTS.get,
         )  # fmt: skip
         code = 0
         if put == "hand":
             code = st.number_input("Code", 0, 127, 0, key="vqcode", bind="query-params", width=110)
+    above = st.container()
     left, right = st.columns([3, 7], gap="medium")
     under = st.container()
     with st.expander("More: another variant, the place by numbers"):
@@ -125,12 +128,16 @@ def one_digit(second: DeltaGenerator) -> None:
         down = two.number_input("Row", 1, 7, PLACE[0] + 1, key="vqdown", bind="query-params")
         across = three.number_input("Column", 1, 7, PLACE[1] + 1, key="vqacross",
                                     bind="query-params")  # fmt: skip
-        seed = four.number_input("Seed of “any code”", 0, 9999, 0, key="vqseed",
+        seed = four.number_input("Seed of what is drawn", 0, 9999, 0, key="vqseed",
                                  bind="query-params")  # fmt: skip
     picture = load.gallery_digit(label, form - 1)
     if source == "draw":
-        with right:
+        with left if put == "all" else right:
             picture = canvas(key="vq_sheet", initial=load.gallery_digit(DIGIT, 0))
+    if put == "all":
+        with above if source == "gallery" else right:
+            all_replaced(picture, seed)
+        return
     told = vq_world.swap(picture, down - 1, across - 1, put, code, seed)
     plot(
         vq_views.tokens_figure(told, down - 1, across - 1), key="vq_tokens",
@@ -141,7 +148,8 @@ def one_digit(second: DeltaGenerator) -> None:
     change = told.decoded.astype(np.int16) - told.plain
     with right, st.container(horizontal=True, gap="small"):
         for name, shown, color, patch, box, about in (
-            ("x", picture, "x0", place, None, "The picture; the token’s own 16 pixels framed"),
+            *([("x", picture, "x0", place, None, "The picture; the token’s own 16 pixels framed")]
+              if source == "gallery" else []),
             ("decoded", told.plain, "p", None, None, "What its 49 tokens are decoded to"),
             ("one replaced", told.decoded, "p", place, None, "What the changed tokens give"),
             ("change", change, "bits", place, told.box,
@@ -161,20 +169,37 @@ def one_digit(second: DeltaGenerator) -> None:
     )
 
 
+def all_replaced(picture: np.ndarray, seed: int) -> None:
+    """Token by token of a digit is taken from another one, at its own place."""
+    told = vq_world.Mixture(*vq_world.mixed(picture, seed))
+    frames = vq_views.mixture_frames(told)
+    player(
+        frames.panels, key="vq_mixed", total=len(frames.captions), captions=frames.captions,
+        scale=4, autoplay=True, hold=True, report_frame=False, rest=len(frames.captions) - 1,
+        ends=("one digit", "49 digits"), label="Tokens taken from other digits",
+    )  # fmt: skip
+    st.caption(
+        "In the order in which one reads, each token is exchanged for the one that another digit "
+        "of the gallery has at this place; no two are from the same digit. Red borders: exchanged. "
+        "Look where strokes end: at the border of a token, whose neighbour knows nothing of it."
+    )
+
+
 def said_of(told: vq_world.Swap, across: int, down: int) -> str:
     """What the replaced token does, in numbers."""
     bits = math.log2(vq_world.gallery_perplexity())
     new = "[MASK]" if told.new == vq_views.CODES else f"{told.new}"
     said = (
-        "49 tokens × 7 bits = **343 bits**, instead of 784 pixels × 8 = 6,272; in a code made for "
-        f"how often each comes in the gallery, 49 × {bits:.2f} = {PLACES * bits:.0f}. Decoded, the "
-        f"picture is off by {told.error:.3f} (root mean square; black to white is 1).\n\n"
-        f"Row {down}, column {across}: code {told.old} → {new}. "
+        "49 tokens × 7 bits = **343 bits**, instead of 784 pixels × 8 = 6,272; with fewer bits for "
+        f"those that come often in the gallery, 49 × {bits:.2f} = {PLACES * bits:.0f}. Decoded, "
+        f"the picture is off by {told.error:.3f} (root mean square; black to white is 1).\n\n"
+        f"Row {down}, column {across}: token {told.old} → {new}. "
     )
     if told.own + told.others == 0:
         return said + "No pixel changes."
     return said + (
-        f"**{told.own + told.others} pixels change**, {told.own} of the token’s own 16 and "
+        f"The picture changes by {told.change:.3f}, and is now off by {told.after:.3f}. **"
+        f"{told.inside:.0%} of the squared change** lies in the token’s own 16 pixels, the rest in "
         f"{told.others} others."
     )
 
@@ -199,11 +224,15 @@ def who_draws(second: DeltaGenerator) -> None:
         "Place by place: each token is that of some digit of the gallery at this place, whatever "
         "the tokens beside it are. VQ-Diffusion, asked for 0 to 9, 0 and 1: orange is [MASK]; at "
         "t = 100 the others are any codes. "
-        f"Share of such pictures ({MEASURED.count:,} of each, {MEASURED.few} of VQ-Diffusion’s) "
-        f"that a classifier is {SURE:.0%} sure to be some digit, no matter which: even "
-        f"chances {MEASURED.even:.0%}, place by place {MEASURED.placewise:.0%}, VQ-Diffusion "
-        f"{MEASURED.diffusion:.0%}; of the gallery’s digits, encoded and decoded, "
-        f"{MEASURED.gallery:.0%}. It knows digits only, and is at times sure of what is none."
+        f"Two measures of such pictures ({MEASURED.count:,} of each, {MEASURED.few} of "
+        "VQ-Diffusion’s). How far from the nearest of the gallery’s digits (root mean square, "
+        f"black to white is 1): even chances {MEASURED.apart[0]:.2f}, place by place "
+        f"{MEASURED.apart[1]:.2f}, VQ-Diffusion {MEASURED.apart[2]:.2f}: even chances put ink "
+        "where no digit has any. Share that a classifier is "
+        f"{SURE:.0%} sure of, no matter which digit: {MEASURED.even:.0%}, "
+        f"{MEASURED.placewise:.0%}, {MEASURED.diffusion:.0%}; of the gallery’s own, encoded and "
+        f"decoded, {MEASURED.gallery:.0%}. It knows digits only, and is at times sure of what is "
+        "none."
     )
 
 
@@ -238,10 +267,11 @@ def codes_learn(second: DeltaGenerator) -> None:
             ends=("first", "learnt"), label="Codes that learn",
         )  # fmt: skip
         st.caption(
-            f"{vq_world.POINTS} vectors that stand still, all in each step. Purple: the codes and "
-            "the way they came; red lines: where the regions of two codes meet. Second plane: each "
-            "vector’s way to the code that replaces it, whose square is the error. A code that "
-            "replaces nothing has no reason to move. "
+            f"{vq_world.POINTS} vectors; they never move, and each step uses all of them. Purple: "
+            "the codes and the way they came; red lines: where the regions of two codes meet. "
+            "Second plane: each vector’s way to the code that replaces it, whose square is the "
+            "error. A code that replaces nothing has no reason to move. "
+            + (f"ε = {EPS:.5f} keeps divisors from 0. " if rule == "smoothed" else "")
             + (f"Level line: (5/{K})²/12, the best for an unbroken line." if kind == "line" else "")
         )
 
@@ -353,17 +383,17 @@ def page() -> None:
     chapter.question(
         "Take each of the 49 tokens from another digit, at its own place. What is decoded?",
         {
-            "A digit": "Seldom: each token is right for its place, but not for its neighbours. A "
-            f"classifier is sure of {MEASURED.placewise:.0%} of such pictures, of the gallery’s "
-            f"own {MEASURED.gallery:.0%}. See “Drawn”.",
-            "Strokes that do not fit": "They end at the next token, or turn. A classifier is sure "
-            f"of {MEASURED.placewise:.0%} of such pictures, of the gallery’s own "
-            f"{MEASURED.gallery:.0%}. What tokens go together is what the diffusion model has to "
-            "learn. See “Drawn”.",
+            "A digit": "Seldom: each token is right for its place, but not for its neighbours. "
+            "Strokes end at the next token, or turn.",
+            "Strokes that do not fit": "They end at the next token, or turn. Which tokens go "
+            "together is what the diffusion model has to learn.",
             "Gray noise": "Each code stands for a piece of a picture, and the decoder draws "
-            "strokes from whatever it is given, even from 49 codes with even chances. See “Drawn”.",
+            "strokes from whatever it is given. They only do not fit.",
         },
         answer="Strokes that do not fit",
+        state={"vqput": "all"},
+        look="Token by token, each from another digit: what is decoded breaks up into strokes that "
+        "end at the tokens’ borders. Step back and forth.",
     )
     chapter.look()
     exhibit()
@@ -378,15 +408,17 @@ def page() -> None:
         under="A digit as tokens, and bits",
     )
     formula_and_code(
-        gradient_step, moving_average_step, restart_dead, line_error, under="How codes learn"
+        gradient_step, moving_average_step, smoothed, restart_dead, line_error,
+        under="How codes learn",
     )
     formula_and_code(first_other_cell, under="Where a copied step leads")
-    chapter.why(confusions(Facts(*facts())))
+    told = Facts(*facts())
+    chapter.why(confusions(told))
     chapter.try_this(
         [
             Experiment(
                 "Hide a token",
-                "its patch is gray, and the strokes around it are redrawn without it.",
+                "its patch is painted gray; little changes around it.",
                 {"vqput": "mask"},
             ),
             Experiment(
@@ -396,8 +428,9 @@ def page() -> None:
             ),
             Experiment(
                 "A small VQ-VAE without commitment",
-                "z runs ahead of its codes, further than with β = 0.25, and comes back only when "
-                "the codes have caught up.",
+                "z runs ahead and stays ahead; the codes come after it. At the end z and code are "
+                f"{told.apart[0]:.2f} apart, in the mean square; with β = {BETA:g} it is "
+                f"{told.apart[1]:.2f}.",
                 {"vqview": "gradient", "vqpart": "training", "vqbeta": 0.0},
             ),
         ]

@@ -133,7 +133,15 @@ def header(title: str, *, defaults: Mapping[str, object] | None = None) -> None:
             code()  # here its placeholder, there until the style sheet is, pushes nothing down
 
 
-def question(text: str, options: Mapping[str, str], *, answer: str, key: str = "") -> None:
+def question(
+    text: str,
+    options: Mapping[str, str],
+    *,
+    answer: str,
+    key: str = "",
+    state: Mapping[str, object] | None = None,
+    look: str = "",
+) -> None:
     """Ask for a prediction, then say why it holds or doesn't. Never blocks the exhibit.
 
     Args:
@@ -142,22 +150,32 @@ def question(text: str, options: Mapping[str, str], *, answer: str, key: str = "
         answer: the right one.
         key: the session key of the guess, made from the question if it isn't given. Unlike a
             control's, it is not in the address: a shared link must not give the answer away.
+        state: control values that show the answer; a button under it sets them.
+        look: what to look at then, as a confusion's.
 
     Raises:
         ValueError: if `answer` is not among the options.
     """
     if answer not in options:
         raise ValueError(f"the answer {answer!r} is not one of {list(options)}")
-    _ask(text, options, answer, key or f"guess_{crc32(text.encode()):08x}")
+    see = None if state is None else ("See it", "question", state, look)
+    _ask(text, options, answer, key or f"guess_{crc32(text.encode()):08x}", see)
 
 
 @st.fragment  # a guess must not disturb the exhibit
-def _ask(text: str, options: Mapping[str, str], answer: str, key: str) -> None:
+def _ask(
+    text: str,
+    options: Mapping[str, str],
+    answer: str,
+    key: str,
+    see: tuple[str, str, Mapping[str, object], str] | None,
+) -> None:
     with st.container(key=f"chapter_question_{key}", gap="xsmall"):
         guess = st.pills(text, list(options), key=key, persist_state="session")
         if guess is not None:
+            # Of the guess, not of the question, to which the answer may be no.
             verdict = "Right." if guess == answer else "Not quite."
-            prose(f"**{verdict}** {options[guess]}")
+            prose(f"**{verdict}** {options[guess]}" + (f"\n\n{_button(*see)}" if see else ""))
 
 
 def look() -> None:

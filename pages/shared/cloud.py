@@ -34,6 +34,23 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Strokes:
+    """Straight strokes without heads: borders, axes, a curve in pieces.
+
+    Attributes:
+        places: float `[n, L, 4]`, or `[1, L, 4]`: where each begins, and how far it goes.
+        color: The concept, a key of `COLORS`.
+        width: In CSS pixels.
+        dash: Lengths of strokes and gaps in CSS pixels; none is unbroken.
+    """
+
+    places: np.ndarray
+    color: str = "xt"
+    width: float = 1.5
+    dash: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Cloud:
     r"""A square piece of the plane that changes with time.
 
@@ -48,7 +65,8 @@ class Cloud:
             is the same in all frames; None for no shade.
         shade: The density's concept.
         arrows: float `[n, K, 4]`, or `[1, K, 4]`: where each begins, and how far it goes; None for
-            none.
+            none. Of a field of more than a hundred every other is left out on a small plane; where
+            there is one for each point none is.
         field: The arrows' concept.
         strong: float `[n, J, 4]` more arrows, drawn thick over the points; None for none.
         pull: The concept of those.
@@ -62,6 +80,9 @@ class Cloud:
         lines: float `[n, L, 2]` unbroken lines, each with its concept.
         words: What is written over all that.
         side: What the player takes for its height and width in pixels, to fit it into a row.
+        strokes: Drawn under the points, the last on top.
+        axes: What is counted to the right and upwards, written along the border with the whole
+            numbers; "" for planes whose places have no unit.
     """
 
     title: str
@@ -86,6 +107,8 @@ class Cloud:
     lines: Sequence[tuple[np.ndarray, str]] = ()
     words: Sequence[Word] = ()
     side: int = 12
+    strokes: Sequence[Strokes] = ()
+    axes: tuple[str, str] = ("", "")
 
 
 def pack_clouds(clouds: Sequence[Cloud], n: int) -> tuple[list[dict[str, Any]], list[bytes]]:
@@ -98,17 +121,21 @@ def pack_clouds(clouds: Sequence[Cloud], n: int) -> tuple[list[dict[str, Any]], 
     """
     packed = [_pack_cloud(cloud, n) for cloud in clouds]
     blobs: list[bytes] = []
-    for k, (header, arrays) in enumerate(packed):
+    for k, (header, arrays, strokes) in enumerate(packed):
         for name in ("arrows", "shade"):
             first = next(j for j in range(k + 1) if packed[j][1][name] == arrays[name])
             header[f"{name}Of"] = first
         blobs += [a for name, a in arrays.items() if header.get(f"{name}Of", k) == k]
-    return [header for header, _ in packed], blobs
+        blobs += [_bytes(places) for places in strokes]
+    return [header for header, _, _ in packed], blobs
 
 
-def _pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], dict[str, bytes]]:
+def _pack_cloud(
+    cloud: Cloud, n: int
+) -> tuple[dict[str, Any], dict[str, bytes], list[np.ndarray]]:
     colors = {cloud.color, cloud.shade, cloud.field, cloud.pull, cloud.trail, cloud.ring}
     colors |= {color for _, color in cloud.lines} | {word.color for word in cloud.words}
+    colors |= {stroke.color for stroke in cloud.strokes}
     if not colors <= set(COLORS):
         raise ValueError(f"{colors - set(COLORS)} are no concepts; they are {', '.join(COLORS)}")
     nothing = np.zeros((n, 0, 4), np.float32)
@@ -133,6 +160,9 @@ def _pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], dict[str, bytes]]
     ]  # fmt: skip
     if any(len(word["texts"]) not in {1, n} for word in words):
         raise ValueError(f"cloud {cloud.title!r}: a word has neither one text nor {n}")
+    strokes = [
+        _numbers(cloud, s.places, 1 if len(s.places) == 1 else n, 4) for s in cloud.strokes
+    ]
     header = {
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
         "marks": cloud.marks,
@@ -144,13 +174,23 @@ def _pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], dict[str, bytes]]
         "rings": rings.shape[1], "ring": cloud.ring, "words": words,
         "lines": [[line.shape[1], color]
                   for line, (_, color) in zip(lines, cloud.lines, strict=True)],
+        "axes": list(cloud.axes), "extent": cloud.extent,
+        "strokes": [
+            {"count": len(p[0]), "frames": len(p), "color": s.color, "width": s.width,
+             "dash": list(s.dash)}
+            for s, p in zip(cloud.strokes, strokes, strict=True)
+        ],
     }  # fmt: skip
     arrays = {"points": points, "arrows": arrows, "strong": strong, "shade": shade}
     if rings.size:
         arrays["ringed"] = rings
     if lines:
         arrays["drawn"] = np.concatenate(lines, axis=1)
-    return header, {name: np.ascontiguousarray(a).tobytes() for name, a in arrays.items()}
+    return header, {name: _bytes(a) for name, a in arrays.items()}, strokes
+
+
+def _bytes(a: np.ndarray) -> bytes:
+    return np.ascontiguousarray(a).tobytes()
 
 
 def _numbers(cloud: Cloud, values: np.ndarray, n: int, size: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pages.shared import ilvr_world
-from pages.shared.cloud import Cloud
+from pages.shared.cloud import Cloud, Strokes
 from pages.shared.ilvr_world import REACH, Asked, Pixels, Shot
 from pages.shared.player import Curve, Frames, Panel
 
@@ -28,7 +28,7 @@ def spoken(asked: Asked, of: Asked) -> str:
 def digit_frames(
     shots: Sequence[Shot], start: int, stops: Sequence[int], reference: np.ndarray, asked: Asked
 ) -> Frames:
-    """The reference, what is held of it, and the digits; beside those held as is usual, if any."""
+    """The reference, what is held of it, and the digits; beside those to compare with, if any."""
     fixed = np.repeat(ilvr_world.both(reference, asked.N)[None], len(shots), 0)
     panels = [Panel("y, φ(y)", "the reference, and under it its block means", fixed, "q")]
     sheet = "the digits that the network sees in them"
@@ -50,7 +50,8 @@ def digit_frames(
             Panel("$\\hat x_0$: the digits seen in it", sheet,
                   np.stack([s.x0 for s in shots]), "x0"),
         ]  # fmt: skip
-    gap, variety = "φ(x̂₀) off φ(y), rms", "squared difference of two"
+    gap = "block means of x̂₀ off those of y (root mean square)"
+    variety = "mean squared difference of two digits"
     curves = [
         *(Curve(name, np.array([s.gap for s in way]), color, gap, 0, 1)
           for name, color, way in ways),
@@ -65,32 +66,30 @@ def digit_frames(
     return Frames(panels, captions, curves)
 
 
-def pixel_frames(told: Pixels, last: int) -> Frames:
-    """ILVR's walk beside the true law, and the line that either is held to."""
-    titles = (
-        ("ILVR", "walks that are held to the mean gray of two pixels", "p"),
-        ("ILVR, the denoiser told φ(y)", "the same walks with a denoiser that is told", "bits"),
-        ("True: drawn from p(x | φ(x) = φ(y))", "draws of the true law, with noise", "q"),
-    )
-    to = np.stack([told.left, told.right], 2)[:, :, None]
-    averages = np.concatenate([np.zeros_like(to), to], 3)
-    clouds = [
-        Cloud(title, f"{alt}, over the density of all noisy data", points, color=color,
-              extent=REACH, density=ilvr_world.shades(), shade="xt", radius=2,
-              arrows=ilvr_world.line(0 if k == 2 else last), field="xt",
-              strong=averages[k], pull=color)
-        for k, ((title, alt, color), points) in enumerate(zip(titles, told.points, strict=True))
-    ]  # fmt: skip
-    curves = []
-    mean, wide = "mean of each pixel: left above, right below", "spread of left − right"
-    for k, name, color in ((0, "ILVR", "p"), (2, "true", "q")):
-        dash = "5 5" if k else ""
-        curves += [
-            Curve(f"{name}, left", told.left[k], color, mean, 0, 1.6, dash=dash),
-            Curve(f"{name}, right", told.right[k], color, mean, 0, 1.6, dash=dash),
+def pixel_frames(told: Pixels) -> Frames:
+    """ILVR's walks in the plane of two pixels, and what is known exactly of three laws."""
+    names = ("ILVR", "told φ(y)", "true")
+    looks = (("p", ()), ("bits", ()), ("q", (5.0, 5.0)))
+    plane = Cloud(
+        "ILVR’s walks, and densities along the line",
+        "walks held to the mean gray of two pixels, over the density of all noisy data, and the "
+        "densities along the line of that mean gray: ILVR’s, told, true",
+        told.points, color="p", extent=REACH, density=ilvr_world.shades(), shade="xt", radius=2,
+        side=28, axes=("left pixel", "right pixel"),
+        strokes=[
+            Strokes(ilvr_world.line(), "xt", 1),
+            *(Strokes(bell, color, 2.5, dash)
+              for bell, (color, dash) in zip(ilvr_world.bells(told), looks, strict=True)),
+        ],
+    )  # fmt: skip
+    mean, wide = "average of each pixel: left above, right below", "spread of left − right"
+    means, spreads = [], []
+    for k, (name, (color, dash)) in enumerate(zip(names, looks, strict=True)):
+        pattern = " ".join(f"{d:g}" for d in dash)
+        means += [
+            Curve(f"{name}, {side}", values[k], color, mean, 0, 1.6, dash=pattern)
+            for side, values in (("left", told.left), ("right", told.right))
         ]
-    for k, name, color in ((0, "ILVR", "p"), (1, "told φ(y)", "bits"), (2, "true", "q")):
-        dash = "5 5" if k == 2 else ""
-        curves.append(Curve(name, told.spread[k], color, wide, 0, 1.5, dash=dash))
+        spreads.append(Curve(name, told.spread[k], color, wide, 0, 1.5, dash=pattern))
     captions = [f"t = {t}" if t else "t = 0 · done" for t in ilvr_world.shown()]
-    return Frames([], captions, curves, clouds=clouds)
+    return Frames([], captions, [*means, *spreads], clouds=[plane])

@@ -86,7 +86,7 @@ class Shot(NamedTuple):
         x0: the same of the digits that the network sees in it; in the end of what they are.
         gap: root mean square difference of their low-pass from the reference's.
         variety: of x0.
-        usual: the same of a walk held as is usual, from the same noise; None where this one is.
+        usual: the same of the walk it is compared with, from the same noise; None where it is none.
     """
 
     x_t: np.ndarray
@@ -114,14 +114,19 @@ class Asked(NamedTuple):
     seed: int
 
     def usual(self) -> Asked:
-        """To the end, without a class, with noise."""
-        return Asked(self.N, 0, None, True, self.seed)
+        """What it is compared with: the same but for one thing, or itself where there is nothing.
+
+        No class, if it is told one; else with noise, if it has none; else to the end.
+        """
+        if self.told is not None:
+            return self._replace(told=None)
+        return self._replace(last=0) if self.noised else self._replace(noised=True)
 
 
 def held(denoiser: NetworkDenoiser, reference: np.ndarray, asked: Asked) -> Iterator[Shot]:
     """`COUNT` digits held to one reference, uint8 [28, 28]; a shot for each of STEPS + 1 stops.
 
-    Where they are held in another way than is usual, the usual way goes along, to compare.
+    Where there is something to compare them with (`Asked.usual`), that goes along.
     """
     network = remembering(denoiser, denoiser, denoiser.diffusion.T)
     walk = _held(denoiser, network, reference, asked)
@@ -171,7 +176,7 @@ WIDTHS = (1.0, 0.3)
 GRAY = 0.8
 PIXEL_STEPS, EVERY = 100, 2
 WALKERS = 300
-REACH = 2.4
+REACH = 2.7
 ENDS: dict[int, tuple[float, float, float]] = {
     25: (1.19, 0.41, 0.61), 100: (1.22, 0.38, 0.66), 1000: (1.23, 0.37, 0.69)
 }  # fmt: skip
@@ -200,9 +205,9 @@ class Pixels(NamedTuple):
     """Two pixels held to their mean gray, at the stops that are shown.
 
     Attributes:
-        points: float32 [3, n, WALKERS, 2]: ILVR's walk, the same with a denoiser that knows the
-            mean gray, and draws of the true law with noise.
-        left: [3, n] mean of the left pixel in each, exactly.
+        points: float32 [n, WALKERS, 2], ILVR's walks.
+        left: [3, n] mean of the left pixel, exactly: ILVR's; with a denoiser that is told the mean
+            gray; of the true law with noise.
         right: the same of the right one.
         spread: [3, n] standard deviation of left minus right.
     """
@@ -216,34 +221,18 @@ class Pixels(NamedTuple):
 @st.cache_data(max_entries=8, show_spinner=False)
 def two_pixels(last: int, noised: bool, seed: int) -> tuple:
     """The fields of `Pixels`."""
-    mean, cov, phi, y = pixels()
-    m, V = given_coarse(mean, cov, phi, y)
-    times = evenly_spaced(diffusion().T, PIXEL_STEPS)
-    walked = []
-    for of in ((mean, cov), (m, V)):
-        generator = torch.Generator().manual_seed(seed)
-        x_T = torch.randn(WALKERS, 1, 1, 2, generator=generator, dtype=torch.float64)
-        walk = ilvr(
-            diffusion(), gaussian_denoiser(diffusion(), *of), y[None, None, None], x_T, times,
-            N=2, last=last, noised=noised, clip_x0=False, generator=generator,
-        )  # fmt: skip
-        walked.append(torch.stack([stop.x_t for stop in walk])[::EVERY].reshape(-1, WALKERS, 2))
-    # Of rank one: what is known of the pixels is their sum.
-    root = torch.linalg.eigh(V)
-    wide = root.eigenvectors * root.eigenvalues.clamp_min(0).sqrt()
-    x0, noise = (
-        torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64) for _ in range(2)
-    )
-    x0 = m + x0 @ wide.T
-    drawn = torch.stack(
-        [diffusion().q_sample(x0, torch.full((WALKERS,), t), noise) for t in shown()]
-    )
+    mean, cov, _, y = pixels()
+    generator = torch.Generator().manual_seed(seed)
+    x_T = torch.randn(WALKERS, 1, 1, 2, generator=generator, dtype=torch.float64)
+    walk = ilvr(
+        diffusion(), gaussian_denoiser(diffusion(), mean, cov), y[None, None, None], x_T,
+        evenly_spaced(diffusion().T, PIXEL_STEPS), N=2, last=last, noised=noised, clip_x0=False,
+        generator=generator,
+    )  # fmt: skip
+    points = torch.stack([stop.x_t for stop in walk])[::EVERY].reshape(-1, WALKERS, 2)
     laws = law(last, noised), law(last, noised, knowing=True), true_law()
     return tuple(
-        Pixels(
-            torch.stack([*walked, drawn]).float().numpy(),
-            *(np.stack([one[k] for one in laws]) for k in range(3)),
-        )
+        Pixels(points.float().numpy(), *(np.stack([one[k] for one in laws]) for k in range(3)))
     )
 
 
@@ -275,17 +264,40 @@ def _told(m: Tensor, V: Tensor) -> tuple[float, float, float]:
     return float(m[0]), float(m[1]), spread
 
 
-def line(last: int) -> np.ndarray:
+def line() -> np.ndarray:
     """Where the mean gray is that of the noisy reference, on average: float32 [n, 1, 4].
 
-    From corner to corner of more than the plane that is shown; of no length where nothing is held.
+    From corner to corner of more than the plane that is shown.
     """
-    drawn = []
-    for t in shown():
-        gray = float(diffusion().schedule.alpha_bar[t]) ** 0.5 * GRAY
-        long = 4 * REACH if last <= t < diffusion().T else 0.0
-        drawn.append([[gray - long / 2, gray + long / 2, long, -long]])
-    return np.array(drawn, np.float32)
+    gray = np.array([float(diffusion().schedule.alpha_bar[t]) ** 0.5 * GRAY for t in shown()])
+    long = np.full(len(gray), 4 * REACH)
+    half = long / 2
+    return np.stack([gray - half, gray + half, long, -long], -1)[:, None].astype(np.float32)
+
+
+BELL, PIECES, WIDE = 1.2, 48, 3.2  # height of a density of 1; of a bell; its reach in deviations
+
+
+def bells(told: Pixels) -> np.ndarray:
+    """The densities along the line, standing on it, with a stem at each average.
+
+    What has been let go may have another mean gray, and stands on a line through that.
+
+    Returns:
+        float32 [3, n, PIECES + 1, 4].
+    """
+    away = np.array([1, -1]) / 2**0.5  # along the line; up is at right angles to it
+    up = np.array([1, 1]) / 2**0.5
+    middle, wide = (told.left - told.right) / 2**0.5, told.spread / 2**0.5
+    steps = np.concatenate([np.linspace(-WIDE, WIDE, PIECES + 1), [0]])
+    along = middle[..., None] + wide[..., None] * steps
+    high = BELL * np.exp(-0.5 * steps**2) / (2 * np.pi) ** 0.5 / wide[..., None]
+    foot = (told.left + told.right)[..., None, None] / 2 * np.ones(2)
+    places = foot + along[..., None] * away + high[..., None] * up
+    stem = np.concatenate([(foot + along[..., None] * away)[:, :, -1:], places[:, :, -1:]], 2)
+    begin = np.concatenate([places[:, :, : PIECES], stem[:, :, :1]], 2)
+    end = np.concatenate([places[:, :, 1 : PIECES + 1], stem[:, :, 1:]], 2)
+    return np.concatenate([begin, end - begin], -1).astype(np.float32)
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

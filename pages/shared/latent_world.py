@@ -229,10 +229,10 @@ def colours(z: Tensor) -> np.ndarray:
     return shown.repeat_interleave(4, 2).repeat_interleave(4, 3).permute(0, 2, 3, 1).numpy()
 
 
-def in_rows(pictures: np.ndarray) -> np.ndarray:
-    """Pictures [n, 28, 28, ...] as one, COLUMNS in a row, black lines between them."""
+def in_rows(pictures: np.ndarray, line: int = 0) -> np.ndarray:
+    """Pictures [n, 28, 28, ...] as one, COLUMNS in a row, lines of that level between them."""
     rows = -(-len(pictures) // COLUMNS)
-    out = np.zeros((rows * 29 - 1, COLUMNS * 29 - 1, *pictures.shape[3:]), np.uint8)
+    out = np.full((rows * 29 - 1, COLUMNS * 29 - 1, *pictures.shape[3:]), line, np.uint8)
     for i, picture in enumerate(pictures):
         top, left = i // COLUMNS * 29, i % COLUMNS * 29
         out[top : top + 28, left : left + 28] = picture

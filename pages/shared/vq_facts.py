@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 import torch
 
+from diffusion_core.codebooks import perplexity
 from pages.shared import load, vq_world
 from pages.shared.vq_gradient import (
     COUNTS,
@@ -23,6 +24,7 @@ from pages.shared.vq_world import DECAYS, PLACES, Learning, learning, network, s
 
 DIGIT, PLACE = 3, (3, 3)  # what the page opens with; rows and columns from 0
 SIZE, DECAY = 8, 0.8
+FASTER = 0.5  # a decay at which an epsilon is felt within the steps shown
 STAIRS = 8
 Z = -1.0
 BETA = 0.25
@@ -40,6 +42,8 @@ class Measured(NamedTuple):
         gallery: of the gallery's digits, encoded and decoded.
         closer: of all tokens that differ in one place from those of the opening digit, how many
             are decoded nearer to it, by squared error.
+        nearest: of these the nearest: row and column from 1, and the code.
+        apart: `far_from_digits` of as many draws: even chances, place by place, VQ-Diffusion's.
     """
 
     count: int
@@ -49,11 +53,14 @@ class Measured(NamedTuple):
     diffusion: float
     gallery: float
     closer: int
+    nearest: tuple[int, int, int]
+    apart: tuple[float, float, float]
 
 
 MEASURED = Measured(
-    count=4000, few=200, even=0.1655, placewise=0.1815, diffusion=0.79, gallery=0.895, closer=394
-)
+    count=4000, few=200, even=0.1655, placewise=0.1815, diffusion=0.79, gallery=0.895, closer=394,
+    nearest=(6, 3, 86), apart=(0.395, 0.257, 0.222),
+)  # fmt: skip
 
 
 class Facts(NamedTuple):
@@ -63,7 +70,9 @@ class Facts(NamedTuple):
         own: pixels of the middle token's patch that change.
         others: pixels elsewhere.
         box: height and width of the part that changes.
-        near: pixels that change with the next nearest code.
+        inside: share of the squared change in the token's own patch.
+        numbers: the middle token's code, the next in the list, the nearest to it.
+        changes: root mean square change with these two, and with the farthest.
         mean: pixels that change, on average over the 49 places.
         error: root mean square error of the gallery's digits, encoded and decoded; black to white
             being 1.
@@ -78,18 +87,30 @@ class Facts(NamedTuple):
         near_perplexity: begun at data, by averages.
         line: error of five codes on the line, and the formula's.
         slopes: of the dashed line at the opening z, and at its code.
-        right: share of z led to a smaller loss, with 8 codes and with most.
+        right: cells led to a smaller loss, with 8 codes and with most.
         learned: reconstruction error with beta = 0: at first; at last, copied gradient, true one.
         committed: at last, copied gradient and beta = 0.25.
         slow: both, with codes at a quarter of the rate: beta = 0, beta = 0.25.
         restart: the first step that restarts a code.
         spread: standard deviation of z at the end, beta = 0 and beta = 0.25.
+        apart: squared distance of z and codes then.
+        slow_spread: standard deviation of z, with codes at a quarter of the rate.
+        exchanged: of z, and the error, where beta is put on the codebook's term instead.
+        eps: perplexity and error with gamma = 0.5, by averages; the same with an epsilon.
+        caught: the step in which, with it, a dead code replaces something again.
+        alone: perplexity of one digit's tokens, on average.
+        rate: bits per pixel of the gallery's tokens by even chances, and by VQ-Diffusion.
+        levels: the gallery's root mean square error in levels of gray.
+        gray: bits per pixel of a normal of that width, as a density; with open ends; of one of
+            width 1 (black to white is 2) where the copy is perfect.
     """
 
     own: int
     others: int
     box: tuple[int, int]
-    near: int
+    inside: float
+    numbers: tuple[int, int, int]
+    changes: tuple[float, float, float]
     mean: float
     error: float
     perplexity: float
@@ -103,12 +124,21 @@ class Facts(NamedTuple):
     near_perplexity: float
     line: tuple[float, float]
     slopes: tuple[float, float]
-    right: tuple[float, float]
+    right: tuple[int, int]
     learned: tuple[float, float, float]
     committed: float
     slow: tuple[float, float]
     restart: int
     spread: tuple[float, float]
+    apart: tuple[float, float]
+    slow_spread: tuple[float, float]
+    exchanged: tuple[float, float]
+    eps: tuple[tuple[float, float], tuple[float, float]]
+    caught: int
+    alone: float
+    rate: tuple[float, float]
+    levels: float
+    gray: tuple[float, float, float]
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -116,6 +146,7 @@ def facts() -> tuple:
     """Compute them."""
     picture = load.gallery_digit(DIGIT, 0)
     middle, near = (swap(picture, *PLACE, put, 0, 0) for put in ("far", "near"))
+    following = swap(picture, *PLACE, "hand", (middle.old + 1) % 128, 0)
     box = middle.box or (0, -1, 0, -1)
     module, _ = network()
     tokens, images = vq_world.gallery_tokens(), load.gallery().images
@@ -123,46 +154,90 @@ def facts() -> tuple:
     used = vq_world.gallery_perplexity()
     codes = module.codebook.codes
     alike = codes @ codes.T
-    following = float(alike.diagonal(1).mean())
+    in_a_row = float(alike.diagonal(1).mean())
     any_two = float(alike.triu(1).sum()) / (len(codes) * (len(codes) - 1) / 2)
     nearest = float(alike.fill_diagonal_(-1).amax(1).mean())
 
-    def learnt(rule: str, start: str) -> Learning:
-        return Learning(*learning("clusters", SIZE, rule, start, DECAY, 0))
+    def learnt(rule: str, start: str, decay: float = DECAY) -> Learning:
+        return Learning(*learning("clusters", SIZE, rule, start, decay, 0))
 
     far = [learnt(rule, "far") for rule in ("average", "gradient", "restart")]
     line = Learning(*learning("line", 5, "average", "near", DECAYS[0], 0))
     copied, loose = (Training(*training(beta, True)) for beta in (BETA, 0.0))
     still = Training(*training(0.0, False))
     slow = [Training(*training(beta, True, "quarter")) for beta in (0.0, BETA)]
+    exchanged = Training(*training(1.0, True, "quarter"))
+    plain, smooth = (learnt(rule, "far", FASTER) for rule in ("average", "smoothed"))
+    bound, error = bound_of_tokens(), float(off.square().mean()) ** 0.5
     shares, steps = right_shares(), Stairs(*stairs(STAIRS))
     return tuple(
         Facts(
             middle.own,
             middle.others,
             (box[1] - box[0] + 1, box[3] - box[2] + 1),
-            near.own + near.others,
+            middle.inside,
+            (middle.old, following.new, near.new),
+            (following.change, near.change, middle.change),
             float(vq_world.far_changes(picture).mean()),
-            float(off.square().mean()) ** 0.5,
+            error,
             used,
             PLACES * math.log2(used),
             bits_by_tables(tokens, module.codes),
             (pixels_seen(3, 3), pixels_seen(0, 0)),
-            bound_of_tokens(),
-            (following, any_two, nearest),
+            bound,
+            (in_a_row, any_two, nearest),
             tuple(float(told.perplexity[-1]) for told in far),
             tuple(float(told.error[-1]) for told in far),
             float(learnt("average", "near").perplexity[-1]),
             (float(line.error[-1]), vq_world.best_on_the_line(5)),
             (slope(Z), slope(float(steps.codes[np.abs(steps.codes - Z).argmin()]))),
-            (float(shares[COUNTS.index(STAIRS)]), float(shares[-1])),
+            (round(shares[COUNTS.index(STAIRS)] * STAIRS), round(shares[-1] * COUNTS[-1])),
             (float(loose.parts[0, 0]), float(loose.parts[-1, 0]), float(still.parts[-1, 0])),
             float(copied.parts[-1, 0]),
             (float(slow[0].parts[-1, 0]), float(slow[1].parts[-1, 0])),
             int(far[2].restarted.argmax()),
             (float(loose.z[-1].std()), float(copied.z[-1].std())),
+            (float(loose.parts[-1, 1]), float(copied.parts[-1, 1])),
+            (float(slow[0].z[-1].std()), float(slow[1].z[-1].std())),
+            (float(exchanged.z[-1].std()), float(exchanged.parts[-1, 0])),
+            tuple((float(t.perplexity[-1]), float(t.error[-1])) for t in (plain, smooth)),
+            int(((smooth.counts > 0).sum(1) > (plain.counts > 0).sum(1)).argmax()),
+            float(np.mean([perplexity(t, module.codes) for t in tokens])) if len(tokens) else used,
+            (PLACES * math.log2(module.codes) / 784, bound / 784),
+            255 * error,
+            (
+                0.5 * math.log2(2 * math.pi * math.e * (255 * error) ** 2) if error else math.nan,
+                bits_of_levels(off, images, error),
+                0.5 * math.log2(2 * math.pi) + math.log2(127.5),
+            ),
         )
     )
+
+
+def bits_of_levels(off: torch.Tensor, images: torch.Tensor, wide: float) -> float:
+    """Bits per pixel of gray levels under a normal about what is decoded, cut into 256 levels.
+
+    Black and white take what lies beyond them.
+
+    Args:
+        off: [N, 28, 28] decoded less the pictures, black to white being 1.
+        images: uint8 [N, 28, 28], the pictures.
+        wide: the normal's standard deviation.
+    """
+    if not len(images):
+        return math.nan
+    below, above = (off - 1 / 510) / wide, (off + 1 / 510) / wide
+    # Of two small tails the difference is exact, of two numbers near 1 it is not: by symmetry.
+    near = torch.where(off < 0, -above, below)
+    far = torch.where(off < 0, -below, above)
+    inside, black, white = _beyond(near) - _beyond(far), _beyond(below), _beyond(-above)
+    share = torch.where(images == 0, black, torch.where(images == 255, white, inside))
+    return -float(share.log2().mean())
+
+
+def _beyond(u: torch.Tensor) -> torch.Tensor:
+    """How much of a standard normal lies beyond u."""
+    return torch.erfc(u / 2**0.5) / 2
 
 
 def bits_by_tables(tokens: torch.Tensor, K: int) -> float:

@@ -14,12 +14,11 @@ from diffusion_core.codebooks import nearest_code
 from diffusion_core.straight_through import (
     Miniature,
     Moment,
-    affine,
     leads_down,
     straight_through,
     train_miniature,
 )
-from pages.shared.vq_world import borders, grid, region
+from pages.shared.plane_cells import level_lines
 
 # --- one number -----------------------------------------------------------------------------------
 
@@ -92,7 +91,7 @@ COPIES = {"copied": "copied", "true": "the true one"}
 SAMPLES, CODES = 200, 4
 STEPS, EVERY, RATE = 160, 2, 0.05
 ANGLE = 75  # degrees: the encoder looks nearly along what does not matter
-DATA_EXTENT, CELLS = 3.2, 80
+DATA_EXTENT = 3.2
 Z_EXTENTS = (7.0, 20.0)  # of the plane in which z is drawn
 STRETCH = 0.34  # the first number of x, drawn upwards, times the extent
 
@@ -124,7 +123,7 @@ class Training(NamedTuple):
         codes: [n, CODES].
         shown: [n, CODES, 2] what the codes are decoded to.
         ways: [n, SAMPLES, 4] where each point is, and how far to what is made of it.
-        stripes: uint8 [n, CELLS, CELLS] borders of the data that share a code.
+        stripes: [n, CODES - 1, 4] borders of the data that share a code, as `level_lines`.
         parts: [n, 3] reconstruction, codebook, commitment.
         leads: [n, 2] share of the copied gradients that lead to a better code, and to a worse one.
     """
@@ -142,25 +141,37 @@ class Training(NamedTuple):
 @st.cache_data(max_entries=12, show_spinner=False)
 def training(beta: float, copy: bool, pace: str = "same") -> tuple:
     """The fields of `Training`."""
-    x, places = stripes(), grid(DATA_EXTENT, CELLS).double()
+    x = stripes()
     walk = train_miniature(
         x, beginning(), steps=STEPS, rate=RATE, commitment=beta, copy=copy, pace=PACES[pace]
     )
     out = list(walk)[::EVERY]
     verdicts = [leads_down(m.z, -m.copied, m.weights.codes, m.losses) for m in out]
-    cells = [region(affine(m.weights.encoder, places), m.weights.codes) for m in out]
+    codes = torch.stack([m.weights.codes[:, 0] for m in out]).numpy()
     return tuple(
         Training(
             x.numpy(),
             torch.stack([m.z[:, 0] for m in out]).numpy(),
-            torch.stack([m.weights.codes[:, 0] for m in out]).numpy(),
+            codes,
             torch.stack([m.shown for m in out]).numpy(),
             np.stack([ways_of(x, m) for m in out]),
-            np.stack([borders(c) for c in cells]),
+            stripe_borders(torch.stack([m.weights.encoder[0] for m in out]).numpy(), codes),
             np.array([[float(part) for part in m.parts] for m in out]),
             np.array([[float((v == s).double().mean()) for s in (1, -1)] for v in verdicts]),
         )
     )
+
+
+def stripe_borders(encoder: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Where data [n, 2] change their code: [n, CODES - 1, 4].
+
+    Args:
+        encoder: [n, 3], a number for each coordinate and the shift.
+        codes: [n, CODES].
+    """
+    codes = np.sort(codes, 1)
+    halfway = (codes[:, 1:] + codes[:, :-1]) / 2
+    return level_lines(encoder[:, :2], halfway - encoder[:, 2:], DATA_EXTENT)
 
 
 def extent_of(told: Training) -> float:

@@ -10,7 +10,7 @@ import torch
 
 from diffusion_core.vqvae import PATCH, SIDE
 from pages.shared import vq_world
-from pages.shared.cloud import Cloud
+from pages.shared.cloud import Cloud, Strokes
 from pages.shared.discrete_networks import MASK_COLOR, token_colors
 from pages.shared.figures import (
     BARE,
@@ -36,13 +36,15 @@ from pages.shared.vq_gradient import (
     extent_of,
     right_shares,
 )
-from pages.shared.vq_world import EXTENT, KINDS, STEPS, Learning, Shot, Swap
+from pages.shared.vq_world import EXTENT, KINDS, STEPS, Learning, Mixture, Shot, Swap
 
 GRAYS: list[list[Any]] = [[0, "#000000"], [1, "#ffffff"]]
 PICTURE = 138  # side of a digit, in pixels
 TABLE = 246  # of the tokens
 LEFT = 8  # what a chart leaves free at its left, at the least
 CODES = 128
+RULE = "#5a5a5a"  # between patches
+FINE = 2  # picture pixels a side for each, so that a line is thinner than a pixel
 
 
 def hexed(rgb: np.ndarray) -> str:
@@ -71,10 +73,10 @@ def tokens_figure(told: Swap, row: int, column: int) -> Figure:
                "text": ["M" if k == CODES else str(k) for k in flat], "hoverinfo": "skip",
                "textfont": {"size": 13, "color": ["#111111" if on else "#ffffff" for on in light]},
                }  # fmt: skip
-    title = "its 49 tokens: press one"
+    title = "its 49 tokens (press one)"
     if told.new != told.old:
         new = "M" if told.new == CODES else told.new
-        title = f"tokens, {told.old} → {new}: press one"
+        title = f"{told.old} → {new} (press another)"
     frame = {"type": "rect", "x0": column + 0.5, "x1": column + 1.5, "y0": row + 0.5,
              "y1": row + 1.5, "fillcolor": "rgba(0,0,0,0)", "layer": "above",
              "line": {"color": COLORS["bits"], "width": 4}}  # fmt: skip
@@ -144,6 +146,52 @@ def _frame(box: tuple[int, int, int, int], dash: str) -> dict[str, Any]:
             "line": {"color": COLORS["bits"], "width": 2, "dash": dash}}  # fmt: skip
 
 
+def mixture_frames(told: Mixture) -> Frames:
+    """The tokens as colours, what they are decoded to, and where the tokens' patches meet."""
+    colors = colors_of_tokens()
+    cells = np.kron(colors[told.tokens], np.ones((1, PATCH, PATCH, 1), np.uint8))
+    done = np.arange(SIDE * SIDE) < np.arange(len(told.tokens))[:, None]
+    old, new = (np.array([int(c[k : k + 2], 16) for k in (1, 3, 5)], np.uint8)
+                for c in (RULE, COLORS["bits"]))  # fmt: skip
+    gray = np.broadcast_to(old[:1], (*done.shape, 1))
+    large = np.kron(told.decoded, np.ones((1, FINE, FINE), np.uint8))
+    panels = [
+        Panel("its tokens, as colours", "the tokens as colours; replaced ones have red borders",
+              parted(cells, np.where(done[..., None], new, old)), "p", lo=0, hi=0),
+        Panel("decoded", "what the tokens are decoded to",
+              np.pad(large, ((0, 0), (3, 3), (3, 3))), "p", lo=0),
+        Panel("its patches", "the same, with lines between the tokens’ patches",
+              parted(told.decoded[..., None], gray)[..., 0], "p", lo=0),
+    ]  # fmt: skip
+    total = len(told.tokens) - 1
+    captions = [f"{k} of {total} tokens from other digits" for k in range(total + 1)]
+    return Frames(panels, captions)
+
+
+def parted(pictures: np.ndarray, rules: np.ndarray) -> np.ndarray:
+    """Pictures, `FINE` times as large, with a line between the patches of two tokens.
+
+    Args:
+        pictures: uint8 [n, 28, 28, C].
+        rules: uint8 [n, SIDE * SIDE, C], what is drawn about each token; of two the later one's.
+
+    Returns:
+        uint8 [n, 62, 62, C].
+    """
+    side = FINE * PATCH
+    out = np.zeros((len(pictures), *2 * (SIDE * (side + 1) - 1,), rules.shape[-1]), np.uint8)
+    for place in range(SIDE * SIDE):
+        top, left = (v * (side + 1) for v in divmod(place, SIDE))
+        out[:, max(top - 1, 0) : top + side + 1, max(left - 1, 0) : left + side + 1] = (
+            rules[:, place, None, None]
+        )
+    at = np.arange(28 * FINE)
+    out[:, (at + at // side)[:, None], at + at // side] = np.kron(
+        pictures, np.ones((1, FINE, FINE, 1), np.uint8)
+    )
+    return out
+
+
 # --- who draws them -------------------------------------------------------------------------------
 
 
@@ -180,12 +228,12 @@ def learning_frames(told: Learning, kind: str) -> Frames:
     cloud = Cloud(
         "Vectors and codes", f"{len(told.data)} vectors ({KINDS[kind].lower()}), {K} codes and the "
         "borders of their regions", np.concatenate([told.codes, data], axis=1).astype(np.float32),
-        color="xt", extent=EXTENT, density=told.borders, shade="bits", trails=K, trail="p",
-        radius=2.2, side=28,
+        color="xt", extent=EXTENT, trails=K, trail="p", radius=2.2, side=28,
+        strokes=[Strokes(told.borders, "bits")],
     )  # fmt: skip
     used = Histogram(
-        "Vectors per code", "how many vectors each code replaces", told.counts.astype(np.float32),
-        lo=0, hi=K, color="p", reference=False,
+        f"Vectors per code, of {len(told.data)}", "how many vectors each code replaces",
+        told.counts.astype(np.float32), lo=0, hi=K, color="p", reference=False,
     )  # fmt: skip
     error = "mean squared distance to the code (log)"
     low = 10 ** np.floor(np.log10(told.error.min()))
@@ -279,8 +327,8 @@ def training_frames(told: Training) -> Frames:
         "Data, decoded codes", "data in the plane, the borders of what the encoder gives one code, "
         "and what the codes are decoded to",
         np.concatenate([told.shown, data], axis=1).astype(np.float32), color="xt",
-        extent=DATA_EXTENT, density=told.stripes, shade="bits", trails=told.codes.shape[1],
-        trail="p", radius=2.2, side=28,
+        extent=DATA_EXTENT, trails=told.codes.shape[1], trail="p", radius=2.2, side=28,
+        strokes=[Strokes(told.stripes, "bits")],
     )  # fmt: skip
     extent = extent_of(told)
     height = np.broadcast_to(STRETCH * extent * told.x[:, 0], (n, N))
@@ -296,13 +344,14 @@ def training_frames(told: Training) -> Frames:
         points.astype(np.float32), color="x0", extent=extent, trails=told.codes.shape[1],
         trail="p", radius=2.2, side=28,
     )  # fmt: skip
-    error, leads = "mean squared error", "copied steps that lead to"
+    error = "mean squared error"
+    leads = "if one point alone went on, the others and the codes held still"
     high = max(2.5, float(np.ceil(told.parts[:, :2].max())))
     curves = [
         Curve("reconstruction", told.parts[:, 0], "p", error, 0, high),
         Curve("z to its code", told.parts[:, 1], "x0", error, 0, high),
-        Curve("a better code", told.leads[:, 0], "q", leads, 0, 1),
-        Curve("a worse code", told.leads[:, 1], "bits", leads, 0, 1),
+        Curve("to a better code", told.leads[:, 0], "q", leads, 0, 1),
+        Curve("to a worse one", told.leads[:, 1], "bits", leads, 0, 1),
     ]
     captions = [f"step {EVERY * i} · standard deviation of z {z.std():.1f}"
                 for i, z in enumerate(told.z)]  # fmt: skip

@@ -26,6 +26,7 @@ from diffusion_core.vqvae import PATCH, SIDE, VQVAE, load_vqvae
 from pages.shared import discrete_networks, load
 from pages.shared.discrete_networks import Net
 from pages.shared.latent_world import in_rows
+from pages.shared.plane_cells import meeting_lines
 
 PLACES = SIDE * SIDE
 PUTS = {
@@ -35,6 +36,7 @@ PUTS = {
     "mask": "[MASK]",
     "hand": "a number",
     "own": "nothing else",
+    "all": "all 49, from other digits",
 }
 
 
@@ -63,6 +65,9 @@ class Swap(NamedTuple):
         plain: uint8 [28, 28], what the picture's own tokens are decoded to.
         decoded: uint8 [28, 28], what these are.
         error: root mean square of plain minus the picture, black to white being 1.
+        after: the same of decoded.
+        change: root mean square of decoded minus plain.
+        inside: share of the squared change in the token's own patch; NaN where nothing changes.
         own: pixels of the token's own patch that change by more than one level of 255.
         others: pixels elsewhere that do.
         box: first and last row and column that change, (top, bottom, left, right); None for none.
@@ -74,6 +79,9 @@ class Swap(NamedTuple):
     plain: np.ndarray
     decoded: np.ndarray
     error: float
+    after: float
+    change: float
+    inside: float
     own: int
     others: int
     box: tuple[int, int, int, int] | None
@@ -104,12 +112,46 @@ def swap(picture: np.ndarray, row: int, column: int, put: str, number: int, seed
     changed[row, column] = new
     plain, decoded = module.decode(torch.stack([tokens, changed]))
     moved = changed_pixels(plain, decoded)
-    here = moved[row * PATCH : (row + 1) * PATCH, column * PATCH : (column + 1) * PATCH].sum()
-    error = float(((plain.double() - torch.from_numpy(picture)) / 255).square().mean()) ** 0.5
+    patch = (slice(row * PATCH, (row + 1) * PATCH), slice(column * PATCH, (column + 1) * PATCH))
+    here = moved[patch].sum()
+    x, before, now = (v.double() / 255 for v in (torch.from_numpy(picture), plain, decoded))
+    change = (now - before).square()
     return Swap(
-        changed.numpy(), old, new, plain.numpy(), decoded.numpy(), error,
+        changed.numpy(), old, new, plain.numpy(), decoded.numpy(),
+        *(float(off.square().mean()) ** 0.5 for off in (before - x, now - x, now - before)),
+        float(change[patch].sum() / change.sum()),
         int(here), int(moved.sum() - here), box_of(moved),
     )  # fmt: skip
+
+
+class Mixture(NamedTuple):
+    """A digit whose tokens become those of other digits, one after the other.
+
+    Attributes:
+        tokens: [PLACES + 1, 7, 7].
+        decoded: uint8 [PLACES + 1, 28, 28].
+        whose: [PLACES] which of the gallery's digits each is from, no one twice.
+    """
+
+    tokens: np.ndarray
+    decoded: np.ndarray
+    whose: np.ndarray
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def mixed(picture: np.ndarray, seed: int) -> tuple:
+    """The fields of `Mixture`, for a picture uint8 [28, 28]; in the order in which one reads."""
+    module, _ = network()
+    own = module.encode(torch.from_numpy(picture.copy())[None]).flatten(1)
+    known = gallery_tokens().flatten(1)
+    others = (known != own).any(1).nonzero()[:, 0]
+    draw = torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:PLACES]
+    whose = others[draw]
+    tokens = own.repeat(len(whose) + 1, 1)
+    for place, other in enumerate(whose.tolist()):
+        tokens[place + 1 :, place] = known[other, place]
+    tokens = tokens.reshape(-1, SIDE, SIDE)
+    return tuple(Mixture(tokens.numpy(), module.decode(tokens).numpy(), whose.numpy()))
 
 
 def far_changes(picture: np.ndarray) -> np.ndarray:
@@ -154,6 +196,7 @@ def gallery_perplexity() -> float:
 DRAWN, STEPS = 12, 25  # digits, and steps of VQ-Diffusion
 DIFFUSION = "vq-mask-and-replace"
 SURE = 0.99  # of the judge
+BETWEEN = 150  # the gray of what parts pictures
 
 
 def even_draws(count: int, seed: int) -> Tensor:
@@ -182,6 +225,23 @@ def sure_of(pictures: Tensor) -> float:
     """The share of pictures uint8 [N, 28, 28] that the classifier is SURE of."""
     x = pictures[:, None].float() / 127.5 - 1
     return float((load.classifier()(x).softmax(1).amax(1) >= SURE).double().mean())
+
+
+def far_from_digits(pictures: Tensor, *, own: bool = False) -> float:
+    """How far pictures uint8 [N, 28, 28] are from the gallery digit nearest to them, on average.
+
+    Args:
+        pictures: to be judged.
+        own: whether they are the gallery's, in its order: one is not compared with itself.
+
+    Returns:
+        Root mean square difference, black to white being 1.
+    """
+    known = load.gallery().images
+    apart = torch.cdist(*(x.double().flatten(1) / 255 for x in (pictures, known))) / 28
+    if own:
+        apart.fill_diagonal_(torch.inf)
+    return float(apart.amin(1).mean())
 
 
 class Shot(NamedTuple):
@@ -221,7 +281,7 @@ def drawn(net: Net, seed: int) -> Iterator[Shot]:
         yield Shot(
             step.t,
             in_rows(net.cells(step.x_t.numpy())),
-            in_rows(module.decode(step.x_t).numpy()),
+            in_rows(module.decode(step.x_t).numpy(), BETWEEN),
             float((step.x_t == module.codes).double().mean()),
         )
 
@@ -230,17 +290,21 @@ def drawn(net: Net, seed: int) -> Iterator[Shot]:
 def plain_sheets(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Sheets of decoded draws, [H, W] each: even chances, and place by place."""
     decode = network()[0].decode
-    return tuple(in_rows(decode(f(DRAWN, seed)).numpy()) for f in (even_draws, placewise_draws))
+    drawn = (decode(f(DRAWN, seed)).numpy() for f in (even_draws, placewise_draws))
+    return tuple(in_rows(pictures, BETWEEN) for pictures in drawn)
 
 
 # --- a codebook in the plane ----------------------------------------------------------------------
 
 KINDS = {"clusters": "Five clusters", "line": "A line"}
 STARTS = {"far": "Far", "near": "At data"}
-LEARN = {"average": "Averages", "gradient": "Gradient", "restart": "Restarts"}
+LEARN = {
+    "average": "Averages", "gradient": "Gradient", "smoothed": "Averages, ε",
+    "restart": "Restarts",
+}  # fmt: skip
 SIZES = (2, 3, 4, 5, 8, 12, 16)
 DECAYS = (0.0, 0.5, 0.8, 0.9)
-POINTS, LEARN_STEPS, CELLS = 240, 60, 64
+POINTS, LEARN_STEPS = 240, 60
 EXTENT = 3.2
 LINE = 5.0  # its length
 RATE = 1.0
@@ -280,7 +344,7 @@ class Learning(NamedTuple):
         error: [n] mean squared distance.
         perplexity: [n].
         restarted: [n] codes that started anew in this step.
-        borders: uint8 [n, CELLS, CELLS] where regions meet.
+        borders: [n, L, 4] where the regions of two codes meet, as `meeting_lines`.
     """
 
     data: np.ndarray
@@ -304,11 +368,11 @@ def learning(kind: str, K: int, rule: str, start: str, decay: float, seed: int) 
         codes.append(at)
         restarted.append(int(anew.sum()))
     numbers = [nearest_code(data, at) for at in codes]
-    places = grid(EXTENT, CELLS)
+    way = torch.stack(codes).numpy()
     return tuple(
         Learning(
             data.numpy(),
-            torch.stack(codes).numpy(),
+            way,
             np.stack(
                 [
                     torch.cat([data, at[k] - data], 1).float()
@@ -319,32 +383,9 @@ def learning(kind: str, K: int, rule: str, start: str, decay: float, seed: int) 
             np.array([float(quantisation_error(data, at)) for at in codes]),
             np.array([perplexity(k, K) for k in numbers]),
             np.array(restarted),
-            np.stack([borders(region(places, at.float())) for at in codes]),
+            meeting_lines(way, EXTENT),
         )
     )
-
-
-def grid(extent: float, cells: int) -> Tensor:
-    """Middles of the cells of a square, top row first: [cells², 2] float32."""
-    half = extent / cells
-    along = torch.linspace(-extent + half, extent - half, cells)
-    up, across = torch.meshgrid(along.flip(0), along, indexing="ij")
-    return torch.stack([across, up], -1).reshape(-1, 2)
-
-
-def region(places: Tensor, codes: Tensor) -> Tensor:
-    """The nearest code of many places [M, d]: [M]. One product, as there are thousands."""
-    return (places @ codes.T - 0.5 * codes.square().sum(1)).argmax(1)
-
-
-def borders(region: Tensor) -> np.ndarray:
-    """Where a square map of numbers [cells²] changes: uint8 [cells, cells], 150 there, else 0."""
-    side = math.isqrt(len(region))
-    square = region.reshape(side, side)
-    edge = torch.zeros(side, side, dtype=torch.bool)
-    edge[:, 1:] |= square[:, 1:] != square[:, :-1]
-    edge[1:] |= square[1:] != square[:-1]
-    return (150 * edge).to(torch.uint8).numpy()
 
 
 def best_on_the_line(K: int) -> float:

@@ -16,7 +16,7 @@ from tests.app.settings import press
 chapter.header("A page", defaults={"steps": 50, "sampler": "ddim"})
 chapter.question(
     "What happens?", {"It grows": "No, **because**.", "It shrinks": "Since it is scaled."},
-    answer="It shrinks", key="guess",
+    answer="It shrinks", key="guess", state={"steps": 7}, look="The curve.",
 )
 steps = st.slider("Steps", 1, 100, 50, key="steps", bind="query-params")
 sampler = st.selectbox("Sampler", ["ddim", "ddpm"], key="sampler", bind="query-params")
@@ -65,6 +65,15 @@ def test_a_guess_is_answered_with_the_reason() -> None:
     assert "**Not quite.** No, **because**." in said(at)
     at.button_group(key="guess").set_value("It shrinks").run()
     assert "**Right.** Since it is scaled." in said(at)
+
+
+def test_under_the_answer_a_button_shows_it() -> None:
+    at = page()
+    assert "question" not in offered(at)
+    at.button_group(key="guess").set_value("It grows").run()
+    assert offered(at)[0] == "question"
+    press(at, "question")
+    assert shown(at).startswith("7 ")
 
 
 def test_a_guess_is_not_in_the_address() -> None:

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from pages.shared.cloud import Cloud, Word, pack_clouds
+from pages.shared.cloud import Cloud, Strokes, Word, pack_clouds
 from pages.shared.player import _join, _pack
 
 POINTS = np.arange(3 * 5 * 2, dtype=float).reshape(3, 5, 2)
@@ -77,6 +77,8 @@ def test_what_two_clouds_share_is_sent_with_the_first() -> None:
         ({"density": np.zeros((3, 5, 5))}, r"not \[3, H, W\]"),
         ({"density": np.zeros((2, 5, 5), np.uint8)}, r"not \[3, H, W\]"),
         ({"trail": "red"}, "no concepts"),
+        ({"strokes": [Strokes(np.zeros((3, 2, 4)), "red")]}, "no concepts"),
+        ({"strokes": [Strokes(np.zeros((2, 2, 4)))]}, r"not \[3, M, 4\]"),
     ],
 )
 def test_what_does_not_fit_is_said(changes: dict[str, object], sentence: str) -> None:
@@ -91,6 +93,19 @@ def test_what_stands_still_is_sent_once() -> None:
     header, blobs = _pack([], ["a", "b", "c"], [], [], 0, 3, [cloud])
     assert (header["clouds"][0]["shades"], header["clouds"][0]["fields"]) == (1, 1)
     assert [len(blob) for blob in blobs] == [POINTS.size * 2, 2 * 4 * 2, 0, 16]
+
+
+def test_strokes_follow_the_shade_and_are_read_in_that_order() -> None:
+    still, moving = np.ones((1, 2, 4)), np.arange(3 * 4, dtype=float).reshape(3, 1, 4)
+    cloud = Cloud("c", "", POINTS, strokes=[Strokes(still, "q"), Strokes(moving, dash=(4, 4))])
+    (header, _), blobs = pack_clouds([cloud, Cloud("d", "", POINTS)], 3)
+    assert [(s["count"], s["frames"], s["color"], s["dash"]) for s in header["strokes"]] == [
+        (2, 1, "q", []), (1, 3, "xt", [4, 4]),
+    ]  # fmt: skip
+    points = POINTS.size * 2
+    assert [len(b) for b in blobs] == [points, 0, 0, 0, 16, 24, points, 0]  # nothing twice
+    read = np.frombuffer(blobs[5], "<i2").reshape(moving.shape) * 3.0 / header["units"]
+    np.testing.assert_allclose(read, moving, atol=1e-3)
 
 
 def test_a_mark_stands_for_every_point_or_for_none() -> None:

@@ -35,7 +35,7 @@ def test_every_view_is_drawn(
 
 def test_a_token_is_chosen_by_pressing_it(page: Page, base: str) -> None:
     opened(page, f"{base}/vqvae")
-    expect(page.get_by_text(re.compile(r"^Row 4, column 4: code"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Row 4, column 4: token"))).to_be_visible()
     tokens = page.get_by_label("The 7 by 7 tokens as numbers on colours", exact=False)
     expect(tokens.locator("svg").first).to_be_visible()
     idle(page)
@@ -44,7 +44,7 @@ def test_a_token_is_chosen_by_pressing_it(page: Page, base: str) -> None:
     # The middle of the sixth column, and of the second row under the title.
     x, y = box["width"] * 5.5 / 7, 28 + (box["height"] - 28) * 1.5 / 7
     tokens.click(position={"x": x, "y": y})
-    expect(page.get_by_text(re.compile(r"^Row 2, column 6: code"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Row 2, column 6: token"))).to_be_visible()
     expect(page).to_have_url(re.compile(r"vqacross=6"))
     expect(page).to_have_url(re.compile(r"vqdown=2"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +25,7 @@ from diffusion_core.codebooks import (
     quantisation_error,
     replaced,
     restart_dead,
+    smoothed,
     worst_served,
 )
 
@@ -178,6 +180,23 @@ def test_counts_and_sums() -> None:
     torch.testing.assert_close(total[1], z[1::4].sum(0))
     torch.testing.assert_close(total[4], torch.zeros(3, dtype=torch.float64))
     assert distances(z, z).diagonal().abs().max() == 0
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-5, 0.3])
+def test_an_epsilon_keeps_the_sum_and_draws_a_dead_code_to_zero(eps: float) -> None:
+    weight = torch.tensor([7.0, 3.0, 0.5], dtype=torch.float64)
+    found = smoothed(weight, eps)
+    assert float(found.sum()) == pytest.approx(10.5)
+    expected = [(n + eps) / (10.5 + 3 * eps) * 10.5 for n in weight.tolist()]
+    np.testing.assert_allclose(found, expected)
+    z = torch.tensor([[0.0, 1.0], [0.0, 1.2]], dtype=torch.float64)
+    held = credited(torch.tensor([[0.0, 1.0], [5.0, 5.0]], dtype=torch.float64), 2, eps)
+    for _ in range(10):
+        held = moving_average_step(z, held, 0.5)
+    N = 0.5**10
+    share = N / (2 * (N + eps) / (2 + 2 * eps))
+    np.testing.assert_allclose(held.codes[1], [5 * share] * 2)
+    assert held.eps == restart_dead(z, held)[0].eps == eps
 
 
 def test_an_unknown_rule_is_named() -> None:

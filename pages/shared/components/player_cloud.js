@@ -21,6 +21,7 @@ function takeCloud(cloud, k, clouds, n, take) {
     rings: take(Int16Array, n * rings * 2),
     lines: take(Int16Array, n * linePoints(cloud) * 2),
   };
+  cloud.strokes.forEach((s) => (s.data = take(Int16Array, s.frames * s.count * 4)));
 }
 
 function linePoints(cloud) {
@@ -40,6 +41,10 @@ function cloudFrame(cloud, i) {
     rings: part("rings", cloud.rings * 2),
     lines: part("lines", linePoints(cloud) * 2),
     words: cloud.words.map(({ texts, ...word }) => ({ ...word, text: texts[texts.length > 1 ? i : 0] })),
+    strokes: cloud.strokes.map(({ data, count, frames }) => {
+      const at = frames === 1 ? 0 : i;
+      return data.subarray(at * count * 4, (at + 1) * count * 4);
+    }),
   };
 }
 
@@ -83,6 +88,55 @@ function drawArrows(item, arrows, px, py, width, every = 1) {
     context.lineTo(tipX - head * (ux - 0.6 * uy), tipY - head * (uy + 0.6 * ux));
   }
   context.stroke();
+}
+
+function drawStrokes(item, now, px, py, colorOf) {
+  const { context } = item;
+  item.strokes.forEach(({ color, width, dash }, k) => {
+    context.strokeStyle = colorOf(color);
+    context.lineWidth = width;
+    context.setLineDash(dash);
+    context.beginPath();
+    const at = now.strokes[k];
+    let end = [Infinity, Infinity];
+    for (let i = 0; i < at.length; i += 4) {
+      if (!at[i + 2] && !at[i + 3]) continue;
+      // One that goes on where the last one ended continues its dashes; both were rounded.
+      if (Math.abs(at[i] - end[0]) + Math.abs(at[i + 1] - end[1]) > 4) context.moveTo(px(at[i]), py(at[i + 1]));
+      end = [at[i] + at[i + 2], at[i + 1] + at[i + 3]];
+      context.lineTo(px(end[0]), py(end[1]));
+    }
+    context.stroke();
+  });
+  context.setLineDash([]);
+}
+
+// What is counted along the borders, with a mark at each whole number.
+function drawAxes(item, style, px, py) {
+  const { context, side, axes, extent, units } = item;
+  if (!axes[0] && !axes[1]) return;
+  const type = 0.6875 * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  context.font = `${type}px ${style.fontFamily}`;
+  context.fillStyle = style.color;
+  for (let v = Math.ceil(-extent); v <= extent; v += 1) {
+    const at = (v / extent) * units;
+    const [x, y] = [px(at), py(at)];
+    context.fillRect(x - 0.5, side - 5, 1, 5);
+    context.fillRect(0, y - 0.5, 5, 1);
+    const text = `${v}`.replace("-", "−");
+    context.textAlign = "center";
+    context.textBaseline = "bottom";
+    if (x > 2 * type && x < side - 2 * type) context.fillText(text, x, side - 6);
+    context.textAlign = "left";
+    context.textBaseline = "middle";
+    if (y > 2 * type && y < side - 2.6 * type) context.fillText(text, 8, y);
+  }
+  context.textBaseline = "bottom";
+  context.textAlign = "right";
+  context.fillText(`${axes[0]} →`, side - 6, side - 8 - type);
+  context.textBaseline = "top";
+  context.textAlign = "left";
+  context.fillText(`↑ ${axes[1]}`, 6, 6);
 }
 
 function drawTrails(item, frame, px, py) {
@@ -151,8 +205,11 @@ function drawCloud(item, frame, ratio, root) {
   drawShade(item, now.shade, channels(style.getPropertyValue(`--c-${item.shade}`)));
   context.lineCap = "round";
   context.lineJoin = "round";
+  drawAxes(item, style, px, py);
+  drawStrokes(item, now, px, py, colorOf);
   context.strokeStyle = colorOf(item.field);
-  drawArrows(item, now.arrows, px, py, 1, side < SPARSE && item.arrows > 100 ? 2 : 1);
+  const field = item.arrows > 100 && item.arrows !== item.points; // not one for each point
+  drawArrows(item, now.arrows, px, py, 1, side < SPARSE && field ? 2 : 1);
   context.fillStyle = colorOf(item.color);
   context.globalAlpha = item.points > 50 ? 0.75 : 1;
   context.beginPath();
