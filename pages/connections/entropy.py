@@ -173,7 +173,7 @@ def below_zero(
     )  # fmt: skip
     st.caption(
         "kl_div is PyTorch’s, with reduction=\"sum\": the sum of b (log b − a). Full colour: the "
-        "call that is chosen, and its letters on the left. NaN: 0 times the logarithm of 0. "
+        "call that is chosen, and its letters on the left. No number: 0 times the logarithm of 0. "
         f"Histogram: {entropy_calls.AVERAGES:,} averages; dark, those below 0."
     )
 

@@ -69,7 +69,7 @@ def averages(p: tuple[float, ...], told: Called, n: int, seed: int) -> np.ndarra
 def nats(value: float) -> str:
     """A number of nats with a minus as long as a plus, or what stands in its place."""
     if math.isnan(value):
-        return "NaN"
+        return "no number"
     return f"{'−' * (value < 0)}{'∞' if math.isinf(value) else f'{abs(value):.3f}'}"
 
 

@@ -123,7 +123,8 @@ def confusions() -> list[Confusion]:
             "exact.",
             {"vaview": "gray", "vadigit": LABEL, "varow": 1, "vagray": GRAY},
             "Left: the dot is the lowest place, far above 0, where squared error is 0. Middle "
-            "picture: the cost of a copy glows at the edges. Pull the gray to 0: it is gone.",
+            "picture: the cost of a copy glows at the edges. Pull the gray to 0: the dot falls to "
+            "0.",
             threads=[
                 "pytorch/examples#460",
                 "Lightning-Universe/lightning-bolts#177",
