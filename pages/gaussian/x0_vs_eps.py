@@ -40,7 +40,7 @@ VIEWS = {
     "clip": "Clip lens",
     "round": "Rounding",
     "weights": "Loss weights",
-    "mean": "On average",
+    "mean": "Errors",
 }
 NETWORKS = {"digits-eps": ("ε", "eps"), "digits-x0": ("x₀", "x0"), "digits-v": ("v", "xt")}
 COMPARED = {"targets": "Targets", "clips": "Clipping"}
@@ -244,7 +244,7 @@ def side_by_side(row: st.delta_generator.DeltaGenerator) -> None:
         "Compare", list(COMPARED), key="xcompare", default="targets", required=True,
         bind="query-params", format_func=COMPARED.get, width="content",
     )  # fmt: skip
-    steps = row.select_slider("Steps", RUN_STEPS, 25, key="xsteps", bind="query-params", width=150)
+    steps = row.select_slider("Steps", RUN_STEPS, 25, key="xsteps", bind="query-params", width=130)
     stage = st.container()
     with st.expander("More: which digits, other noise, no clipping"):
         left, right = st.columns(2, gap="large")

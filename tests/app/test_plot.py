@@ -128,7 +128,7 @@ VIEWS = [
     ("why_a_model", {"wview": "How Gaussian?"}, 2),
     ("x0_vs_eps", {"xview": "Loss weights"}, 2),
     ("x0_vs_eps", {"xview": "Rounding"}, 1),
-    ("x0_vs_eps", {"xview": "On average"}, 2),
+    ("x0_vs_eps", {"xview": "Errors"}, 2),
 ]
 
 

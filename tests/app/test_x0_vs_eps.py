@@ -74,7 +74,7 @@ def captions(at: AppTest) -> str:
 def test_every_view_opens_by_link(view: str) -> None:
     label = {"one": "", "three": "Side by side", "clip": "Clip lens",
              "round": "Rounding", "weights": "Loss weights",
-             "mean": "On average"}[view]  # fmt: skip
+             "mean": "Errors"}[view]  # fmt: skip
     at = open_page("x0_vs_eps", **({} if view == "one" else {"xview": label}))
     assert not at.exception
     assert not at.error

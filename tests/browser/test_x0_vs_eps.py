@@ -18,7 +18,7 @@ Shot = Callable[[Page, str], Path]
 
 VIEWS = {
     "one": "", "three": "Side by side", "clip": "Clip lens", "round": "Rounding",
-    "weights": "Loss weights", "mean": "On average",
+    "weights": "Loss weights", "mean": "Errors",
 }  # fmt: skip
 
 
