@@ -131,7 +131,7 @@ def gaussian_elbo_details(
             term = elbo_term(
                 diffusion, denoiser, many, t, eps,
                 variance=variance, clip_x0=clip_x0, decoder=decoder, label=labels,
-            )  # fmt: skip
+            )
             yield steps, term
 
     return walk()
@@ -160,7 +160,7 @@ def gaussian_elbo_terms(
     details = gaussian_elbo_details(
         diffusion, denoiser, x0, variance=variance, clip_x0=clip_x0, decoder=decoder, label=label,
         batch=batch, generator=generator,
-    )  # fmt: skip
+    )
     return (
         (steps, per_example(term.nats).reshape(len(steps), len(x0)).T) for steps, term in details
     )
@@ -193,7 +193,7 @@ def gaussian_elbo(
     terms = gaussian_elbo_terms(
         diffusion, denoiser, x0, variance=variance, clip_x0=clip_x0, decoder=decoder, label=label,
         batch=batch, generator=generator,
-    )  # fmt: skip
+    )
     table = torch.cat([part for _, part in terms], dim=1)
     return ElboTerms(prior_kl(diffusion, x0), table[:, 1:], table[:, 0])
 
@@ -274,7 +274,7 @@ def elbo_draws(
         term = elbo_term(
             diffusion, denoiser, many, t, standard_normal(many.double(), generator),
             variance=variance, clip_x0=clip_x0, decoder=decoder, label=repeat_label(label, k),
-        )  # fmt: skip
+        )
         nats = per_example(term.nats)
         proposal.update(t, nats)
         weighted = nats / p[t - 1].to(nats.device)
@@ -309,5 +309,5 @@ def estimate_elbo(
     draws = elbo_draws(
         diffusion, denoiser, x0, n=n, proposal=proposal, variance=variance, clip_x0=clip_x0,
         decoder=decoder, label=label, batch=batch, generator=generator,
-    )  # fmt: skip
+    )
     return Estimate.of(draws)
