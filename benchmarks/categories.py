@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from diffusion_core.checkpoints import CheckpointError, load_discrete
-from diffusion_core.discrete_sampling import DiscreteDenoiser, NetworkDiscreteDenoiser
+from diffusion_core.denoisers import DiscreteDenoiser
+from diffusion_core.discrete_sampling import NetworkDiscreteDenoiser
 from diffusion_core.evaluation import sample_states, states_to_bytes
 from diffusion_core.guidance import guided_belief
 from diffusion_core.recipes import RECIPES, Recipe

@@ -110,7 +110,7 @@ def over_T() -> list[Row]:
 
     def bound(T: int) -> Callable[[], Any]:
         diffusion = GaussianDiffusion(cosine(T))
-        return lambda: gaussian_elbo(diffusion, blank, x0, generator=generator)
+        return lambda: gaussian_elbo(diffusion, blank, x0, batch=64, generator=generator)
 
     def discrete_bound(T: int) -> Callable[[], Any]:
         diffusion, logits = (
@@ -118,7 +118,8 @@ def over_T() -> list[Row]:
             torch.zeros(16).index_fill(0, torch.tensor([15]), -torch.inf),
         )
         return lambda: discrete_elbo(
-            diffusion, lambda x, t, label: logits.expand(*x.shape, 16), tokens, generator=generator
+            diffusion, lambda x, t, label: logits.expand(*x.shape, 16), tokens,
+            batch=64, generator=generator,
         )
 
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -35,48 +35,11 @@ class ElboTerms(NamedTuple):
         return self.total / (D * math.log(2))
 
 
-class TermOptions(TypedDict, total=False):
-    """How one term is computed: what `likelihood.elbo_term` takes by name.
-
-    Attributes:
-        variance: key in `samplers.VARIANCES`.
-        clip_x0: clip predictions to [-1, 1].
-        decoder: key in `likelihood.DECODERS`.
-        label: [B] int64 classes, or None.
-    """
-
-    variance: str
-    clip_x0: bool
-    decoder: str
-    label: Tensor | None
-
-
-class Options(TermOptions, total=False):
-    """How the terms of a Gaussian bound are computed; what is left out is as in `DEFAULTS`.
-
-    Attributes:
-        batch: pictures per call of the denoiser; a step's B examples are never split.
-    """
-
-    batch: int
-
-
-DEFAULTS = Options(
-    variance="posterior", clip_x0=False, decoder="discretized_gaussian", label=None, batch=64
-)
-
-
-def filled(options: Options) -> Options:
-    """All options, the missing ones from `DEFAULTS`.
-
-    Raises:
-        TypeError: for a name that is none of them.
-    """
-    if unknown := options.keys() - DEFAULTS.keys():
-        raise TypeError(f"unknown option {min(unknown)!r}; known are {', '.join(DEFAULTS)}")
-    return DEFAULTS | options
-
-
 def repeat(x: Tensor, n: int) -> Tensor:
     """A batch [B, *D] n times over: [n B, *D]."""
     return x.repeat(n, *[1] * (x.ndim - 1))
+
+
+def repeat_label(label: Tensor | None, n: int) -> Tensor | None:
+    """The labels [B] of such a batch, [n B]; None stays None."""
+    return None if label is None else label.repeat(n)

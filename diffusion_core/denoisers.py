@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.gaussian import GaussianDiffusion, require_alike
 from diffusion_core.parameterization import Parameterization, Prediction
 
 CHANCY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
@@ -28,6 +28,36 @@ class Denoiser(Protocol):
             x_t: [B, *D] noisy pictures.
             t: [B] int64, the step each one sits at, in 1..T.
             label: [B] int64 class of each picture, or None for "any".
+        """
+        ...
+
+
+def ask(denoiser: Denoiser, x_t: Tensor, t: Tensor, label: Tensor | None) -> Prediction:
+    """What a denoiser says of x_t [B, *D], in x_t's dtype and on its device.
+
+    Raises:
+        ValueError: for an answer of another shape, which would be stretched in silence.
+    """
+    told = denoiser(x_t, t, label)
+    require_alike("the denoiser's x0", told.x0, x_t)
+    require_alike("the denoiser's eps", told.eps, x_t)
+    fraction = None if told.var_fraction is None else told.var_fraction.to(x_t)
+    return Prediction(told.x0.to(x_t), told.eps.to(x_t), fraction)
+
+
+class DiscreteDenoiser(Protocol):
+    """Anything that says what it believes of x_0: a network, the exact belief."""
+
+    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        """Predict x_0.
+
+        Args:
+            x_t: [B, *D] int64.
+            t: [B] int64, the step each one sits at, in 1..T.
+            label: [B] int64 class of each example, or None for "any".
+
+        Returns:
+            x_0 logits [B, *D, K]; -inf for a state that data never hold ([MASK]).
         """
         ...
 
@@ -148,13 +178,16 @@ def ideal_denoiser(
         chunk: data points compared at once; memory grows with B * chunk.
 
     Raises:
-        ValueError: (when called) for a label without `labels`, or a class with no data.
+        ValueError: (when called) for a label without `labels`, a class with no data, or t = 0.
     """
     flat = data.flatten(1)
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
         if label is not None and labels is None:
             raise ValueError("this data set has no labels to select a class by")
+        a, sigma = diffusion.rates(t, x_t)
+        if bool((sigma == 0).any()):
+            raise ValueError("at t = 0 there is no noise to remove: a denoiser begins at t = 1")
         # A running softmax: the weighted mean of what was seen so far, its log weight beside it.
         mean = torch.zeros_like(x_t.flatten(1), dtype=torch.float64)
         log_total = mean.new_full((len(mean), 1), -torch.inf)
@@ -172,7 +205,6 @@ def ideal_denoiser(
         if bool(torch.isinf(log_total).any()):
             raise ValueError("the data set has no example of the asked class")
         x0 = mean.reshape(x_t.shape)
-        a, sigma = diffusion.rates(t, x_t)
         return Prediction(x0.to(x_t), ((x_t - a * x0) / sigma).to(x_t))
 
     return predict

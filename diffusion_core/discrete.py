@@ -116,13 +116,13 @@ class DiscreteDiffusion:
         if not 0 <= s <= t <= self.T:
             raise ValueError(f"steps must satisfy 0 <= s <= t <= {self.T}, not s = {s}, t = {t}")
         every = torch.arange(self.K)[None]
-        return self.kernel.rows(every, torch.tensor([t]), torch.tensor([s]), torch.float64)[0]
+        return self.kernel.rows(every, torch.tensor([t]), torch.tensor([s]))[0]
 
     def q_step(self, x_s: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """q(x_t | x_s) over x_t, [B, *D, K] float64, for any s < t: row x_s of Q_{t|s}."""
         t, s = self._steps(x_s, t, s)
         self.require_states("x_s", x_s)
-        return self.kernel.rows(_flat(x_s), t, s, torch.float64).reshape(*x_s.shape, self.K)
+        return self.kernel.rows(_flat(x_s), t, s).reshape(*x_s.shape, self.K)
 
     def q_marginal(self, x0: Tensor, t: Tensor) -> Tensor:
         r"""q(x_t | x_0) over x_t, [B, *D, K] float64; t may be 0.
@@ -131,17 +131,15 @@ class DiscreteDiffusion:
 
         Source: Austin et al. 2021, eq. 3.
         """
-        t, s = self._steps(x0, t, torch.zeros_like(t), strict=False)
+        t, s = self._steps(x0, t, None, strict=False)
         self.require_states("x0", x0)
-        return self.kernel.rows(_flat(x0), t, s, torch.float64).reshape(*x0.shape, self.K)
+        return self.kernel.rows(_flat(x0), t, s).reshape(*x0.shape, self.K)
 
-    def q_likelihood(
-        self, x_t: Tensor, t: Tensor, s: Tensor, dtype: torch.dtype = torch.float64
-    ) -> Tensor:
-        """q(x_t | x_s) over x_s, [B, *D, K]: column x_t of Q_{t|s}; its sum is not 1."""
+    def q_likelihood(self, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """q(x_t | x_s) over x_s, [B, *D, K] float64: column x_t of Q_{t|s}; its sum is not 1."""
         t, s = self._steps(x_t, t, s)
         self.require_states("x_t", x_t)
-        return self.kernel.columns(_flat(x_t), t, s, dtype).reshape(*x_t.shape, self.K)
+        return self.kernel.columns(_flat(x_t), t, s).reshape(*x_t.shape, self.K)
 
     def q_push(self, probs: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """Distribution of x_t where x_s has distribution `probs` [B, *D, K]; s may equal t."""
@@ -190,21 +188,24 @@ class DiscreteDiffusion:
             s: [B] int64, any s < t; t - 1 where not given.
 
         Returns:
-            [B, *D, K] float64 probabilities of x_s; 0 throughout where x0 can't become x_t.
+            [B, *D, K] float64 probabilities of x_s; 0 throughout where x0 can't become x_t, or so
+            seldom that float64 has no number for it (a Gaussian kernel jumping far in few steps).
         """
         s = t - 1 if s is None else s
         if x_t.shape != x0.shape:
             raise ValueError(f"x_t is {tuple(x_t.shape)} and x0 {tuple(x0.shape)}: not the same")
         return _normalised(self.q_likelihood(x_t, t, s) * self.q_marginal(x0, s))
 
-    def _steps(self, x: Tensor, t: Tensor, s: Tensor, strict: bool = True) -> tuple[Tensor, Tensor]:
-        """Both on the CPU, where the tables are, and checked."""
-        for name, step in (("t", t), ("s", s)):
+    def _steps(
+        self, x: Tensor, t: Tensor, s: Tensor | None, strict: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Both on the CPU, where the tables are, and checked; None for s is step 0."""
+        for name, step in (("t", t), ("s", t if s is None else s)):
             if not isinstance(step, Tensor) or step.dtype != torch.int64 or step.ndim != 1:
                 raise ValueError(f"{name} must be a vector of int64, one step per example")
             if len(step) != len(x):
                 raise ValueError(f"{len(step)} steps for {len(x)} examples: give one per example")
-        t, s = t.cpu(), s.cpu()
+        t, s = t.cpu(), torch.zeros_like(t, device="cpu") if s is None else s.cpu()
         if len(t) and not (int(s.min()) >= 0 and int(t.max()) <= self.T):
             raise ValueError(f"steps must lie in 0..{self.T}")
         if not bool((s < t).all() if strict else (s <= t).all()):
@@ -297,17 +298,17 @@ def mixture(
         s: [B] int64, any s < t; t - 1 where not given.
 
     Returns:
-        [B, *D, K]; x0_probs themselves at s = 0; 0 throughout where the model believes in no x_0
-        that can become x_t.
+        [B, *D, K] in x0_probs' dtype, computed in float64; x0_probs themselves at s = 0; 0
+        throughout where the model believes in no x_0 that can become x_t. What float64 has no
+        number for counts as impossible: see `DiscreteDiffusion.q_posterior`.
     """
     s = _checked(diffusion, x_t, x0_probs, t, s)
-    dtype = x0_probs.dtype
-    reach = diffusion.q_likelihood(x_t, t, torch.zeros_like(t), dtype)
+    step = diffusion.q_likelihood(x_t, t, s)
+    reach = diffusion.q_likelihood(x_t, t, torch.zeros_like(t))
     # Where it is 0 so is every way by x_s below; any divisor leaves that x_0 out, and 1 is finite.
-    divisor = torch.where(reach > 0, reach.clamp(min=torch.finfo(dtype).tiny), 1.0)
+    divisor = torch.where(reach > 0, reach.clamp(min=torch.finfo(reach.dtype).tiny), 1.0)
     shares = _from_clean(diffusion, x0_probs / divisor, s)
-    joint = diffusion.q_likelihood(x_t, t, s, dtype) * shares
-    return _clean_at_0(_normalised(joint), x0_probs, s)
+    return _clean_at_0(_normalised(step * shares), x0_probs, s)
 
 
 def product(
@@ -333,12 +334,13 @@ def product(
         s: [B] int64, any s < t; t - 1 where not given.
 
     Returns:
-        [B, *D, K]; x0_probs themselves at s = 0; 0 throughout where nothing remains.
+        [B, *D, K] in x0_probs' dtype, computed in float64; x0_probs themselves at s = 0; 0
+        throughout where nothing remains.
     """
     s = _checked(diffusion, x_t, x0_probs, t, s)
-    prior = _from_clean(diffusion, x0_probs, s)
-    joint = diffusion.q_likelihood(x_t, t, s, x0_probs.dtype) * prior
-    return _clean_at_0(_normalised(joint), x0_probs, s)
+    step = diffusion.q_likelihood(x_t, t, s)
+    prior = _from_clean(diffusion, x0_probs.double(), s)
+    return _clean_at_0(_normalised(step * prior), x0_probs, s)
 
 
 REVERSE_RULES: dict[str, Callable[..., Tensor]] = {"mixture": mixture, "product": product}
@@ -350,7 +352,7 @@ def _from_clean(diffusion: DiscreteDiffusion, weights: Tensor, s: Tensor) -> Ten
 
 def _clean_at_0(probs: Tensor, x0_probs: Tensor, s: Tensor) -> Tensor:
     at_0 = (s == 0).to(probs.device).reshape(-1, *[1] * (probs.ndim - 1))
-    return torch.where(at_0, x0_probs, probs)
+    return torch.where(at_0, x0_probs, probs.to(x0_probs))
 
 
 def _checked(
@@ -445,7 +447,7 @@ def absorbing(K: int, betas: Betas, state: int | None = None) -> DiscreteDiffusi
     """
     rates = _rates(K, betas)
     state = K - 1 if state is None else state
-    if not 0 <= state < K:
+    if state not in range(K):
         raise ValueError(f"the absorbing state must be one of 0..{K - 1}, not {state}")
     none = Survival.of(torch.zeros_like(rates))
     return DiscreteDiffusion(ClosedForm(K, none, Survival.of(rates), state))

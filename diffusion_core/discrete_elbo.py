@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from diffusion_core.bound import ElboTerms, repeat, repeat_label
+from diffusion_core.denoisers import DiscreteDenoiser
 from diffusion_core.discrete import REVERSE_RULES, DiscreteDiffusion
-from diffusion_core.discrete_sampling import DiscreteDenoiser, belief
-from diffusion_core.elbo import PROPOSALS, ElboTerms, Estimate, Proposal
+from diffusion_core.discrete_sampling import belief
 from diffusion_core.likelihood import per_example
+from diffusion_core.proposals import Estimate, Proposal, draw_steps, proposal_for
 
 CONFIGURATIONS = 4096  # that an exact sum may run over
 
@@ -137,7 +139,7 @@ def discrete_elbo_terms(
     *,
     rule: str = "mixture",
     label: Tensor | None = None,
-    batch: int = 64,
+    batch: int = 1,
     generator: torch.Generator,
 ) -> Iterator[tuple[range, Tensor]]:
     """All terms that ask the denoiser, t = 1..T, as they are computed; one draw of x_t each.
@@ -148,7 +150,8 @@ def discrete_elbo_terms(
         x0: [B, *D] int64.
         rule: key in `REVERSE_RULES`.
         label: [B] int64 classes, or None.
-        batch: examples that go through the denoiser at once, at least.
+        batch: examples that go through the denoiser at once, as far as whole steps go: the default
+            asks step by step, with x0's own shape.
         generator: draws the x_t.
 
     Yields:
@@ -158,8 +161,7 @@ def discrete_elbo_terms(
     for first in range(1, diffusion.T + 1, at_once):
         steps = range(first, min(first + at_once, diffusion.T + 1))
         t = torch.tensor(steps).repeat_interleave(len(x0))
-        many = x0.repeat(len(steps), *[1] * (x0.ndim - 1))
-        labels = None if label is None else label.repeat(len(steps))
+        many, labels = repeat(x0, len(steps)), repeat_label(label, len(steps))
         x_t = diffusion.q_sample(many, t, generator)
         nats = vb_terms(diffusion, denoiser(x_t, t, labels), x_t, many, t, rule=rule)
         yield steps, per_example(nats).reshape(len(steps), len(x0)).T
@@ -172,7 +174,7 @@ def discrete_elbo(
     *,
     rule: str = "mixture",
     label: Tensor | None = None,
-    batch: int = 64,
+    batch: int = 1,
     generator: torch.Generator,
 ) -> ElboTerms:
     r"""The whole bound, every t once, each at one draw of x_t: unbiased, term by term.
@@ -187,7 +189,8 @@ def discrete_elbo(
         x0: [B, *D] int64.
         rule: key in `REVERSE_RULES`.
         label: [B] int64 classes, or None.
-        batch: examples that go through the denoiser at once, at least.
+        batch: examples that go through the denoiser at once, as far as whole steps go: the default
+            asks step by step, with x0's own shape.
         generator: draws the x_t.
 
     Returns:
@@ -209,7 +212,7 @@ def estimate_discrete_elbo(
     proposal: str | Proposal = "uniform",
     rule: str = "mixture",
     label: Tensor | None = None,
-    batch: int = 64,
+    batch: int = 1,
     generator: torch.Generator,
 ) -> Estimate:
     r"""The bound from a few random steps instead of all T.
@@ -223,11 +226,12 @@ def estimate_discrete_elbo(
         denoiser: predicts x_0.
         x0: [B, *D] int64.
         n: draws of (t, x_t) per example, at least 2.
-        proposal: key in `elbo.PROPOSALS`, or a proposal that has learned already; it goes on
+        proposal: key in `proposals.PROPOSALS`, or a proposal that has learned already; it goes on
             learning after every call of the denoiser.
         rule: key in `REVERSE_RULES`.
         label: [B] int64 classes, or None.
-        batch: examples that go through the denoiser at once, at least.
+        batch: examples that go through the denoiser at once, as far as whole steps go: the default
+            asks step by step, with x0's own shape.
         generator: draws t and x_t.
 
     Returns:
@@ -238,27 +242,20 @@ def estimate_discrete_elbo(
     """
     if n < 2:
         raise ValueError(f"a standard error needs at least two draws, not {n}")
-    if isinstance(proposal, str):
-        if proposal not in PROPOSALS:
-            raise ValueError(f"unknown proposal {proposal!r}; known are {', '.join(PROPOSALS)}")
-        proposal = PROPOSALS[proposal](diffusion.T)
-    if len(proposal.probabilities()) != diffusion.T:
-        raise ValueError("the proposal was made for another number of steps")
+    proposal = proposal_for(diffusion.T, proposal)
     at_once = max(1, batch // max(1, len(x0)))
     draws = []
     for first in range(0, n, at_once):
         k = min(at_once, n - first)
-        many = x0.repeat(k, *[1] * (x0.ndim - 1))
-        p = proposal.probabilities().to(generator.device)
-        t = 1 + torch.multinomial(p, len(many), replacement=True, generator=generator).cpu()
+        many = repeat(x0, k)
+        p = proposal.probabilities()
+        t = draw_steps(p, len(many), generator)
         x_t = diffusion.q_sample(many, t, generator)
-        logits = denoiser(x_t, t, None if label is None else label.repeat(k))
+        logits = denoiser(x_t, t, repeat_label(label, k))
         nats = per_example(vb_terms(diffusion, logits, x_t, many, t, rule=rule))
         proposal.update(t, nats)
-        draws.append((nats / p.cpu()[t - 1].to(nats.device)).reshape(k, -1).T)
-    values = torch.cat(draws, 1)
-    mean = prior_term(diffusion, x0) + values.mean(1)
-    return Estimate(mean, values.std(1) / math.sqrt(n))
+        draws.append((nats / p[t - 1].to(nats.device)).reshape(k, len(x0)).T)
+    return Estimate.of(prior_term(diffusion, x0)[:, None] + torch.cat(draws, 1))
 
 
 # --- exact sums over small worlds -----------------------------------------------------------------

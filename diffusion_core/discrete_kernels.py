@@ -39,12 +39,12 @@ class Kernel(Protocol):
     @property
     def stationary(self) -> Tensor | None: ...  # noqa: D102
 
-    def rows(self, x: Tensor, t: Tensor, s: Tensor, dtype: torch.dtype) -> Tensor:
-        """[B, N, K]: q(x_t = j | x_s = x) over j."""
+    def rows(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """[B, N, K] float64: q(x_t = j | x_s = x) over j."""
         ...
 
-    def columns(self, x: Tensor, t: Tensor, s: Tensor, dtype: torch.dtype) -> Tensor:
-        """[B, N, K]: q(x_t = x | x_s = i) over i."""
+    def columns(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """[B, N, K] float64: q(x_t = x | x_s = i) over i."""
         ...
 
     def push(self, probs: Tensor, t: Tensor, s: Tensor) -> Tensor:
@@ -155,32 +155,32 @@ class ClosedForm:
         log_u, log_v = self.unmasked.between(t, s), self.unreplaced.between(t, s)
         return Odds((log_u + log_v).exp(), -log_u.exp() * log_v.expm1(), -log_u.expm1())
 
-    def rows(self, x: Tensor, t: Tensor, s: Tensor, dtype: torch.dtype) -> Tensor:
+    def rows(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """Row x of diag(d) + w l^T."""
-        real, stay, land = self._vectors(t, s, dtype, x.device)
+        real, stay, land = self._vectors(t, s, x.device)
         out = land[:, None] * real[x][..., None]
         return out.scatter_add_(-1, x[..., None], stay.gather(1, x)[..., None])
 
-    def columns(self, x: Tensor, t: Tensor, s: Tensor, dtype: torch.dtype) -> Tensor:
+    def columns(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """Column x of diag(d) + w l^T."""
-        real, stay, land = self._vectors(t, s, dtype, x.device)
+        real, stay, land = self._vectors(t, s, x.device)
         out = real * land.gather(1, x)[..., None]
         return out.scatter_add_(-1, x[..., None], stay.gather(1, x)[..., None])
 
     def push(self, probs: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """The distribution times diag(d) + w l^T."""
-        real, stay, land = self._vectors(t, s, probs.dtype, probs.device)
+        real, stay, land = (v.to(probs) for v in self._vectors(t, s, probs.device))
         return probs * stay[:, None] + (probs @ real)[..., None] * land[:, None]
 
     def _vectors(
-        self, t: Tensor, s: Tensor, dtype: torch.dtype, device: torch.device
+        self, t: Tensor, s: Tensor, device: torch.device
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The vectors w [K], d [B, K] and l [B, K]."""
+        """The vectors w [K], d [B, K] and l [B, K], float64."""
         keep, replace, mask = (odd[:, None] for odd in self.odds(t, s))
         real = self.real
         stay = keep * real + (1 - real)
         land = replace / real.sum() * real + mask * (1 - real)
-        return real.to(device, dtype), stay.to(device, dtype), land.to(device, dtype)
+        return real.to(device), stay.to(device), land.to(device)
 
 
 # --- dense kernels --------------------------------------------------------------------------------
@@ -204,18 +204,18 @@ class Dense:
     stationary: Tensor | None
     mask: int | None = None
 
-    def rows(self, x: Tensor, t: Tensor, s: Tensor, dtype: torch.dtype) -> Tensor:
+    def rows(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """Rows of the matrix."""
-        out = x.new_empty((*x.shape, self.K), dtype=dtype)
+        out = x.new_empty((*x.shape, self.K), dtype=torch.float64)
         for where, Q in self._pairs(t, s):
-            out[where] = Q.to(x.device, dtype)[x[where]]
+            out[where] = Q.to(x.device)[x[where]]
         return out
 
-    def columns(self, x: Tensor, t: Tensor, s: Tensor, dtype: torch.dtype) -> Tensor:
+    def columns(self, x: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """Columns of the matrix."""
-        out = x.new_empty((*x.shape, self.K), dtype=dtype)
+        out = x.new_empty((*x.shape, self.K), dtype=torch.float64)
         for where, Q in self._pairs(t, s):
-            out[where] = Q.T.to(x.device, dtype)[x[where]]
+            out[where] = Q.T.to(x.device)[x[where]]
         return out
 
     def push(self, probs: Tensor, t: Tensor, s: Tensor) -> Tensor:

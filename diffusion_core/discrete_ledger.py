@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diffusion_core.denoisers import DiscreteDenoiser
 from diffusion_core.discrete import DiscreteDiffusion
 from diffusion_core.discrete_elbo import vb_terms
-from diffusion_core.discrete_sampling import DiscreteDenoiser, belief
+from diffusion_core.discrete_sampling import belief
 from diffusion_core.likelihood import per_example
 
 

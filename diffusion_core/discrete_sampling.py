@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from diffusion_core.denoisers import within_memory
+from diffusion_core.denoisers import DiscreteDenoiser, within_memory
 from diffusion_core.discrete import (
     REVERSE_RULES,
     DiscreteDiffusion,
@@ -20,23 +20,7 @@ from diffusion_core.discrete import (
     sample_categorical,
     uniforms_like,
 )
-
-
-class DiscreteDenoiser(Protocol):
-    """Anything that says what it believes of x_0: a network, the exact belief."""
-
-    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
-        """Predict x_0.
-
-        Args:
-            x_t: [B, *D] int64.
-            t: [B] int64, the step each one sits at, in 1..T.
-            label: [B] int64 class of each example, or None for "any".
-
-        Returns:
-            x_0 logits [B, *D, K]; -inf for a state that data never hold ([MASK]).
-        """
-        ...
+from diffusion_core.schedules import down_to_0
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +111,7 @@ def sample_discrete(
             logits that are no belief (NaN, all -inf), or that rule out every x_0 that could have
             become x_t.
     """
-    steps = down_to_0(diffusion, timesteps)
+    steps = down_to_0(diffusion.T, timesteps)
     if rule not in REVERSE_RULES:
         raise ValueError(f"unknown name {rule!r}; known are {', '.join(REVERSE_RULES)}")
     diffusion.require_states("x_T", x_T)
@@ -157,19 +141,6 @@ def sample_discrete(
         yield DiscreteStep(0, x_t, None, None, None)
 
     return walk()
-
-
-def down_to_0(diffusion: DiscreteDiffusion, timesteps: Sequence[int]) -> list[int]:
-    """The stops of a walk: the timesteps, and the 0 that they imply.
-
-    Raises:
-        ValueError: for timesteps that do not decrease within 1..T, and for none.
-    """
-    steps = [*map(int, timesteps), 0]
-    falling = all(a > b for a, b in itertools.pairwise(steps))
-    if len(steps) < 2 or steps[0] > diffusion.T or not falling:
-        raise ValueError(f"timesteps must decrease and lie in 1..{diffusion.T}")
-    return steps
 
 
 def belief(x0_logits: Tensor) -> Tensor:

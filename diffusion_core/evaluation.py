@@ -37,10 +37,10 @@ from diffusion_core.datasets import (
     to_uint8,
     to_unit,
 )
-from diffusion_core.denoisers import Denoiser, NetworkDenoiser
+from diffusion_core.denoisers import Denoiser, DiscreteDenoiser, NetworkDenoiser
 from diffusion_core.discrete import DiscreteDiffusion
 from diffusion_core.discrete_elbo import estimate_discrete_elbo
-from diffusion_core.discrete_sampling import DiscreteDenoiser, sample_discrete
+from diffusion_core.discrete_sampling import sample_discrete
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.guidance import guided
 from diffusion_core.hashes import file_sha256

@@ -35,14 +35,15 @@ class Gaussian(NamedTuple):
 
         Returns:
             [B, *D] nats per element; 0 where both are the same point mass, infinite where only
-            one is a point mass or the points differ.
+            one is a point mass or the points differ, NaN where a mean or a variance is.
         """
         gap = (self.mean - other.mean).square()
         ratio = self.var / other.var
         nats = 0.5 * (ratio - 1 - ratio.log() + gap / other.var)
         same_point = (self.var == 0) & (other.var == 0) & (gap == 0)
         a_point = (self.var == 0) | (other.var == 0)
-        nats = torch.where(a_point, torch.full_like(nats, torch.inf), nats)
+        apart = torch.inf + (gap + self.var + other.var)  # infinite, unless one of them is NaN
+        nats = torch.where(a_point, apart, nats)
         return torch.where(same_point, torch.zeros_like(nats), nats)
 
 
@@ -108,7 +109,7 @@ class GaussianDiffusion:
         Raises:
             ValueError: unless 0 <= t <= T, and for noise of another shape.
         """
-        _require_alike("the noise", eps, x0)
+        require_alike("the noise", eps, x0)
         a, sigma = self.rates(t, x0)
         return a.to(x0.dtype) * x0 + sigma.to(x0.dtype) * eps
 
@@ -126,7 +127,7 @@ class GaussianDiffusion:
         Raises:
             ValueError: unless 0 <= s < t <= T, and for pictures of two shapes.
         """
-        _require_alike("x_0", x0, x_t)
+        require_alike("x_0", x0, x_t)
         c_x0, c_xt, var = self.posterior_coefficients(t, s, x_t)
         dtype = x_t.dtype
         return Gaussian(c_x0.to(dtype) * x0 + c_xt.to(dtype) * x_t, var.to(dtype))
@@ -172,11 +173,18 @@ class GaussianDiffusion:
     def _require_before(self, s: Tensor, t: Tensor) -> None:
         if not (isinstance(s, Tensor) and isinstance(t, Tensor)):
             raise ValueError("t and s must be vectors of int64, one step per picture")
+        if s.shape != t.shape:
+            raise ValueError(f"{len(t)} t and {len(s)} s: give one step per picture")
         if not bool((s < t).all()):
             raise ValueError("s must be smaller than t: the process runs from s to t")
 
 
-def _require_alike(name: str, x: Tensor, other: Tensor) -> None:
+def require_alike(name: str, x: Tensor, other: Tensor) -> None:
+    """Refuse what would be stretched to the shape of a picture `other` in silence.
+
+    Raises:
+        ValueError: where the shapes differ; `name` says what it is about.
+    """
     if x.shape != other.shape:
         shapes = f"{list(x.shape)} and {list(other.shape)}"
         raise ValueError(f"{name} must have the picture's shape, and these are {shapes}")

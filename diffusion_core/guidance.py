@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from diffusion_core.denoisers import Denoiser
-from diffusion_core.discrete_sampling import DiscreteDenoiser
+from diffusion_core.denoisers import Denoiser, DiscreteDenoiser
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.parameterization import Prediction
 

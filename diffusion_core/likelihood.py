@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion_core.denoisers import Denoiser
+from diffusion_core.denoisers import Denoiser, ask
 from diffusion_core.gaussian import Gaussian, GaussianDiffusion
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import VARIANCES, clip_prediction
@@ -318,7 +318,7 @@ def elbo_term(
     Args:
         diffusion: the process.
         denoiser: predicts x0.
-        x0: [B, *D] float64.
+        x0: [B, *D]; the denoiser is asked in its dtype, and the rest is float64.
         t: [B] int64 in 1..T.
         eps: [B, *D] standard noise.
         variance: key in `samplers.VARIANCES`.
@@ -327,23 +327,35 @@ def elbo_term(
         label: [B] int64 classes, or None.
 
     Raises:
-        ValueError: when a term is not a finite number, which is the denoiser's doing, and where
-            the names or the process do not fit.
+        ValueError: when a term is not a finite number or an answer has another shape, which is the
+            denoiser's doing, and where the names or the process do not fit.
     """
-    x_t = diffusion.q_sample(x0, t, eps)
-    raw = denoiser(x_t, t, label)
-    fraction = raw.var_fraction
-    prediction = Prediction(
-        raw.x0.to(x_t), raw.eps.to(x_t), None if fraction is None else fraction.to(x_t)
-    )
+    dtype, x0 = x0.dtype, x0.double()
+    x_t = diffusion.q_sample(x0, t, eps.double())
+    told = ask(denoiser, x_t.to(dtype), t, label)
+    fraction = None if told.var_fraction is None else told.var_fraction.double()
+    prediction = Prediction(told.x0.double(), told.eps.double(), fraction)
     if clip_x0:
         prediction = clip_prediction(diffusion, prediction, x_t, t)
     term = compare(diffusion, x0, x_t, t, prediction, variance, decoder)
-    broken = ~torch.isfinite(per_example(term.nats)).cpu()
-    if bool(broken.any()):
-        worst = int(t.cpu()[broken][0])
-        raise ValueError(f"the denoiser's answer at t = {worst} gives no finite number of nats")
+    require_finite_nats(per_example(term.nats), t)
     return term
+
+
+def require_finite_nats(nats: Tensor, t: Tensor) -> None:
+    """Refuse a network whose answer makes a cost that is no number.
+
+    Args:
+        nats: [B], one cost per pair of an example and a step.
+        t: [B], where it was asked; the message names the first place.
+
+    Raises:
+        ValueError: where a cost is NaN or infinite.
+    """
+    broken = ~torch.isfinite(nats).cpu()
+    if bool(broken.any()):
+        where = t.cpu()[broken][0].item()
+        raise ValueError(f"the denoiser's answer at t = {where:g} gives no finite number of nats")
 
 
 def standard_normal_kl(x0: Tensor, alpha_bar: Tensor) -> Tensor:

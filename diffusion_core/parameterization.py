@@ -81,12 +81,16 @@ class Parameterization:
         Source: Cramer's rule on the two lines above.
 
         Raises:
-            ValueError: where the determinant is 0 (eps from a picture without any signal).
+            ValueError: where the determinant is 0 or infinite: eps or score from a picture without
+                any signal, x0 or score from one without any noise.
         """
         c, d = self.coefficients(a, sigma)
         det = a * d - sigma * c
-        if bool((det == 0).any()):
-            raise ValueError(f"{self.name!r} does not determine x0 where no signal is left")
+        lost = (det == 0) | ~det.isfinite()
+        if bool(lost.any()):
+            clean = bool((lost & (sigma == 0)).any())
+            what = "eps where there is no noise" if clean else "x0 where no signal is left"
+            raise ValueError(f"{self.name!r} does not determine {what}")
         dtype = x_t.dtype
         x0 = (d / det).to(dtype) * x_t - (sigma / det).to(dtype) * output
         eps = (a / det).to(dtype) * output - (c / det).to(dtype) * x_t

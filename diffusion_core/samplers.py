@@ -11,9 +11,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from diffusion_core.denoisers import Denoiser
+from diffusion_core.denoisers import Denoiser, ask
+from diffusion_core.discrete_sampling import DiscreteStep as DiscreteStep
+from diffusion_core.discrete_sampling import sample_discrete as sample_discrete
 from diffusion_core.gaussian import Gaussian, GaussianDiffusion
 from diffusion_core.parameterization import Prediction
+from diffusion_core.schedules import down_to_0
 
 
 class Step(NamedTuple):
@@ -283,7 +286,12 @@ def standard_normal(x: Tensor, generator: torch.Generator) -> Tensor:
     """Fresh standard noise like x; the only place where a sampler draws.
 
     It is drawn on the generator's device: a CPU generator gives one picture on every device.
+
+    Raises:
+        ValueError: where there is no generator.
     """
+    if not isinstance(generator, torch.Generator):
+        raise ValueError("noise is drawn here: give a torch.Generator")
     noise = torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
     return noise.to(x.device)
 
@@ -296,8 +304,9 @@ def clip_prediction(
     $$\hat x_0 \leftarrow \operatorname{clip}(\hat x_0, -1, 1), \qquad
     \hat\epsilon \leftarrow (x_t - a\,\hat x_0)/\sigma$$
 
-    Source: improved-diffusion, `p_mean_variance` and `ddim_sample`. diffusers' `clip_sample`
-    keeps the network's eps (`rederive_eps=False`).
+    Source: improved-diffusion, `p_mean_variance` and `ddim_sample`. diffusers' DDIM keeps the
+    network's eps under `clip_sample` (`rederive_eps=False`), at every eta; its DDPM does not: there
+    the mean is the posterior's at the clipped picture, which is this with eps derived again.
     """
     x0 = raw.x0.clamp(-1, 1)
     if not rederive_eps:
@@ -330,12 +339,14 @@ def sample(
         denoiser: predicts x0 and eps.
         x_T: [B, *D] sits at timesteps[0].
         timesteps: decreasing, each in 1..T; a last step to 0 is implied.
-        sampler: key in `SAMPLERS`.
+        sampler: key in `SAMPLERS`. "heun" takes Euler's step wherever sigma~ is beyond 1000, which
+            a textbook's does not: see `Heun.farthest`.
         eta: how much of the posterior's variance to draw anew; None takes the sampler's own.
             "heun" and "dpmpp_2m" draw nothing, whatever eta and variance say.
         variance: key in `VARIANCES`.
         clip_x0: clip the predicted picture to [-1, 1].
-        rederive_eps: after clipping, make eps agree with the clipped picture.
+        rederive_eps: after clipping, make eps agree with the clipped picture. False is diffusers'
+            DDIM; with "ddpm" it is no published sampler, and the mean is not the posterior's.
         noise_scale: standard deviations of fresh noise are multiplied by it.
         noise_at_end: draw noise at the last step too, with the forward step's variance: a mistake
             that leaves grain on the finished picture, here to be looked at.
@@ -348,16 +359,11 @@ def sample(
         `len(timesteps) + 1` steps, the last with t == 0.
 
     Raises:
-        ValueError: for unknown names, or timesteps that do not decrease within 1..T. Raised on
-            the call, not at the first step.
+        ValueError: for unknown names, or timesteps that are no whole numbers or do not decrease
+            within 1..T. Raised on the call, not at the first step. While walking: for an answer of
+            another shape than x_T, and where noise is to be drawn without a generator.
     """
-    steps = [*map(int, timesteps), 0]
-    if (
-        len(steps) < 2
-        or steps[0] > diffusion.T
-        or any(b >= a for a, b in itertools.pairwise(steps))
-    ):
-        raise ValueError(f"timesteps must decrease and lie in 1..{diffusion.T}")
+    steps = down_to_0(diffusion.T, timesteps)
     for name, known in ((sampler, SAMPLERS), (variance, VARIANCES)):
         if name not in known:
             raise ValueError(f"unknown name {name!r}; known are {', '.join(known)}")
@@ -369,7 +375,7 @@ def sample(
         raise ValueError("eta must lie in 0..1 and noise_scale must be finite and not negative")
 
     def looks(x_t: Tensor, t: Tensor) -> tuple[Prediction, Prediction]:
-        raw = denoiser(x_t, t, label)
+        raw = ask(denoiser, x_t, t, label)
         return (clip_prediction(diffusion, raw, x_t, t, rederive_eps) if clip_x0 else raw), raw
 
     def walk() -> Iterator[Step]:
@@ -416,7 +422,7 @@ def encode(
         One step per timestep; the last carries no prediction.
 
     Raises:
-        ValueError: when timesteps do not increase within 1..T.
+        ValueError: when timesteps are no whole numbers, or do not increase within 1..T.
     """
     steps = [int(t) for t in timesteps]
     if (
@@ -424,14 +430,15 @@ def encode(
         or steps[0] < 1
         or steps[-1] > diffusion.T
         or any(b <= a for a, b in itertools.pairwise(steps))
+        or steps != list(timesteps)
     ):
-        raise ValueError(f"timesteps must increase and lie in 1..{diffusion.T}")
+        raise ValueError(f"timesteps must be whole numbers, increase and lie in 1..{diffusion.T}")
 
     def walk() -> Iterator[Step]:
         x_t = x
         for now, then in itertools.pairwise(steps):
             t, s = (torch.full((len(x_t),), k, dtype=torch.int64) for k in (now, then))
-            raw = denoiser(x_t, t, label)
+            raw = ask(denoiser, x_t, t, label)
             used = clip_prediction(diffusion, raw, x_t, t) if clip_x0 else raw
             mean = step_mean(diffusion, used, s)
             yield Step(now, x_t, used, raw, Gaussian(mean, torch.zeros_like(mean)), None)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from diffusion_core.denoisers import DiscreteDenoiser
 from diffusion_core.discrete import REVERSE_RULES, DiscreteDiffusion
 from diffusion_core.discrete_sampling import (
-    DiscreteDenoiser,
     belief,
     exact_denoiser,
     true_reverse_matrix,

@@ -14,9 +14,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diffusion_core.denoisers import DiscreteDenoiser
 from diffusion_core.discrete import DiscreteDiffusion, sample_categorical, uniforms_like
 from diffusion_core.discrete_elbo import cross_entropy
-from diffusion_core.discrete_sampling import DiscreteDenoiser, belief, down_to_0
+from diffusion_core.discrete_sampling import belief
+from diffusion_core.schedules import down_to_0
 
 TIE = 1e-9
 """Equal confidences are put in a random order, and only those: this is what chance adds to them."""
@@ -171,7 +173,7 @@ def sample_in_order(
             decrease within 1..T, states outside of 0..K-1: on the call. While walking: where the
             denoiser believes in a clean [MASK].
     """
-    steps = down_to_0(diffusion, timesteps)
+    steps = down_to_0(diffusion.T, timesteps)
     if order not in ORDERS:
         raise ValueError(f"unknown order {order!r}; known are {', '.join(ORDERS)}")
     mask, _ = _mask_and_other(diffusion)

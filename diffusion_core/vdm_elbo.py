@@ -11,13 +11,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from diffusion_core.bound import ElboTerms, repeat
-from diffusion_core.gaussian import Gaussian
+from diffusion_core.bound import ElboTerms, repeat, repeat_label
+from diffusion_core.gaussian import Gaussian, require_alike
 from diffusion_core.likelihood import (
     GREY_LEVELS,
     categorical,
     nearest_level,
     per_example,
+    require_finite_nats,
     standard_normal_kl,
 )
 from diffusion_core.samplers import standard_normal
@@ -30,8 +31,11 @@ Gamma = Callable[[Tensor], Tensor]
 class NoisePredictor(Protocol):
     """A network that is told the log-SNR instead of a step."""
 
-    def __call__(self, z: Tensor, log_snr: Tensor, label: Tensor | None) -> Tensor:
-        """The noise in z [B, *D], whose log-SNR is [B] float64: [B, *D]."""
+    def __call__(self, z: Tensor, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
+        """The noise in z [B, *D], whose log-SNR is [B] float64: [B, *D].
+
+        It is called with a label only where there is one: predict(z, log_snr) will do without.
+        """
         ...
 
 
@@ -107,7 +111,8 @@ def vdm_diffusion(
 
     Args:
         gamma: the schedule.
-        predict: (z, log_snr, label) -> eps_hat; z has x0's dtype.
+        predict: (z, log_snr) -> eps_hat, and (z, log_snr, label) where there is one; z has x0's
+            dtype.
         x0: [B, *D].
         eps: [B, *D].
         t: [B] float64 in 0..1.
@@ -118,7 +123,8 @@ def vdm_diffusion(
         [B] nats, float64.
 
     Raises:
-        ValueError: unless s < t, and for a gamma that falls: the cost would be negative.
+        ValueError: unless s < t, for a gamma that falls: the cost would be negative, for one whose
+            slope autograd does not find, and for an eps_hat of another shape.
     """
     if s is not None and not bool((s < t).all()):
         raise ValueError("s must be smaller than t: the process runs from s to t")
@@ -132,7 +138,9 @@ def vdm_diffusion(
     level = gamma_t.reshape(-1, *[1] * (x0.ndim - 1))
     a, sigma = torch.sigmoid(-level).sqrt(), torch.sigmoid(level).sqrt()
     z = (a * x0.double() + sigma * eps.double()).to(x0.dtype)
-    eps_hat = predict(z, -gamma_t, label)
+    told = () if label is None else (label,)
+    eps_hat = predict(z, -gamma_t, *told)
+    require_alike("the predicted noise", eps_hat, z)
     gap = (eps.double() - eps_hat.to(z.device, torch.float64)).square()
     return 0.5 * factor * per_example(gap)
 
@@ -141,7 +149,12 @@ def _slope(gamma: Gamma, t: Tensor, learned: bool) -> Tensor:
     """Derivative of gamma at t, in every gradient mode; `learned` keeps it differentiable."""
     with torch.inference_mode(False), torch.enable_grad():
         t = t.detach().clone().requires_grad_()
-        (slope,) = torch.autograd.grad(gamma(t).sum(), t, create_graph=learned)
+        height = gamma(t).sum()
+        slope: Tensor | None = None
+        if height.requires_grad:
+            (slope,) = torch.autograd.grad(height, t, create_graph=learned, allow_unused=True)
+    if slope is None:
+        raise ValueError("gamma has no slope that autograd finds: compute it from t, with torch")
     return slope
 
 
@@ -155,7 +168,7 @@ def vdm_elbo(
     stratified: bool = True,
     levels: Tensor = GREY_LEVELS,
     label: Tensor | None = None,
-    batch: int = 64,
+    batch: int = 1,
     generator: torch.Generator,
 ) -> ElboTerms:
     r"""The bound of a variational diffusion model, with T steps or in continuous time.
@@ -170,7 +183,7 @@ def vdm_elbo(
     Args:
         gamma: the schedule; only its ends and its T + 1 values count, or with T=None its ends and
             the network.
-        predict: (z, log_snr, label) -> eps_hat.
+        predict: (z, log_snr) -> eps_hat, and (z, log_snr, label) where there is one.
         x0: [B, *D], values in `levels`.
         T: steps, or None for continuous time.
         n: draws of t per example in continuous time; ignored when T is given.
@@ -179,7 +192,8 @@ def vdm_elbo(
             independent.
         levels: [V] what values a pixel can have, evenly spaced, rising.
         label: [B] int64 classes, or None.
-        batch: pictures per call of the network; a step's B examples are never split.
+        batch: pictures per call of the network, as far as whole steps go: the default asks step by
+            step, with x0's own shape.
         generator: the source of times and noise.
 
     Returns:
@@ -188,8 +202,8 @@ def vdm_elbo(
         unit of time, so that the sum is the estimate.
 
     Raises:
-        ValueError: for T < 1 or n < 1, for a gamma that falls, and when a value of x0 is not one of
-            the levels.
+        ValueError: for T < 1 or n < 1, as `vdm_diffusion`, when a value of x0 is not one of the
+            levels, and where a cost is not a finite number.
     """
     if T is not None:
         _require_vdm_steps(T)
@@ -215,8 +229,8 @@ def vdm_elbo(
     columns = []
     at_once = max(1, batch // max(1, B))
     for start in range(0, n, at_once):
-        part = t[:, start : start + at_once].T.reshape(-1).to(x0.device)  # draws outermost
-        k = len(part) // B
+        k = min(at_once, n - start)
+        part = t[:, start : start + k].T.reshape(-1).to(x0.device)  # draws outermost
         noise = torch.cat([standard_normal(x0, generator) for _ in range(k)])
         cost = vdm_diffusion(
             gamma,
@@ -225,8 +239,9 @@ def vdm_elbo(
             noise,
             part,
             None if T is None else part - 1 / T,
-            None if label is None else label.repeat(k),
+            repeat_label(label, k),
         )
+        require_finite_nats(cost, part)
         columns.append(cost.reshape(k, B).T)
     denoising = torch.cat(columns, dim=1)
     return ElboTerms(prior, denoising if T is not None else denoising / n, reconstruction)

@@ -12,9 +12,10 @@ from torch import Tensor
 from diffusion_core.checkpoints import load_discrete, load_module
 from diffusion_core.codebooks import perplexity
 from diffusion_core.datasets import Dataset, load_mnist, to_unit
+from diffusion_core.denoisers import DiscreteDenoiser
 from diffusion_core.discrete import DiscreteDiffusion
 from diffusion_core.discrete_elbo import estimate_discrete_elbo
-from diffusion_core.discrete_sampling import DiscreteDenoiser, sample_discrete
+from diffusion_core.discrete_sampling import sample_discrete
 from diffusion_core.guidance import guided_belief
 from diffusion_core.judging import Moments, frechet_distance, judge, metric, moments
 from diffusion_core.networks import Classifier

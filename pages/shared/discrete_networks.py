@@ -11,7 +11,8 @@ import torch
 
 from diffusion_core.checkpoints import PRETRAINED, Card, CheckpointError, load_discrete, read_card
 from diffusion_core.datasets import to_states, to_unit
-from diffusion_core.discrete_sampling import DiscreteDenoiser, NetworkDiscreteDenoiser, belief
+from diffusion_core.denoisers import DiscreteDenoiser
+from diffusion_core.discrete_sampling import NetworkDiscreteDenoiser, belief
 from diffusion_core.evaluation import states_to_bytes
 from diffusion_core.recipes import RECIPES
 from diffusion_core.unmasking import carry_over

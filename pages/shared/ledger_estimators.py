@@ -86,6 +86,7 @@ def estimates(pixels: bytes, setting: Setting, sha256: str) -> dict[str, np.ndar
             proposal=proposal,
             variance=setting.variance,
             clip_x0=setting.clip,
+            batch=64,
             generator=torch.Generator().manual_seed(1 + setting.seed),
         )[0].numpy()
         / (x0.numel() * math.log(2))

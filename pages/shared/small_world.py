@@ -9,8 +9,9 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from diffusion_core.denoisers import DiscreteDenoiser
 from diffusion_core.discrete import REVERSE_RULES, DiscreteDiffusion
-from diffusion_core.discrete_sampling import DiscreteDenoiser, belief, true_reverse_matrix
+from diffusion_core.discrete_sampling import belief, true_reverse_matrix
 from diffusion_core.small_world import BELIEFS, chain_distances, reverse_matrices, rule_error
 from pages.shared import kernels
 from pages.shared.distribution_bars import START, read_distribution

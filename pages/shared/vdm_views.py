@@ -223,7 +223,7 @@ def real_draws(
     """Draws of the bound in continuous time, nats [n], each with a time and noise of its own."""
     drawn = vdm_elbo(
         path(position, sha256), predictor(sha256, tell), unit(pixels), n=n, stratified=False,
-        generator=torch.Generator().manual_seed(1_000 * (position + FULL) + seed),
+        batch=64, generator=torch.Generator().manual_seed(1_000 * (position + FULL) + seed),
     )  # fmt: skip
     nats: np.ndarray = (n * drawn.denoising[0] + drawn.prior + drawn.reconstruction).numpy()
     return nats
@@ -235,7 +235,7 @@ def real_steps(
     """Every one of T steps, drawn once."""
     return vdm_elbo(
         path(position, sha256), predictor(sha256, tell), unit(pixels), T=T,
-        generator=torch.Generator().manual_seed(seed),
+        batch=64, generator=torch.Generator().manual_seed(seed),
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from diffusion_core.discrete import (
     sample_categorical,
     uniform,
 )
-from diffusion_core.discrete_betas import DISCRETE_BETAS
+from diffusion_core.discrete_betas import DISCRETE_BETAS, linear
 from diffusion_core.discrete_sampling import exact_denoiser, reverse_matrix, true_reverse_matrix
 from tests.core.discrete_oracles import (
     absorbing_steps,
@@ -442,6 +442,39 @@ def test_rules_keep_precision_and_let_gradients_through(name: str) -> None:
         assert logits.grad.isfinite().all()
         exact = REVERSE_RULES[name](diffusion, x_t, p.detach().double(), t)
         torch.testing.assert_close(probs.detach().double(), exact, rtol=0, atol=1e-6)
+
+
+NARROW = linear(1000)
+"""Betas whose first Gaussian jumps are less likely than any number that float32 has but 0."""
+
+FAR = {
+    "uniform": uniform(8, NARROW),
+    "absorbing": absorbing(8, NARROW),
+    "gaussian-8": gaussian(8, NARROW),
+    "gaussian-64": gaussian(64, NARROW[:20]),
+    "nearest_neighbor": nearest_neighbor(tensor(RNG.standard_normal((8, 3))), NARROW),
+    "mask_and_replace": mask_and_replace(8, 1000),
+}
+
+
+@pytest.mark.parametrize("name", REVERSE_RULES)
+@pytest.mark.parametrize("kernel", FAR)
+def test_a_belief_in_float32_gives_the_same_answer(kernel: str, name: str) -> None:
+    """What float32 has no number for is not impossible."""
+    diffusion, x_t = FAR[kernel], torch.arange(FAR[kernel].K)
+    even = torch.ones(diffusion.K, diffusion.K, dtype=torch.float64)
+    even[:, 0] = 0
+    if diffusion.mask is not None:
+        even[:, diffusion.mask] = 0
+    one = torch.eye(diffusion.K, dtype=torch.float64).roll(1, 1)  # sure of a neighbour
+    for belief in (even / even.sum(1, keepdim=True), one):
+        told = belief.float()
+        for t in (2, 3, 5, diffusion.T):
+            found, exact = (
+                REVERSE_RULES[name](diffusion, x_t, p, at(t, x_t)) for p in (told, told.double())
+            )
+            assert found.dtype == torch.float32
+            assert torch.equal(found, exact.float())
 
 
 def test_a_thousand_steps_of_2888_states_are_only_vectors() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
 from itertools import pairwise
 
 import numpy as np
@@ -365,3 +366,16 @@ def test_the_spread_after_a_step_back_is_that_of_draws(name: str, t: int, agreem
     x0 = PARAMETERIZATIONS["eps"].recover(eps, x, *diffusion.rates(at, x)).x0
     spread = float(diffusion.q_posterior(x, x0, at, at - 1).mean.std())
     assert step_back_spread(schedule, t, agreement) == pytest.approx(spread, rel=0.02)
+
+
+def test_betas_read_off_a_table_near_1_have_8_digits() -> None:
+    """As the docstring of `log_snr_linear` says; the table itself is right to the last one."""
+    schedule, T = SCHEDULES["log_snr_linear"](1000), 1000
+    with localcontext(prec=40):
+        gammas = [Decimal("-13.3") + Decimal("18.3") * k / (T - 1) for k in range(T)]
+        bars = [1 / (1 + gamma.exp()) for gamma in gammas]
+        betas = [float((a - b) / a) for a, b in pairwise(bars)]
+    np.testing.assert_allclose(schedule.alpha_bar[1:], [float(bar) for bar in bars], rtol=1e-14)
+    off = np.abs(schedule.beta[2:].numpy() / betas - 1)
+    assert 1e-9 < off.max() < 1e-8
+    assert 0 < schedule.alpha_bar[1] - schedule.alpha_bar[2] < 1e-7

@@ -325,7 +325,7 @@ def test_small_steps_keep_their_digits() -> None:
     s = t - 1e-7
     x0, eps = picture(1), torch.ones(1, 1, 2, 3, dtype=torch.float64)
     d = float(gamma(t) - gamma(s))
-    cost = vdm_diffusion(gamma, lambda z, log_snr, label: torch.zeros_like(z), x0, eps, t, s)
+    cost = vdm_diffusion(gamma, lambda z, log_snr: torch.zeros_like(z), x0, eps, t, s)
     assert float(cost) == pytest.approx(0.5 * 6 * (d + d**2 / 2 + d**3 / 6), rel=1e-13, abs=0)
 
 
@@ -342,7 +342,7 @@ def test_gradients_reach_gamma_and_the_network() -> None:
             return -6 + 10 * u + w[0] * (u - u**2)
 
         s = None if T is None else t - 1 / T
-        total = vdm_diffusion(gamma, lambda z, g, label: w[1] * z, x0, eps, t, s).sum()
+        total = vdm_diffusion(gamma, lambda z, g: w[1] * z, x0, eps, t, s).sum()
         return total + vdm_prior(gamma, x0).sum() + vdm_reconstruction(gamma, x0, eps).sum()
 
     for T in (None, 4):
@@ -357,10 +357,10 @@ def test_the_slope_is_there_in_every_mode(mode: Callable[[], Any]) -> None:
     with mode():
         x0, eps = picture(1), torch.zeros(1, 1, 2, 3, dtype=torch.float64)
         cost = vdm_diffusion(
-            lambda u: u**2, lambda z, log_snr, label: torch.ones_like(z), x0, eps, t
+            lambda u: u**2, lambda z, log_snr: torch.ones_like(z), x0, eps, t
         )
         learned = vdm_diffusion(
-            lambda u: slope * u, lambda z, log_snr, label: torch.ones_like(z), x0, eps, t
+            lambda u: slope * u, lambda z, log_snr: torch.ones_like(z), x0, eps, t
         )
     assert float(cost) == pytest.approx(0.5 * 2 * 0.5 * 6)
     assert not cost.requires_grad
@@ -370,7 +370,7 @@ def test_the_slope_is_there_in_every_mode(mode: Callable[[], Any]) -> None:
 def test_float32_pictures_reach_the_network_as_float32() -> None:
     seen = []
 
-    def watch(z: Tensor, log_snr: Tensor, label: Tensor | None) -> Tensor:
+    def watch(z: Tensor, log_snr: Tensor, label: Tensor | None = None) -> Tensor:
         seen.append((z.dtype, log_snr.dtype, None if label is None else label.tolist()))
         return 0.5 * z
 
