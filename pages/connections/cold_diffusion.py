@@ -169,6 +169,7 @@ def restoring(
         kind = st.segmented_control(
             "Restorer", list(RESTORERS), key="corestorer", default="untold",
             required=True, bind="query-params", format_func=RESTORERS.get, width="content",
+            wrap=True,
         )  # fmt: skip
     asked = {"mean": cold_world.one_answer, "division": cold_world.division}.get(kind, restore)
     live = session_runs().open(

@@ -68,7 +68,7 @@ def exhibit() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "The score", list(VIEWS), key="scview", default="walks", required=True,
-            bind="query-params", format_func=VIEWS.get, width="content",
+            bind="query-params", format_func=VIEWS.get, width="content", wrap=True,
         )  # fmt: skip
         second = st.container(width="content")
         third = st.container(width="content")

@@ -77,7 +77,7 @@ def exhibit() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "The VAE", list(VIEWS), key="vaview", default="bound", required=True,
-            bind="query-params", format_func=VIEWS.get, width="content",
+            bind="query-params", format_func=VIEWS.get, width="content", wrap=True,
         )  # fmt: skip
         if view not in ("prior", "loss"):
             label = st.number_input(
