@@ -114,6 +114,7 @@ def test_run_pause_step_and_scrub(page: Page, url: str, assert_clean: Check) -> 
     wait_for(page, f"frame === {here - 1}")
     page.keyboard.press("ArrowRight")
     wait_for(page, f"frame === {here}")
+    wait_for(page, "have === total || have - frame > 12")  # paused, it still fetches a few ahead
     idle(page)
     sent = page.seen.sent  # type: ignore[attr-defined]
     page.keyboard.press("Home")
