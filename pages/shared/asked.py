@@ -88,7 +88,9 @@ def thread(mark: str) -> tuple[str, str | None]:
         return f"{name} #{number}", f"https://github.com/{owner}/{name}/issues/{number}"
     asked = re.fullmatch(r"https://(\w+)\.stackexchange\.com/(?:q|questions)/(\d+)/?", mark)
     if asked:
-        return f"{asked[1].upper()} Stack Exchange {asked[2]}", mark
+        site, number = asked.groups()
+        name = {"ai": "AI", "stats": "Cross Validated"}.get(site, site.capitalize())
+        return f"{name} {number}" if " " in name else f"{name} Stack Exchange {number}", mark
     if mark.startswith("https://"):
         return mark.removeprefix("https://").split("/")[0], mark
     return mark, None
