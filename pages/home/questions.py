@@ -9,11 +9,11 @@ from itertools import groupby
 import streamlit as st
 
 from pages.shared import chapter
-from pages.shared.asked import MOST_CHARACTERS, Question, find, has_all, questions, thread
+from pages.shared.asked import MOST_CHARACTERS, Question, find, questions, thread
 from pages.shared.glossary import page_titles
 
 DEFAULTS = {"puzzle": "", "public": False}
-TRY = ("why clip", "beta or beta tilde", "mask token", "KL infinite", "guidance scale")
+TRY = "why clip, beta or beta tilde, mask token …"
 
 
 def item(question: Question, title: str = "") -> str:
@@ -52,20 +52,20 @@ def exhibit() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         wanted = st.text_input(
             "What puzzles you?", key="puzzle", bind="query-params", type="search",
-            max_chars=MOST_CHARACTERS, placeholder=", ".join(TRY[:3]) + " …", width=420, live=True,
+            max_chars=MOST_CHARACTERS, placeholder=TRY, width=420, live=True,
         )  # fmt: skip
         public = st.checkbox(
             "Only what people asked in public", key="public", bind="query-params"
         )
     titles = page_titles()
     among = [q for q in questions() if q.threads or not public]
-    found = find(wanted, titles, among)
+    found, whole = find(wanted, titles, among)
     if not wanted.strip():
         st.html(f"<p>{len(found)} questions, by page.</p>" + by_page(found, titles))
         return
     if not found:
         told = f"Nothing here speaks of “{escape(wanted)}”. An empty field shows all questions"
-    elif has_all(wanted, found, titles):
+    elif whole:
         told = f"{len(found)} of {len(among)}"
     else:
         told = f"No question has all of “{escape(wanted)}”; these come nearest"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import streamlit as st
 
 from pages.shared import chapter, map_pictures
-from pages.shared.asked import Question, questions
+from pages.shared.asked import address, questions
 
 MAP: dict[str, dict[str, tuple[str, str]]] = {
     "gaussian": {
@@ -126,7 +126,7 @@ def famous() -> None:
     """Some of the questions that bring people here, and the way to all of them."""
     st.subheader("What puzzles you?", anchor=False)
     links = "".join(
-        f'<li><a href="{Question(page, asks, (), "").address}">{asks}</a></li>'
+        f'<li><a href="{address(page, asks)}">{asks}</a></li>'
         for page, asks in FAMOUS.items()
     )
     everything = f'<li><a href="questions"><b>All {len(questions())} questions</b></a></li>'

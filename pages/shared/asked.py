@@ -54,7 +54,7 @@ class Question(NamedTuple):
     @property
     def address(self) -> str:
         """Link to the answer, relative to any page's address."""
-        return f"{self.page}?why={slug(self.asks)}"
+        return address(self.page, self.asks)
 
 
 @functools.cache
@@ -74,6 +74,11 @@ def words_of(text: str) -> list[str]:
 def slug(asks: str) -> str:
     """A question's name in an address: its first words."""
     return "-".join(words_of(asks)[:10])
+
+
+def address(page: str, asks: str) -> str:
+    """Link to the answer of a page's question, relative to any page's address."""
+    return f"{page}?why={slug(asks)}"
 
 
 def thread(mark: str) -> tuple[str, str | None]:
@@ -96,7 +101,19 @@ def thread(mark: str) -> tuple[str, str | None]:
     return mark, None
 
 
-def find(wanted: str, titles: dict[str, str], among: Sequence[Question]) -> list[Question]:
+class Found(NamedTuple):
+    """What a search gave.
+
+    Attributes:
+        questions: the best first.
+        whole: whether they have all the words that count; else they are the nearest few.
+    """
+
+    questions: list[Question]
+    whole: bool
+
+
+def find(wanted: str, titles: dict[str, str], among: Sequence[Question]) -> Found:
     """Questions for a search, best first: those with all its words, else the nearest few.
 
     A word counts the more, the fewer questions it is in, and in the question more than in the
@@ -111,33 +128,28 @@ def find(wanted: str, titles: dict[str, str], among: Sequence[Question]) -> list
     asked = list(dict.fromkeys(words_of(wanted)))
     asked = [word for word in asked if word not in _SMALL] or asked
     if not asked:
-        return list(among)
-    places = [
-        [(_IN_ASKS, set(words_of(q.asks))), (_IN_TITLE, set(words_of(titles.get(q.page, "")))),
-         (_IN_ANSWER, set(q.words.split()))]
-        for q in among
-    ]  # fmt: skip
-    best = [
-        [max((w for w, words in place if any(alike(word, o) for o in words)), default=0.0)
-         for word in asked]
-        for place in places
-    ]  # fmt: skip
+        return Found(list(among), True)
+    best = []
+    for question in among:
+        places = _places(question, titles.get(question.page, ""))
+        best.append(
+            [max((w for w, words in places if any(alike(word, o) for o in words)), default=0.0)
+             for word in asked]
+        )  # fmt: skip
     held = Counter(i for row in best for i, weight in enumerate(row) if weight)
     rare = [math.log((1 + len(among)) / (1 + held[i])) + 0.1 for i in range(len(asked))]
     score = [sum(w * r for w, r in zip(row, rare, strict=True)) for row in best]
     order = sorted(range(len(among)), key=lambda i: (-score[i], len(among[i].asks)))
-    whole = [i for i in order if all(best[i])]
-    return [among[i] for i in whole or [i for i in order if score[i]][:NEAREST]]
+    whole = [among[i] for i in order if all(best[i])]
+    return Found(whole or [among[i] for i in order if score[i]][:NEAREST], bool(whole))
 
 
-def has_all(wanted: str, found: Sequence[Question], titles: dict[str, str]) -> bool:
-    """Whether the first of what `find` gave has all the words that count."""
-    asked = [word for word in words_of(wanted) if word not in _SMALL]
-    if not found:
-        return False
-    first = found[0]
-    words = {*words_of(first.asks), *words_of(titles.get(first.page, "")), *first.words.split()}
-    return all(any(alike(word, other) for other in words) for word in asked)
+@functools.cache
+def _places(question: Question, title: str) -> tuple[tuple[float, frozenset[str]], ...]:
+    """The words of a question, and how much one counts there. Each key typed asks for all."""
+    said = ((_IN_ASKS, words_of(question.asks)), (_IN_TITLE, words_of(title)),
+            (_IN_ANSWER, question.words.split()))  # fmt: skip
+    return tuple((weight, frozenset(words)) for weight, words in said)
 
 
 def alike(wanted: str, word: str) -> bool:

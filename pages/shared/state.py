@@ -28,6 +28,8 @@ from collections.abc import Mapping
 import streamlit as st
 from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
+from pages.shared.lesson import OWN
+
 _DEFAULTS = "_page_defaults"
 _JUMPS = "_page_jumps"
 _LINK = "_link_opened"
@@ -36,7 +38,6 @@ _LOOKED_FROM = "_look_at_from"
 _JUST_SET = "_look_at_just_set"
 _OFFERED = "_settings_offered"
 _ASKED = "why"
-_OWN = {"present", "lesson", "stop", _ASKED}  # parameters that are no control's
 TEXTS = {
     "dformula", "enp", "enq", "find", "points", "puzzle", "rudata", "tpoints", "trows", "ttext",
     "wpoints",
@@ -69,7 +70,7 @@ def remember_link() -> None:
         # A number input fails on a number that is no finite float, and of "" a segmented control
         # makes None, required or not. Controls read the address as it was when the run began, so
         # another run is needed.
-        bad = [k for k, v in asked.items() if _is_endless(v) or (not v and k not in TEXTS | _OWN)]
+        bad = [k for k, v in asked.items() if _is_endless(v) or (not v and k not in {*TEXTS, *OWN})]
         for key in bad:
             del st.query_params[key]
         if bad:
@@ -107,7 +108,7 @@ def unheeded_link() -> list[str]:
                 sentences.append(
                     f"The link asks for {shown}, which is not possible; {used} is used."
                 )
-        elif key not in _OWN:
+        elif key not in OWN:
             sentences.append(f"The link asks for {shown}, which this page does not know.")
     more = len(sentences) - _MOST_SENTENCES
     if more > 0:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -34,6 +32,7 @@ from pages.shared.guidance_world import (
     Guided,
 )
 from pages.shared.score_world import WALKERS
+from tests.app.plots import player_header
 from tests.app.settings import press
 from tests.app.test_pages import open_page
 
@@ -42,17 +41,6 @@ PLACE = "_guidance_place"
 
 def walks(scale: float) -> Guided:
     return Guided(*guidance_world.walks(scale, 0))
-
-
-def header(at: object) -> dict[str, object]:
-    """What the player was told, from the bytes that travel."""
-    (found,) = [
-        i.proto.bytes
-        for i in at.get("bidi_component")  # type: ignore[attr-defined]
-        if "diffusion_player" in i.proto.component_name
-    ]
-    size = int.from_bytes(found[:4], "little")
-    return dict(json.loads(found[4 : 4 + size]))
 
 
 def text(at: object) -> str:
@@ -236,7 +224,7 @@ def test_show_me_opens_where_the_two_averages_differ() -> None:
     press(at, "why_0")
     assert not at.exception
     assert PLACE not in at.session_state
-    head = header(at)
+    head = player_header(at)
     assert str(head["captions"][head["at"]]).startswith("t = 300")  # type: ignore[index]
 
 

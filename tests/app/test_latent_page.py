@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import time
 
@@ -29,6 +28,7 @@ from pages.shared import bench, latent_views, latent_world, load, vae_world
 from pages.shared.latent_facts import MEASURED as TOLD
 from pages.shared.latent_world import FACTORS, FORMS, PLACE, STEPS, WALKERS, Lost, Plane
 from pages.shared.score_world import diffusion, flow_walk
+from tests.app.plots import player_header
 from tests.app.settings import press
 from tests.app.test_pages import open_page
 
@@ -473,17 +473,6 @@ def test_how_long_a_call_takes() -> None:
 # --- where "Show me" leads ---
 
 
-def placed(at: object) -> dict[str, object]:
-    """What the player was told, from the bytes that travel."""
-    (found,) = [
-        i.proto.bytes
-        for i in at.get("bidi_component")  # type: ignore[attr-defined]
-        if "diffusion_player" in i.proto.component_name
-    ]
-    size = int.from_bytes(found[:4], "little")
-    return dict(json.loads(found[4 : 4 + size]))
-
-
 @pytest.mark.parametrize(
     ("button", "caption"),
     [
@@ -502,7 +491,7 @@ def test_show_me_opens_at_the_t_that_it_names(button: str, caption: str) -> None
     press(at, button)
     assert not at.exception
     assert PLACE not in at.session_state  # it was used
-    told = placed(at)
+    told = player_header(at)
     assert told["captions"][told["at"]] == caption  # type: ignore[index]
     assert not told["autoplay"]
     assert not told["hold"]
@@ -511,7 +500,7 @@ def test_show_me_opens_at_the_t_that_it_names(button: str, caption: str) -> None
 def test_small_latents_open_where_signal_and_noise_are_equal() -> None:
     at = open_page("latent_diffusion")
     press(at, "try_1")
-    told = placed(at)
+    told = player_header(at)
     alpha_bar = latent_world.process().schedule.alpha_bar
     even = int((0.04 * alpha_bar < 1 - alpha_bar).nonzero()[0])
     t = int(str(told["captions"][told["at"]]).removeprefix("t = "))  # type: ignore[index]
