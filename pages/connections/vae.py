@@ -265,17 +265,21 @@ def without_the_kl(third: DeltaGenerator, stage: DeltaGenerator) -> None:
         if source == "one":
             row = three.number_input("Variant", 1, 20, 1, key="varow", bind="query-params") - 1
     with stage:
-        for place, name in zip(st.columns(2, gap="medium"), NETWORKS, strict=True):
-            told = training.Drawn(*training.drawn_from(name, spread, seed, source, label, row))
+        drawn = (spread, seed, source, label, row)
+        beside = dict(zip(NETWORKS, st.columns(2, gap="medium"), strict=True))
+        for name, place in beside.items():  # first what needs no network: it is drawn meanwhile
+            with place, st.container(width=vae_training_views.WIDE):
+                means, z = training.encodings(name)[0], training.draws(name, *drawn).numpy()
+                plot(
+                    vae_training_views.codes_figure(name, means, z, spread, near=near),
+                    key=f"va_codes_{name}",
+                    alt="Where the encoder puts 200 digits, as numerals, the draws, and a ring "
+                    "that holds 86% of N(0, s²I)",
+                )
+        for name, place in beside.items():
+            told = training.Drawn(*training.drawn_from(name, *drawn))
             means, widths = training.encodings(name)
             with place:
-                with st.container(width=vae_training_views.WIDE):
-                    plot(
-                        vae_training_views.codes_figure(name, means, told, spread, near=near),
-                        key=f"va_codes_{name}",
-                        alt="Where the encoder puts 200 digits, as numerals, the draws, and a ring "
-                        "that holds 86% of N(0, s²I)",
-                    )
                 plot(
                     vae_training_views.prior_figure(told), key=f"va_prior_{name}",
                     alt="How often the draws are taken for which digit",

@@ -78,6 +78,8 @@ def _plain(item: Any) -> Any:
             return [_plain(value) for value in item]
         item = np.array(item)
     if isinstance(item, np.ndarray):
+        if item.dtype.kind in "iub":
+            return item.tolist()  # as it is, and JSON has it
         return _short(item) if item.dtype.kind == "f" else _plain(item.tolist())
     if isinstance(item, np.generic):
         return _plain(item.item())

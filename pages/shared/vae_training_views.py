@@ -95,13 +95,13 @@ def averages_figure(told: Gradients) -> Figure:
     return figure
 
 
-def codes_figure(name: str, means: np.ndarray, told: Drawn, spread: int, *, near: bool) -> Figure:
+def codes_figure(name: str, means: np.ndarray, z: np.ndarray, spread: int, *, near: bool) -> Figure:
     """Where an encoder puts the gallery's digits, as numerals, and where N(0, s^2 I) is drawn.
 
     Args:
         name: key in `NETWORKS`.
         means: [N, 2], digit k % 10 at k.
-        told: the draws, as points.
+        z: [N, 2] the draws, as points.
         spread: s, for the ring that holds 86% of draws.
         near: whether only the ring's neighbourhood is shown.
     """
@@ -109,7 +109,7 @@ def codes_figure(name: str, means: np.ndarray, told: Drawn, spread: int, *, near
     ring = 2 * spread * np.stack([np.cos(turn), np.sin(turn)])
     half = 2.2 * spread if near else 1.08 * max(float(np.abs(means).max(initial=0)), 2 * spread)
     traces: list[dict[str, Any]] = [
-        {"type": "scatter", "mode": "markers", "x": told.z[:150, 0], "y": told.z[:150, 1],
+        {"type": "scatter", "mode": "markers", "x": z[:, 0], "y": z[:, 1],
          "name": "draws", "hoverinfo": "skip", "marker": {"color": COLORS["xt"], "size": 3}},
     ]  # fmt: skip
     for label in range(10):
@@ -137,7 +137,10 @@ def codes_figure(name: str, means: np.ndarray, told: Drawn, spread: int, *, near
 
 
 def sheet_figure(pictures: np.ndarray) -> Figure:
-    """The first draws, decoded, [rows * columns of SHEET, 28, 28] in 0..1, as one sheet."""
+    """The first draws, decoded, [rows * columns of SHEET, 28, 28] in 0..1, as one sheet.
+
+    In whole percents and with nothing to point at: it is looked at, and has 33,000 pixels.
+    """
     rows, columns = SHEET
     wide = 29  # a digit, and one pixel between two
     sheet = np.full((rows * wide - 1, columns * wide - 1), np.nan)
@@ -145,8 +148,8 @@ def sheet_figure(pictures: np.ndarray) -> Figure:
         top, left = (k // columns) * wide, (k % columns) * wide
         sheet[top : top + 28, left : left + 28] = picture
     trace = {"type": "heatmap", "x": np.arange(sheet.shape[1]), "y": np.arange(sheet.shape[0]),
-             "z": np.nan_to_num(sheet[::-1], nan=0.35), "zmin": 0, "zmax": 1, "colorscale": GRAYS,
-             "showscale": False, "hovertemplate": "%{z:.2f}"}  # fmt: skip
+             "z": (100 * np.nan_to_num(sheet[::-1], nan=0.35)).round().astype(int), "zmin": 0,
+             "zmax": 100, "colorscale": GRAYS, "showscale": False, "hoverinfo": "skip"}  # fmt: skip
     layout = {
         "xaxis": BARE | {"showticklabels": False, "range": [-0.5, sheet.shape[1] - 0.5]},
         "yaxis": BARE | {"showticklabels": False, "range": [-0.5, sheet.shape[0] - 0.5]},

@@ -33,11 +33,19 @@ function inked(color) {
   return colourful ? `color-mix(in srgb, ${color} 70%, var(--st-text-color))` : color;
 }
 
-function shaded(scale, share) {
-  const upper = Math.max(1, scale.findIndex(([at]) => share <= at));
-  const [[from, a], [to, b]] = [scale[upper - 1], scale[upper]];
-  const part = to > from ? Math.min(1, Math.max(0, (share - from) / (to - from))) : 1;
-  return a.map((v, i) => v + part * (b[i] - v));
+// The colours of a scale for shares of 0 to 1, [r, g, b, alpha] of 0 to 255; each is worked out once.
+function shades(scale) {
+  const ends = scale.map(([at, color]) => [at, channels(color)]);
+  const known = new Map();
+  return (share) => {
+    if (!known.has(share)) {
+      const upper = Math.max(1, ends.findIndex(([at]) => share <= at));
+      const [[from, a], [to, b]] = [ends[upper - 1], ends[upper]];
+      const part = to > from ? Math.min(1, Math.max(0, (share - from) / (to - from))) : 1;
+      known.set(share, a.map((v, i) => (v + part * (b[i] - v)) * (i === 3 ? 255 : 1)));
+    }
+    return known.get(share);
+  };
 }
 
 class Plot {
@@ -209,7 +217,7 @@ class Plot {
     const { x, y, left, top } = place;
     const [rows, columns] = [trace.z.length, trace.z[0]?.length ?? 0];
     if (!rows || !columns) return "";
-    const scale = trace.colorscale.map(([at, color]) => [at, channels(color)]);
+    const shade = shades(trace.colorscale);
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [columns, rows];
     const pixels = new ImageData(columns, rows);
@@ -224,8 +232,8 @@ class Plot {
     const upwards = y.at(y.number(ys[0])) > y.at(y.number(ys.at(-1)));
     trace.z.forEach((row, i) => row.forEach((v, j) => {
       if (v === null) return;
-      const [r, g, b, a] = shaded(scale, (v - trace.zmin) / (trace.zmax - trace.zmin));
-      pixels.data.set([r, g, b, 255 * a], 4 * ((upwards ? rows - 1 - i : i) * columns + j));
+      const rgba = shade((v - trace.zmin) / (trace.zmax - trace.zmin));
+      pixels.data.set(rgba, 4 * ((upwards ? rows - 1 - i : i) * columns + j));
     }));
     canvas.getContext("2d").putImageData(pixels, 0, 0);
     const [fromX, fromY] = [x.at(x.number(xs[0]), true) - near / 2,

@@ -76,13 +76,15 @@ function textAt(x, y, text, { size = 12, color, anchor = "middle", middle = true
       const dy = want - drop;
       drop = want;
       const small = p.sub || p.sup ? 0.75 * (p.size ?? size) : p.size;
-      return `<tspan${dy ? ` dy="${dy.toFixed(1)}"` : ""}${small ? ` font-size="${small}"` : ""}` +
-        `${p.b ? ' font-weight="600"' : ""}${p.i ? ' font-style="italic"' : ""}>${escaped(p.text)}</tspan>`;
+      const look = `${dy ? ` dy="${dy.toFixed(1)}"` : ""}${small ? ` font-size="${small}"` : ""}` +
+        `${p.b ? ' font-weight="600"' : ""}${p.i ? ' font-style="italic"' : ""}`;
+      return look ? `<tspan${look}>${escaped(p.text)}</tspan>` : escaped(p.text);
     }).join("");
-    return `<tspan x="${x.toFixed(1)}" y="${(first + 1.2 * size * n).toFixed(1)}">${inner}</tspan>`;
+    return n ? `<tspan x="${x.toFixed(1)}" y="${(first + 1.2 * size * n).toFixed(1)}">${inner}</tspan>` : inner;
   }).join("");
-  return `<text font-size="${size}" text-anchor="${anchor}"${color ? ` style="fill:${escaped(color)}"` : ""}` +
-    `${bold ? ' font-weight="600"' : ""}${turn ? ` transform="rotate(${turn} ${x} ${y})"` : ""}>${spans}</text>`;
+  return `<text x="${x.toFixed(1)}" y="${first.toFixed(1)}" font-size="${size}" text-anchor="${anchor}"` +
+    `${color ? ` style="fill:${escaped(color)}"` : ""}${bold ? ' font-weight="600"' : ""}` +
+    `${turn ? ` transform="rotate(${turn} ${x} ${y})"` : ""}>${spans}</text>`;
 }
 
 // Round numbers about `space` apart.
