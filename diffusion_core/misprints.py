@@ -351,6 +351,51 @@ def two_steps_spread(alpha: float, alpha_before: float) -> float:
     return float((1 - alpha * alpha_before) ** 0.5)
 
 
+# --- DDIM between eta = 0 and eta = 1 -------------------------------------------------------------
+
+
+def noise_with_plain_eta(diffusion: GaussianDiffusion, eta: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    r"""Standard deviation of the noise in x_s after a DDIM step with eta where eta squared belongs.
+
+    $$\sqrt{\left(1-\bar\alpha_s-\eta\,\tilde\beta\right) + \eta^2\,\tilde\beta}
+    \;\ne\; \sqrt{1-\bar\alpha_s} \quad\text{for } 0 < \eta < 1$$
+
+    Source: public code; Song, Meng & Ermon 2021, eq. 12 and 16: the fresh noise has the variance
+    eta^2 beta_tilde, and that is what the noise that is kept has to leave room for.
+
+    Args:
+        diffusion: the process.
+        eta: [B] in 0..1.
+        t: [B] int64.
+        s: [B] int64, s < t.
+    """
+    tilde = diffusion.posterior_coefficients(t, s, eta)[2]
+    sigma = diffusion.rates(s, eta)[1]
+    return (sigma.square() - eta * tilde + eta.square() * tilde).sqrt()
+
+
+# --- a clean picture from the noise ---------------------------------------------------------------
+
+
+def x0_with_one_root(diffusion: GaussianDiffusion, x_t: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    r"""What is left of x_t without its noise, with both factors in terms of 1/alpha_bar.
+
+    $$\hat x_0 = \sqrt{\tfrac{1}{\bar\alpha_t}}\;x_t - \sqrt{\tfrac{1}{\bar\alpha_t}-1}\;
+    \hat\epsilon$$
+
+    Source: public code (`sqrt_recip_alphas_cumprod`, `sqrt_recipm1_alphas_cumprod`); Ho et al.
+    2020, eq. 15, divides x_t - sqrt(1-alpha_bar) eps by sqrt(alpha_bar), which is the same.
+
+    Args:
+        diffusion: the process.
+        x_t: [B, *D].
+        eps: [B, *D].
+        t: [B] int64.
+    """
+    recip = 1 / diffusion.rates(t, x_t)[0].square()
+    return (recip.sqrt() * x_t - (recip - 1).sqrt() * eps).to(x_t.dtype)
+
+
 # --- sampling with any mean ----------------------------------------------------------------------
 
 Mean = Callable[[GaussianDiffusion, Tensor, Prediction, Tensor, Tensor], Tensor]

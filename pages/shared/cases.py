@@ -24,6 +24,8 @@ _ORDER = (
     "Score and noise",
     "Signs in the bound",
     "The small number",
+    "DDIM’s step",
+    "The picture from the noise",
 )
 _ALL = {case.name: case for case in (*cases_terms.CASES, *cases_process.CASES, *cases_bound.CASES)}
 CASES: dict[str, Case] = {name: _ALL[name] for name in _ORDER}

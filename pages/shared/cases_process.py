@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,15 +12,19 @@ from torch import Tensor
 from diffusion_core import misprints
 from diffusion_core.forward import forward_variance
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.parameterization import PARAMETERIZATIONS, Parameterization, Prediction
+from diffusion_core.samplers import Interpolated, Options
 from diffusion_core.schedules import NoiseSchedule
 from pages.shared.case_types import RIGHT, Case, Evidence, Knob
 from pages.shared.cases_common import (
     DDPM,
     DRAWS,
     EPS,
+    EPS_HAT,
     PROBES,
     VDM,
     X0,
+    X0_HAT,
     T,
     column,
     process,
@@ -136,6 +141,77 @@ def two_steps(now: float, before: float) -> Evidence:
     )  # fmt: skip
 
 
+ETAS = torch.linspace(0, 1, 21, dtype=torch.float64)
+
+
+def ddim_step(eta: float, t: int, share: int) -> Evidence:
+    """How much noise is left after a step of DDIM with each eta."""
+    d, s = process(), t * share // 100
+    now, then = torch.tensor([t]), torch.tensor([s])
+    one = torch.tensor([eta], dtype=torch.float64)
+    sigma = float(d.rates(then, one)[1])
+
+    def printed(etas: Tensor) -> Tensor:
+        return misprints.noise_with_plain_eta(
+            d, etas, now.expand(len(etas)), then.expand(len(etas))
+        )
+
+    # The sampler's own rule, told the truth about x_0 = 0 and its noise.
+    eps, z = torch.randn(2, 20_000, 1, generator=torch.Generator().manual_seed(0)).double()
+    many = [k.expand(len(eps)) for k in (now, then)]
+    known = Prediction(torch.zeros_like(eps), eps)
+    x_t = d.rates(many[0], eps)[1] * eps
+
+    def left(value: float) -> float:
+        options = Options(d, value, "posterior")
+        rule = Interpolated(value).start(options, lambda x, t: known)
+        return float(rule(x_t, known, *many).sample(z).std())
+
+    places = np.linspace(0, 1, 6)
+    here = float(printed(one))
+    gone = "no noise is left" if s == 0 else f"√(1 − ᾱₛ) = {sigma:.4g}"
+    return Evidence(
+        ETAS.numpy(), printed(ETAS).numpy(), np.full(len(ETAS), sigma), "η",
+        "standard deviation of the noise in x<sub>s</sub>",
+        (here, sigma), "noise in xₛ",
+        f"At s = {s} it must be {gone}, whatever η is. As printed it is {here:.4g} at η = {eta:g}. "
+        "Both ends are right, η = 0 and η = 1: whoever tries only those sees nothing.",
+        at=eta, dots=(places, np.array([left(value) for value in places])), measured=left(eta),
+        how="the spread of 20,000 pixels after the sampler’s step, x₀ and ε known",
+        y_range=(0.0, 1.1 * max(sigma, 0.05)),
+    )  # fmt: skip
+
+
+def clean_from_noise(t: int, err: float) -> Evidence:
+    """The picture that a predicted noise stands for, by two ways to write it."""
+    d, every = process(), steps()
+    x0, eps = column(0.5), column(0.8)
+    x_t, said = d.q_sample(x0, every, eps), column(0.8 + err)
+    a, sigma = d.rates(every, x_t)
+    printed = misprints.x0_with_one_root(d, x_t, said, every)
+    right = PARAMETERIZATIONS["eps"].recover(said, x_t, a, sigma).x0
+
+    def searched(at: int) -> float:
+        low, high = -1e4, 1e4  # the x_0 that gives this x_t again grows with it
+        for _ in range(80):
+            middle = (low + high) / 2
+            again = d.q_sample(column(middle, 1), torch.tensor([at]), column(0.8 + err, 1))
+            low, high = (middle, high) if float(again) < float(x_t[at - 1]) else (low, middle)
+        return low
+
+    here = float(right[t - 1])
+    return Evidence(
+        every.numpy(), printed.numpy(), right.numpy(), "step t", "x̂<sub>0</sub>",
+        (float(printed[t - 1]), here), "x̂₀",
+        f"Here x₀ = 0.5 and ε̂ is off by {err:g}. Noising x̂₀ = {here:.5g} with that ε̂ gives "
+        f"xₜ = {float(x_t[t - 1]):.4g} again, to rounding. An error of ε̂ is multiplied by "
+        f"√(1/ᾱₜ − 1) = {float((sigma / a)[t - 1]):.4g}.",
+        at=t, dots=(np.array(PROBES), np.array([searched(k) for k in PROBES])),
+        measured=searched(t), how="the x̂₀ that gives xₜ again when noised with ε̂, by bisection",
+        log_x=True,
+    )  # fmt: skip
+
+
 # --- score and mean ------------------------------------------------------------------------------
 
 DATA = torch.tensor([-1.0, 1.0], dtype=torch.float64)
@@ -207,6 +283,24 @@ def score(t: int, eps: float) -> Evidence:
         names=("given x₀ = 1", "of all data"),
     )  # fmt: skip
 
+
+class Thin(NamedTuple):
+    """What DDIM's misprint does to 200 digits of digits-eps, in 20 steps with eta = 1/2.
+
+    Attributes:
+        right: mean brightness of the pixels, 0..1, with the right step.
+        wrong: with the printed one.
+        seen_right: share of digits that the classifier takes for their class.
+        seen_wrong: with the printed one.
+    """
+
+    right: float
+    wrong: float
+    seen_right: float
+    seen_wrong: float
+
+
+THIN = Thin(0.1329, 0.1235, 0.965, 0.995)
 
 # --- the cases -----------------------------------------------------------------------------------
 
@@ -361,5 +455,65 @@ CASES = (
         (misprints.score_from_own_noise, misprints.marginal_score),
         hint="The data are −1 and +1, equally often. Half-way, at xₜ = 0, the density has no "
         "slope: the score must be 0. Is it?",
+    ),
+    Case(
+        "DDIM’s step",
+        r"From $x_t$ to an earlier $x_s$. The share of fresh noise $z$ is $\eta$, from 0 to 1; "
+        r"$\tilde\beta$ is the posterior’s variance.",
+        rf"x_s = \sqrt{{\bar\alpha_s}}\,{X0_HAT} + \sqrt{{1-\bar\alpha_s-\eta\,\tilde\beta}}\;"
+        rf"{EPS_HAT} + \eta\sqrt{{\tilde\beta}}\;z",
+        {
+            RIGHT: "Add the variances of ε̂ and z: with η = ½ they fall short of 1 − ᾱₛ.",
+            "√ᾱₛ before x̂₀": "That is right: it is how much of the picture step s holds.",
+            "The root before ε̂": "The fresh noise has the variance η²β̃, so that is what it has to "
+            "leave free.",
+            "η√β̃ before z": "That is right: η is a share of the standard deviation √β̃.",
+        },
+        "The root before ε̂",
+        rf"x_s = \sqrt{{\bar\alpha_s}}\,{X0_HAT} + \sqrt{{1-\bar\alpha_s-\eta^2\,\tilde\beta}}\;"
+        rf"{EPS_HAT} + \eta\sqrt{{\tilde\beta}}\;z",
+        "What is kept of the old noise and what is fresh are independent, so their variances add "
+        "to 1 − ᾱₛ: (1 − ᾱₛ − η²β̃) + η²β̃. The paper writes σ² under the root, and σ = η√β̃.",
+        "The network gets pictures with less noise than step s has, at every step. With 20 steps "
+        f"and η = ½ its digits come out thinner ({THIN.wrong:.1%} white instead of "
+        f"{THIN.right:.1%}), and a classifier takes {THIN.seen_wrong:.1%} of 200 for their digit "
+        f"instead of {THIN.seen_right:.1%}. A slip that leaves out noise flatters itself: what is "
+        "lost is variety, and strokes.",
+        Source("Song, Meng & Ermon 2021", "eq. 12 and 16", "https://arxiv.org/abs/2010.02502"),
+        (
+            Knob("eta", "Fresh noise η", 0.5, 0.0, 1.0, 0.05),
+            Knob("t", "From step t", 600, 2, T, 1),
+            Knob("share", "To step s, in percent of t", 50, 0, 90, 10),
+        ),
+        ddim_step,
+        (misprints.noise_with_plain_eta, Interpolated),
+        hint="However much of it is fresh, xₛ must hold noise of variance 1 − ᾱₛ in all. Does it?",
+        asked_in="DDPM_inversion #12: why the code differs from the paper between η = 0 and 1",
+    ),
+    Case(
+        "The picture from the noise",
+        "The clean picture that a predicted noise stands for.",
+        rf"{X0_HAT} = \sqrt{{\tfrac{{1}}{{\bar\alpha_t}}}}\;x_t "
+        rf"- \sqrt{{\tfrac{{1}}{{\bar\alpha_t}}-1}}\;{EPS_HAT}",
+        {
+            RIGHT: "It is xₜ = √ᾱₜ x₀ + √(1−ᾱₜ) ε, solved for x₀: √(1−ᾱₜ)/√ᾱₜ is √(1/ᾱₜ − 1).",
+            "The factor before xₜ": "It is right: 1/√ᾱₜ undoes the √ᾱₜ of noising.",
+            "The −1 under the root": "It belongs there: (1−ᾱₜ)/ᾱₜ is 1/ᾱₜ − 1.",
+            "The root around it": "It belongs there: noise has the factor √(1−ᾱₜ), a root, too.",
+        },
+        RIGHT,
+        rf"{X0_HAT} = \frac{{x_t - \sqrt{{1-\bar\alpha_t}}\;{EPS_HAT}}}{{\sqrt{{\bar\alpha_t}}}}",
+        "Many implementations keep these two factors as tables, with names like “recip” and "
+        "“recipm1”: of the reciprocal of ᾱₜ, and of that minus 1.",
+        "Nothing goes wrong. Code that forgets the root of the second factor, as one public "
+        "implementation does, takes away (1−ᾱₜ)/√ᾱₜ of the noise instead of √(1−ᾱₜ)/√ᾱₜ: too "
+        "little at every step.",
+        Source("Ho et al. 2020", "eq. 15", DDPM),
+        (Knob("t", "Step t", 300, 1, T, 1), Knob("err", "Error of ε̂", 0.1, -0.5, 0.5, 0.05)),
+        clean_from_noise,
+        (misprints.x0_with_one_root, Parameterization.recover),
+        hint="Noise the x̂₀ that it gives with the same ε̂: xₜ must come back. Does it?",
+        asked_in="pytorch-ddpm #8: where the −1 comes from; the slip with the root in "
+        "classifier-free-diffusion-guidance-Pytorch #12",
     ),
 )  # fmt: skip

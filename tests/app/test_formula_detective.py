@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 
 import numpy as np
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
-from diffusion_core.checkpoints import CheckpointError
+from diffusion_core.checkpoints import CheckpointError, load_module
+from diffusion_core.checkpoints import load as load_network
+from diffusion_core.schedules import evenly_spaced
 from pages.shared import case_runs, cases_terms, load
 from pages.shared.case_figures import case_chart
 from pages.shared.case_types import RIGHT, Case, Knob
 from pages.shared.cases import CASES, knob_key, page_defaults
+from pages.shared.cases_process import THIN
 from pages.shared.explain import explanation
 from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
@@ -41,8 +46,9 @@ def test_every_wrong_formula_of_the_plan_is_a_case_and_some_are_right() -> None:
     right = {name for name, case in CASES.items() if case.is_right}
     assert right == {
         "Mean through the noise", "KL from two SNRs", "Telescoping product", "Two steps in one",
+        "The picture from the noise",
     }  # fmt: skip
-    assert len(NAMES) - len(right) == 14
+    assert len(NAMES) - len(right) == 15
     assert LIVE == ["Posterior mean", "KL of two noises"]
     assert len(set(page_defaults())) == 1 + sum(len(case.knobs) for case in CASES.values())
 
@@ -154,6 +160,11 @@ CRITERIA = {
         curve_of("Jensen's inequality", "right", f="x²").min() >= 0 if p == "printed" else True
     ),
     "Marginal": lambda p: abs(at_step("Marginal", p) - 1) < 1e-3,
+    "DDIM’s step": lambda p: np.isclose(
+        *(at_step("DDIM’s step", p, eta=eta) for eta in (0.0, 0.5))
+    ),
+    "The picture from the noise": lambda p: abs(
+        at_step("The picture from the noise", p, t=500, err=0.0) - 0.5) < 1e-9,
     "Signs in the bound": lambda p: curve_of("Signs in the bound", p).max() <= -1.515,
 }  # fmt: skip
 
@@ -240,24 +251,24 @@ def test_a_case_is_a_link(name: str) -> None:
 
 def test_the_score_counts_first_verdicts_only() -> None:
     at = open_page(PAGE, case="Marginal")
-    assert "18 cases" in texts(at)
+    assert "20 cases" in texts(at)
     verdict(at, "Marginal", RIGHT)
     assert "**Not quite.**" in texts(at)
-    assert "Judged 1 of 18, **0 rightly**." in texts(at)
+    assert "Judged 1 of 20, **0 rightly**." in texts(at)
     verdict(at, "Marginal", CASES["Marginal"].answer)
     assert "**Right.**" in texts(at)
-    assert "Judged 1 of 18, **0 rightly**." in texts(at)
+    assert "Judged 1 of 20, **0 rightly**." in texts(at)
     at.button(key="detective_next").click().run()
     assert at.session_state["case"] == "Telescoping product"
     verdict(at, "Telescoping product", RIGHT)
-    assert "Judged 2 of 18, **1 rightly**." in texts(at)
+    assert "Judged 2 of 20, **1 rightly**." in texts(at)
     at.session_state["case"] = "Marginal"
     at.run()
     assert CASES["Marginal"].correct in texts(at)
     assert any(item.value == "The evidence" for item in at.subheader)  # it stays judged
     at.button(key="detective_forget").click().run()
     assert not at.exception
-    assert "18 cases" in texts(at)
+    assert "20 cases" in texts(at)
     assert not any(item.value == "The evidence" for item in at.subheader)
 
 
@@ -292,6 +303,35 @@ def test_both_misprints_ruin_the_digits_and_the_right_mean_draws_them(
             assert float(bad.std()) < 0.5 * float(good.std())
         else:
             assert edges[1] > 2 * edges[0]  # speckles instead of strokes
+
+
+@pytest.mark.parametrize(("power", "bright", "seen"), [
+    (2, THIN.right, THIN.seen_right), (1, THIN.wrong, THIN.seen_wrong),
+])  # fmt: skip
+def test_what_is_said_of_digits_with_the_wrong_power_of_eta(
+    power: int, bright: float, seen: float
+) -> None:
+    """DDIM written out, with eta or its square under the root."""
+    net, eta, label = load_network("digits-eps", "cpu")[0], 0.5, torch.arange(200) % 10
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 1, 28, 28, generator=generator)
+    alpha_bar = net.diffusion.schedule.alpha_bar
+    with torch.inference_mode():
+        for t, s in itertools.pairwise([*evenly_spaced(1000, 20), 0]):
+            now, then = alpha_bar[t], alpha_bar[s]
+            x0 = net(x, torch.full((200,), t), label).x0.clamp(-1, 1)
+            eps = (x - now.sqrt() * x0) / (1 - now).sqrt()
+            tilde = (1 - then) / (1 - now) * (1 - now / then)
+            z = torch.randn(x.shape, generator=generator)
+            kept = (1 - then - eta**power * tilde).clamp(min=0)
+            x = (then.sqrt() * x0 + kept.sqrt() * eps + eta * tilde.sqrt() * z).float()
+        x = x.clamp(-1, 1)
+        belief = load_module("classifier", "cpu")[0](x).argmax(1)
+    assert float((x + 1).mean() / 2) == pytest.approx(bright, abs=1e-3)
+    assert float((belief == label).double().mean()) == pytest.approx(seen, abs=0.011)
+    said = CASES["DDIM’s step"].consequence
+    assert f"{bright:.1%}" in said
+    assert f"{seen:.1%}" in said
 
 
 def test_without_the_network_the_case_is_still_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,39 @@ def test_a_thousand_linear_steps_hide_alpha_squared_and_twenty_do_not() -> None:
 
 
 @pytest.mark.parametrize("name", SCHEDULE_NAMES)
+@pytest.mark.parametrize("back", [0, 1, 30, 59])
+def test_plain_eta_is_right_at_both_ends_only(name: str, back: int) -> None:
+    d = process(name)
+    eta = torch.linspace(0, 1, 11, dtype=torch.float64)
+    t, s = torch.full((11,), 60), torch.full((11,), back)
+    found = misprints.noise_with_plain_eta(d, eta, t, s)
+    # The printed step, letter by letter: two independent noises, whose variances add.
+    a, before = d.schedule.alpha_bar[60], d.schedule.alpha_bar[back]
+    tilde = (1 - before) / (1 - a) * (1 - a / before)
+    close(found, ((1 - before - eta * tilde) + (eta * tilde.sqrt()) ** 2).sqrt())
+    sigma = (1 - before).sqrt().expand(11)
+    close(found[[0, -1]], sigma[[0, -1]])
+    if back:
+        assert (found[1:-1] < sigma[1:-1]).all()
+        gap = sigma.square() - found.square()
+        close(gap, eta * (1 - eta) * tilde)  # largest at one half
+
+
+@pytest.mark.parametrize("name", SCHEDULE_NAMES)
+def test_two_roots_of_the_reciprocal_are_the_clean_picture(name: str) -> None:
+    d, generator = process(name), torch.Generator().manual_seed(0)
+    t = torch.tensor([1, 2, 10, 50, 99])
+    x0, eps = torch.randn(2, 5, 1, 3, 3, generator=generator, dtype=torch.float64)
+    x_t = d.q_sample(x0, t, eps)
+    found = misprints.x0_with_one_root(d, x_t, eps, t)
+    a, sigma = d.rates(t, x_t)
+    np.testing.assert_allclose(
+        found, (x_t - sigma * eps) / a, rtol=1e-9, atol=1e-9 / float(a.min())
+    )
+    np.testing.assert_allclose(found, x0, atol=1e-12 / float(a.min()))
+
+
+@pytest.mark.parametrize("name", SCHEDULE_NAMES)
 def test_one_minus_alpha_bar_is_off_by_one_over_snr(name: str) -> None:
     d, error = process(name), torch.full((4,), 0.7, dtype=torch.float64)
     wrong = misprints.kl_from_x0_with_one_minus(d, error, LATER)
