@@ -13,7 +13,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,18 +21,31 @@ INDEX = Path(__file__).with_name("asked.json")
 MOST_CHARACTERS = 80
 """Of a search that comes out of an address."""
 NEAREST = 8
-"""How many are shown where none has all of the words."""
+"""How many are shown, at most, that have not all of the words."""
+NEAR, INSTEAD = 0.5, 0.8
+"""Which share of the best score is near it, and what a word counts that stands for another."""
 _LETTERS = {
     "α": "alpha", "β": "beta", "γ": "gamma", "ε": "eps", "ϵ": "eps", "η": "eta", "θ": "theta",
     "μ": "mu", "σ": "sigma", "φ": "phi", "ϕ": "phi", "∇": "gradient", "√": "sqrt",
 }  # fmt: skip
 _SAME = {"epsilon": "eps", "variances": "variance", "images": "picture", "image": "picture"}
 _SMALL = frozenset({
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "does", "for", "from",
-    "has", "have", "how", "i", "if", "in", "into", "is", "it", "its", "of", "on", "or", "than",
-    "that", "the", "their", "then", "there", "this", "to", "was", "we", "what", "when", "where",
-    "which", "who", "why", "will", "with", "you",
+    "a", "about", "am", "an", "and", "are", "as", "at", "be", "but", "by", "can", "could", "did",
+    "do", "does", "exactly", "for", "from", "get", "has", "have", "how", "i", "if", "in", "into",
+    "is", "it", "its", "just", "like", "many", "me", "much", "my", "need", "of", "on", "or",
+    "really", "should", "so", "than", "that", "the", "their", "them", "then", "there", "they",
+    "this", "to", "us", "versus", "vs", "want", "was", "we", "what", "when", "where", "which",
+    "who", "why", "will", "with", "work", "works", "would", "you", "your",
 })  # fmt: skip
+_ALSO = {
+    "cfg": ("guidance",), "determin": ("ddim", "eta"), "fast": ("steps", "calls"),
+    "flow": ("ode",), "generaliz": ("generalis",), "memoriz": ("memoris",),
+    "normaliz": ("normalis",), "overfit": ("memoris",), "predict": ("names",),
+    "quality": ("recognised",), "random": ("fresh",), "scheduler": ("sampler",),
+    "speed": ("steps", "calls"), "stochast": ("fresh", "eta"), "timestep": ("step", "steps"),
+    "unet": ("network",), "vlb": ("bound",),
+}  # fmt: skip
+"""Beginning of a word that is typed -> words of the answers that mean it."""
 _IN_ASKS, _IN_TITLE, _IN_ANSWER = 3.0, 2.0, 1.0
 
 
@@ -106,48 +119,71 @@ class Found(NamedTuple):
 
     Attributes:
         questions: the best first.
-        whole: whether they have all the words that count; else they are the nearest few.
+        whole: whether one of them has all the words that count.
     """
 
     questions: list[Question]
     whole: bool
 
 
-def find(wanted: str, titles: dict[str, str], among: Sequence[Question]) -> Found:
-    """Questions for a search, best first: those with all its words, else the nearest few.
+def wanted_words(wanted: str) -> list[str]:
+    """The words of a search that count: not what every other sentence holds, "why" or "the"."""
+    asked = list(dict.fromkeys(words_of(wanted)))
+    return [word for word in asked if word not in _SMALL] or asked
 
-    A word counts the more, the fewer questions it is in, and in the question more than in the
-    answer; of equals, the shorter question comes first. What every other sentence holds ("why",
-    "the") does not count.
+
+def find(wanted: str, contents: Mapping[str, str], among: Sequence[Question]) -> Found:
+    """Questions for a search, best first.
+
+    A word counts the more, the fewer questions it is in, in the question more than in the answer,
+    and least if another stands for it; of equals, the shorter question comes first. Given are
+    those that have all words, and what comes near the best.
 
     Args:
         wanted: what was typed.
-        titles: page -> title, which is searched, too.
+        contents: page -> its title and question, which are searched, too.
         among: the questions to choose from; all of them are given back for an empty search.
     """
-    asked = list(dict.fromkeys(words_of(wanted)))
-    asked = [word for word in asked if word not in _SMALL] or asked
+    asked = wanted_words(wanted)
     if not asked:
         return Found(list(among), True)
-    best = []
-    for question in among:
-        places = _places(question, titles.get(question.page, ""))
-        best.append(
-            [max((w for w, words in places if any(alike(word, o) for o in words)), default=0.0)
-             for word in asked]
-        )  # fmt: skip
+    best = [
+        [_weight(word, _places(question, contents.get(question.page, ""))) for word in asked]
+        for question in among
+    ]
     held = Counter(i for row in best for i, weight in enumerate(row) if weight)
     rare = [math.log((1 + len(among)) / (1 + held[i])) + 0.1 for i in range(len(asked))]
     score = [sum(w * r for w, r in zip(row, rare, strict=True)) for row in best]
     order = sorted(range(len(among)), key=lambda i: (-score[i], len(among[i].asks)))
-    whole = [among[i] for i in order if all(best[i])]
-    return Found(whole or [among[i] for i in order if score[i]][:NEAREST], bool(whole))
+    near = [i for i in order[:NEAREST] if score[i] > NEAR * score[order[0]]]
+    given = [i for i in order if all(best[i]) or i in near]
+    return Found([among[i] for i in given], any(all(best[i]) for i in given))
+
+
+def pages_for(wanted: str, contents: Mapping[str, str]) -> list[str]:
+    """Pages whose title and question hold all words of a search that count."""
+    asked = wanted_words(wanted)
+    found = {page: frozenset(words_of(text)) for page, text in contents.items()}
+    return [page for page, words in found.items()
+            if asked and all(_weight(word, ((1.0, words),)) for word in asked)]  # fmt: skip
+
+
+def _weight(word: str, places: Sequence[tuple[float, frozenset[str]]]) -> float:
+    """What a word that was typed counts at the best of places, 0 where it is at none."""
+    own = max((w for w, words in places if any(alike(word, o) for o in words)), default=0.0)
+    if own:
+        return own
+    also = {a for start, others in _ALSO.items() if word.startswith(start) for a in others}
+    return max(
+        (INSTEAD * w for w, words in places if any(alike(a, o) for a in also for o in words)),
+        default=0.0,
+    )
 
 
 @functools.cache
-def _places(question: Question, title: str) -> tuple[tuple[float, frozenset[str]], ...]:
+def _places(question: Question, about: str) -> tuple[tuple[float, frozenset[str]], ...]:
     """The words of a question, and how much one counts there. Each key typed asks for all."""
-    said = ((_IN_ASKS, words_of(question.asks)), (_IN_TITLE, words_of(title)),
+    said = ((_IN_ASKS, words_of(question.asks)), (_IN_TITLE, words_of(about)),
             (_IN_ANSWER, question.words.split()))  # fmt: skip
     return tuple((weight, frozenset(words)) for weight, words in said)
 

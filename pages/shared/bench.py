@@ -24,8 +24,8 @@ COUNT = 16  # pictures of one run
 COUNT_COMPARED = 9  # of each of two runs, so that both fit beside each other
 FRESH_SEEDS = 1_000_000  # fresh noise must not repeat the starting noise, whatever the seeds
 FIRST = (
-    "Here x̂₀ is wild: next to no signal is left in the picture, and reading x̂₀ off it divides the "
-    "network's small error by that."
+    "Here x̂₀ is wild: next to no signal is left, a is nearly 0, and x̂₀ = (xₜ − σε̂)/a divides the "
+    "network's small error by it."
 )
 WILD = 10.0
 """An x0_hat this large at the first look is worth a word; a network that names x0 has none."""

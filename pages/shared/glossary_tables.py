@@ -195,6 +195,8 @@ TERMS: tuple[Term, ...] = (
          ("Euler",), ("reverse_sampling",)),
     Term("expectation", "the average over all draws, each counted as often as it comes",
          ("mean", "expected value")),
+    Term("Fréchet distance", "how far two sets of pictures are apart in mean and covariance of a "
+         "network’s features; of Inception’s, FID", ("FID",), ("reverse_sampling", "model_cards")),
     Term("Gaussian", "the bell curve N(m, v), given by its mean m and its variance v",
          ("normal distribution",), ("forward_process",)),
     Term("guidance scale", "the factor in ε(no class) + scale · (ε(class) − ε(no class)); 1 is no "

@@ -34,7 +34,7 @@ def load_start_page() -> None:
     """
     gc.disable()
     try:
-        from pages.shared import bench, chapter, load, map_pictures, player  # noqa: F401
+        from pages.shared import bench, chapter, contents, load, map_pictures, player  # noqa: F401
     finally:
         gc.freeze()
         gc.enable()

@@ -8,8 +8,12 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
+from diffusion_core.checkpoints import load, load_module
+from diffusion_core.samplers import sample
+from diffusion_core.schedules import evenly_spaced
 from pages.home import start
 from pages.shared.asked import (
     INDEX,
@@ -17,11 +21,13 @@ from pages.shared.asked import (
     Question,
     alike,
     find,
+    pages_for,
     questions,
     slug,
     thread,
     words_of,
 )
+from pages.shared.contents import MAP, page_contents
 from pages.shared.glossary import page_titles
 from tests.app.test_pages import open_page
 from tools.questions import asked_on, row
@@ -180,6 +186,64 @@ def test_every_thread_that_looks_like_one_has_an_address() -> None:
 def test_the_start_pages_questions_are_asked_there() -> None:
     listed = {(q.page, q.asks) for q in questions()}
     assert set(start.FAMOUS.items()) <= listed
+
+
+@pytest.mark.parametrize(
+    ("typed", "page", "asks"),
+    [
+        ("how many steps do I need", "learned_schedule", "Do more steps always help?"),
+        ("why does the network predict noise", "reverse_sampling", "The network names all"),
+        ("stochastic vs deterministic sampling", "reverse_sampling", "Without any noise (η = 0)"),
+        ("is the model memorizing the training images", "why_a_model", "And the network?"),
+        ("cfg scale", "guidance", "Is the scale s"),
+        ("how does ddim work", "cold_diffusion", "What has this to do with DDIM?"),
+    ],
+)  # fmt: skip
+def test_a_newcomers_words_find_it_among_the_first(typed: str, page: str, asks: str) -> None:
+    found = find(typed, page_contents(), questions()).questions[:3]
+    assert any(q.page == page and q.asks.startswith(asks) for q in found)
+
+
+def test_pages_are_found_by_title_and_question() -> None:
+    assert pages_for("guidance", page_contents()) == ["guidance"]
+    assert pages_for("what should the network predict", page_contents()) == ["x0_vs_eps"]
+    assert pages_for("zebra", page_contents()) == []
+    assert pages_for("  ", page_contents()) == []
+
+
+def test_the_table_of_contents_is_the_navigation() -> None:
+    names = {page: name for pages in MAP.values() for page, (name, _) in pages.items()}
+    assert names == {page: TITLES[page] for page in names}
+    assert set(TITLES) - set(names) == {"start", "questions"}
+
+
+def notes(at: AppTest) -> str:
+    return "\n".join(html.proto.body for html in at.get("html") if "notes" in html.proto.body)
+
+
+def test_a_search_names_whole_pages_and_what_the_glossary_says(search: Any) -> None:
+    assert 'Whole pages on it: <a href="vae">VAE</a>' in notes(search("vae"))
+    assert "In the glossary: <a href=\"notation?find=Fr%C3%A9chet%20distance\">" in notes(
+        search("FID")
+    )
+    assert "<p>Whole" not in notes(search("FID"))
+
+
+def test_the_first_digits_a_visitor_sees_are_what_they_are_called() -> None:
+    """Sampled without the app: the start page's run, and the three after it."""
+    net, _ = load("digits-eps", "cpu")
+    judge, _ = load_module("classifier", "cpu")
+    label = torch.arange(16) % 10
+    for seed in range(start.SEED, start.SEED + 4):
+        x_T = torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+        times = evenly_spaced(1000, start.STEPS)
+        *_, last = sample(
+            net.diffusion, net, x_T, times, label=label, generator=torch.Generator()
+        )
+        with torch.inference_mode():
+            belief = judge(last.x_t.clamp(-1, 1)).softmax(1)
+        assert (belief.argmax(1) == label).all()
+        assert float(belief.max(1).values.min()) > 0.9
 
 
 def listing(at: AppTest) -> str:
