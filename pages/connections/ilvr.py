@@ -67,12 +67,16 @@ DEFAULTS = {
 
 @st.fragment
 def exhibit() -> None:
-    """Samples that are held to the coarse part of a reference."""
+    """Samples that are held to the coarse part of a reference, and a question about them."""
+    above = st.container()
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     kind = row.segmented_control(
         "Reference", list(PICTURES), key="ilpic", default="digit", required=True,
         bind="query-params", format_func=PICTURES.get, width="content",
     )  # fmt: skip
+    with above:
+        (ask_of_the_split if kind == "pixels" else ask_of_digits)()
+        chapter.look()
     if kind == "pixels":
         return on_two_pixels(until(row))
     if kind == "digit":
@@ -102,11 +106,60 @@ def exhibit() -> None:
     return None
 
 
+def ends() -> str:
+    """Where two pixels end, and where they should."""
+    (left, right, _), true = ilvr_world.law(0, True)[:, -1], ilvr_world.true_law()[:, -1]
+    return (
+        f"With standard deviations of {WIDTHS[0]:g} and {WIDTHS[1]:g}, and their mean held at "
+        f"{GRAY:g}, they should be {true[0]:.2f} and {true[1]:.2f} on average, and are {left:.2f} "
+        f"and {right:.2f}."
+    )
+
+
+def ask_of_digits() -> None:
+    """What exchanging block means does to all the rest of a picture."""
+    off = f"For digits nobody knows the right answer, for two pixels there is a formula. {ends()}"
+    chapter.question(
+        "Digits are held to a picture’s block means at every step. Are they fair samples of all "
+        "digits with those means?",
+        {
+            "Yes": "The means are exact, but the rest is proposed by a denoiser that is not told "
+            f"of them. {off} To put the coarse part right is not to tell the denoiser of it.",
+            "The means are right, the rest is not": "Held to the end, the means are exact. But how "
+            f"they are filled in is proposed by a denoiser that is not told of them. {off}",
+            "The means are off, too": "The last step exchanges them for the reference’s "
+            f"own, so they are exact. What is off is how they are filled in. {off}",
+        },
+        answer="The means are right, the rest is not",
+        state={"ilpic": "pixels"},
+        look=LOOK,
+    )
+
+
+def ask_of_the_split() -> None:
+    """How two pixels share the mean that is held."""
+    why = (
+        "The denoiser is not told of the mean. It takes what xₜ shows of it for noise in part, and "
+        f"leans to the average of all data, where both are 0. {ends()}"
+    )
+    chapter.question(
+        f"Left varies much, right little; their mean is held at {GRAY:g}. Most of that should be "
+        "left’s doing. Does ILVR share it out so?",
+        {
+            "Yes": f"Not quite: too evenly. {why}",
+            "No, too evenly": why,
+            "No, too unevenly": f"The other way round. {why}",
+        },
+        answer="No, too evenly",
+    )
+
+
 def until(row: DeltaGenerator) -> int:
     """The last t that is held."""
     return row.select_slider(
-        "Let go at t (0: never)", HELD, 0, key="ilheld", bind="query-params", width=160,
-        help="Block means are exchanged after every step to this t or above; those below are free.",
+        "Hold down to t", HELD, 0, key="ilheld", bind="query-params", width=160,
+        help="Block means are exchanged after every step to this t or above; the steps below are "
+        "free. At 0 all are held.",
     )  # fmt: skip
 
 
@@ -294,8 +347,8 @@ def confusions() -> list[Confusion]:
             f"without it, and the spread is {BARE[100]:.3f} instead of {NOISY[100]:.3f}. With "
             f"fewer steps less cancels: in 25 it is {BARE[25]:.3f} instead of {NOISY[25]:.3f}, in "
             f"1,000 there is no difference left in the third decimal. Of sixty digits, N = 4, "
-            f"{WITHOUT_NOISE.recognised:.0%} are recognised instead of {four.recognised:.0%}, "
-            "which is within chance.",
+            f"{WITHOUT_NOISE.recognised:.0%} are recognised instead of {four.recognised:.0%}: with "
+            "sixty of each that is within chance.",
             {"ilnoise": "none"},
             "First sheet: the reference with noise. Second: without. Hardly anything changes.",
         ),
@@ -304,34 +357,13 @@ def confusions() -> list[Confusion]:
 
 def page() -> None:
     """Lay out the page."""
-    (left, right, _), true = ilvr_world.law(0, True)[:, -1], ilvr_world.true_law()[:, -1]
     chapter.header("ILVR", defaults=DEFAULTS)
     chapter.prose(
         term("ILVR")
         + ", iterative latent variable refinement, guides by a picture instead of a class: after "
         "every step of the walk back, the means of N × N pixels are exchanged for those of a "
-        "reference. Nothing is trained for it."
+        "reference with as much noise. Nothing is trained for it."
     )
-    off = (
-        f"For digits nobody knows the right answer, for two pixels there is a formula: they should "
-        f"be {true[0]:.2f} and {true[1]:.2f} on average, and are {left:.2f} and {right:.2f}."
-    )
-    chapter.question(
-        "Digits are held to the block means of a 3 at every step. Are they fair samples of all "
-        "digits with those means?",
-        {
-            "Yes": "The means are exact, but the rest is proposed by a denoiser that is not told "
-            f"of them. {off} To put the coarse part right is not to tell the denoiser of it.",
-            "The means are right, the rest is not": "The means are exact. But how they are filled "
-            f"in is proposed by a denoiser that is not told of them. {off}",
-            "No, and the means are off, too": "The last step exchanges them for the reference’s "
-            f"own, so they are exact. What is off is how they are filled in. {off}",
-        },
-        answer="The means are right, the rest is not",
-        state={"ilpic": "pixels"},
-        look=LOOK,
-    )
-    chapter.look()
     exhibit()
 
     st.subheader("The formula, and the code that just ran", anchor="formula")

@@ -109,9 +109,10 @@ def exhibit(told: Facts) -> None:
 def ask_of_the_walk(told: Facts) -> None:
     """What the walk changes."""
     counts = (
-        f"Of 200 draws, decoded at once, the judge is unsure of {MEASURED.plain[0]:.0%} (gives no "
-        f"digit {UNSURE:.0%}), of 200 walked and then decoded of {MEASURED.walked:.0%}; of decoded "
-        f"digits of the gallery it is {MEASURED.plain[1]:.1%}. "
+        f"Of 200 draws that are decoded at once, a network trained to name digits is unsure of "
+        f"{MEASURED.plain[0]:.0%}: it gives no digit as much as {UNSURE:.0%}. Of 200 that are "
+        f"walked before they are decoded, it is unsure of {MEASURED.walked:.0%}, and of the "
+        f"gallery’s digits, encoded and decoded, of {MEASURED.plain[1]:.1%}. "
     )
     chapter.question(
         "A VAE draws z from N(0, I) and decodes it. Latent diffusion starts there, too. What does "
@@ -122,9 +123,9 @@ def ask_of_the_walk(told: Facts) -> None:
             "where digits’ latents are.",
             "It takes z to where digits’ latents are": counts + "Which digit it becomes is settled "
             "on the way, too: these were asked for by class.",
-            "Nothing: both are N(0, I)": "The start is, the end isn’t. " + counts + "The walk ends "
-            "in the average of all q(z|x), and that is not N(0, I): with a latent of two numbers, "
-            f"see “In the plane”, {told.kl[2]:.2f} nats are missing.",
+            "Nothing: z is N(0, I) before and after it": "Before it is, after it isn’t. " + counts
+            + "The walk ends in the average of all q(z|x), and that is not N(0, I): with a latent "
+            f"of two numbers, see “In the plane”, {told.kl[2]:.2f} nats are missing.",
         },
         answer="It takes z to where digits’ latents are",
     )
@@ -134,8 +135,8 @@ def ask_of_the_plane(told: Facts) -> None:
     """Why plain draws miss."""
     holes = (
         f"{told.drawn:.0%} of these draws of N(0, I) lie in holes of q(z), {told.walked:.0%} after "
-        f"the walk. What holes are hangs on a threshold; that q(z) is {told.kl[2]:.2f} nats from "
-        "N(0, I) does not."
+        "the walk. How many there are depends on how thin one calls a hole (the gray line below "
+        f"the picture says it); that q(z) is {told.kl[2]:.2f} nats from N(0, I) does not."
     )
     chapter.question(
         "A KL term has pulled every q(z|x) to N(0, I). Why can draws of N(0, I) miss?",
@@ -223,9 +224,11 @@ def in_both(digit: str, seed: int, clip: bool, place: int | None) -> None:
     )  # fmt: skip
     st.caption(
         "First picture: twelve draws of N(0, I), decoded at once; second: the same on their way, "
-        "decoded at every step. DDIM, 25 steps, with the class and without guidance, in the latent "
-        f"and in pixels. Before zₜ is decoded, it is multiplied by {MEASURED.size:.2f}, the "
-        "standard deviation that the latents were divided by. Colours: red, green and blue are "
+        "decoded at every step; third: what the network sees in them, decoded, which in the end is "
+        "the same. DDIM, 25 steps, with the class and without guidance, in the latent and in "
+        "pixels, from noises that can’t be the same: one has 147 numbers, the other 784. Before zₜ "
+        f"is decoded, it is multiplied by {MEASURED.size:.2f}, the standard deviation that the "
+        "latents were divided by. Colours: red, green and blue are "
         "the three numbers of a position. The chart counts one call of the network per step, and "
         "for the latent decoding once, at the end. Recognised as asked, by their "
         f"[cards](/model_cards): {recognised_in_25(card.fields)} from the latent, "
@@ -286,7 +289,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "Is latent diffusion a VAE?",
             "Its autoencoder is one: the encoder names a Gaussian, and a KL term draws it towards "
             "N(0, I). But to draw from N(0, I) and decode does not work: the judge is unsure of "
-            f"{MEASURED.plain[0]:.0%} of such pictures, against {MEASURED.plain[1]:.0%} of decoded "
+            f"{MEASURED.plain[0]:.0%} of such pictures, against {MEASURED.plain[1]:.1%} of decoded "
             "digits of the gallery. The prior is what the diffusion model learns, afterwards. "
             "Vahdat and others train both at once, under one bound; that is a VAE whose prior is a "
             "diffusion model.",
@@ -303,8 +306,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"go wrong: {told.drawn:.0%} of them lie where these 2,000 digits hardly ever are, "
             f"{told.walked:.0%} after the walk. How much it is hangs on the number of digits that "
             f"make q(z): {forms}. Over MNIST’s 10,000 test digits, of the kind that the VAE was "
-            f"trained on, it is {MEASURED.mnist[1]:.2f} of {MEASURED.mnist[0]:.2f}. Few pictures "
-            "are harmed: the judge is unsure of "
+            f"trained on, it is {MEASURED.mnist[1]:.2f} of {MEASURED.mnist[0]:.2f}. Most pictures "
+            "survive it, with two numbers: the judge is unsure of "
             f"{MEASURED.holes[0]:.0%} in such places, of {MEASURED.holes[1]:.0%} elsewhere.",
             {"ldview": "plane", "lddata": "plain"},
             "Plainest with 200 digits. In the middle: "
@@ -457,8 +460,9 @@ def page() -> None:
         "An "
         + term("autoencoder")
         + " turns a picture into fewer numbers, its latent, and back. Latent diffusion takes noise "
-        "off the latent instead of the picture, and decodes once, at the end. Here with a latent "
-        "of 147 numbers; “In the plane” with two, where all densities have a formula."
+        "off the latent instead of the picture, and decodes once, at the end. Here the latent has "
+        "3 × 7 × 7 = 147 numbers, a picture 28 × 28 = 784; “In the plane” it has two, so that all "
+        "densities have a formula."
     )
     exhibit(told)
 

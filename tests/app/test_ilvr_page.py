@@ -180,7 +180,7 @@ def test_what_is_said_of_two_pixels() -> None:
     assert told.left[1, -1] == pytest.approx(left, abs=1e-4)  # "told, the averages are right"
     assert abs(told.spread[1, -1] - spread) < 0.6 * abs(told.spread[0, -1] - spread)
     at = open_page("ilvr")
-    for answer in ("Yes", "The means are right, the rest is not", "No, and the means are off, too"):
+    for answer in ("Yes", "The means are right, the rest is not", "The means are off, too"):
         at.pills[0].select(answer)
         verdict = " ".join(m.value for m in at.run().markdown)
         assert f"{left:.2f} and {right:.2f} on average, and are {told.left[0, -1]:.2f} and " in (
@@ -188,6 +188,10 @@ def test_what_is_said_of_two_pixels() -> None:
         )
     press(at, "question")  # "See it"
     assert at.session_state["ilpic"] == "pixels"
+    at.pills[0].select("No, too evenly")
+    verdict = " ".join(m.value for m in at.run().markdown)
+    assert f"average, and are {told.left[0, -1]:.2f} and {told.right[0, -1]:.2f}." in verdict
+    assert 0 < told.right[2, -1] < told.right[0, -1] < told.left[0, -1] < told.left[2, -1]  # evener
     beside = " ".join(m.value for m in at.markdown)
     assert f"the spread ends at {told.spread[1, -1]:.2f}, true is {spread:.2f}." in beside
     assert f"due to the 100 steps: 1,000 end at {KNOWING[2]:.2f}." in beside

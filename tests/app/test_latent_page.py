@@ -143,9 +143,9 @@ def test_what_is_said_of_the_plane() -> None:
     assert f"instead of {near[0]:.0%}: it copies these digits" in said
     parts = kl_parts(latent_world.aggregate("forms"), 2401)  # finer than the page's
     assert f"{parts.whole:.2f} nats = {parts.told:.2f} + {parts.prior:.2f}" in said
-    assert f"that q(z) is {parts.prior:.2f} nats from N(0, I) does not" in said
+    assert f"that q(z) is {parts.prior:.2f} nats from N(0, I) does not." in said
     first = open_page("latent_diffusion")
-    first.pills[0].select("Nothing: both are N(0, I)")
+    first.pills[0].select("Nothing: z is N(0, I) before and after it")
     assert f"{parts.prior:.2f} nats are missing" in text(first.run())
     alone = kl_parts(latent_world.aggregate("plain"), 2401)
     assert f"With the 200 alone it would be {alone.told:.2f}" in said
@@ -237,7 +237,7 @@ def test_the_densest_place_alone_is_full() -> None:
 @pytest.mark.parametrize(
     ("view", "guess", "told"),
     [
-        ("Digits", "It takes z to where digits’ latents are", "is unsure of 52%"),
+        ("Digits", "It takes z to where digits’ latents are", "is unsure of 52%: it"),
         ("In the plane", "They can’t: that is its purpose", "They do."),
         ("What is lost", "No, it becomes strokes and blobs", f"of {TOLD.alike[1]:.2f} for"),
     ],
@@ -323,7 +323,7 @@ def test_what_was_measured_of_the_autoencoder() -> None:
     means, draws = spread[0] ** 0.5, sum(spread) ** 0.5
     assert f"deviation of {means:.2f} and draws of {draws:.2f}" in said
     assert f"off by {TOLD.error:.3f} from means and by {sampled**0.5:.3f} from draws" in said
-    assert f"unsure of {unsure[0]:.0%} of such pictures, against {unsure[1]:.0%} of" in said
+    assert f"unsure of {unsure[0]:.0%} of such pictures, against {unsure[1]:.1%} of" in said
     assert f"The pictures do: the judge is unsure of {unsure[0]:.0%}." in said
     # Of q(z) and N(0, I): where q is e^100 times p lies nearly all of q, and so nothing of p.
     everyone = Aggregate(q.mean.flatten(1).double(), q.var.flatten(1).double())
@@ -589,8 +589,8 @@ def test_of_two_hundred_walked_digits_the_judge_is_seldom_unsure() -> None:
     at = open_page("latent_diffusion")
     at.pills[0].select("It makes the picture sharper")
     said = text(at.run())
-    assert f"is unsure of {TOLD.plain[0]:.0%} (gives no digit 90%)" in said
-    assert f"walked and then decoded of {TOLD.walked:.0%}" in said
+    assert f"is unsure of {TOLD.plain[0]:.0%}: it gives no digit as much as 90%." in said
+    assert f"walked before they are decoded, it is unsure of {TOLD.walked:.0%}" in said
 
 
 def test_both_networks_are_told_by_their_cards() -> None:
