@@ -372,7 +372,8 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             "is needed at all: the degradation is known, and the same for every picture. Blur does "
             "not go straight. With one answer throughout, all steps together come to x̂₀ + "
             "D(x₀ − x̂₀, t): the broad shades are the true digit’s, the fine ones are the "
-            f"answer’s. Of the squared error of the average digit, {told.forgiven[0]:.0%} remain if one starts at t = 10, "
+            f"answer’s. Of the squared error of the average digit, {told.forgiven[0]:.0%} remain "
+            "if one starts at t = 10, "
             f"{told.forgiven[1]:.0%} at t = 20, {told.forgiven[2]:.0%} at t = 30. And noise: "
             f"with one known noise, {told.fixed:.0%} would remain from t = 500 of 1000 (cosine "
             "schedule). With the noise that xₜ holds, D(x̂₀, t) is xₜ itself, and nothing is "
@@ -389,7 +390,8 @@ def confusions(told: Facts, card: OnCard) -> list[Confusion]:
             f"numbers of seven figures (float32) the largest error of a pixel is "
             f"{told.back[0][0]:.4f} at t = 10 and {told.back[1][0]:.0f} at t = 14; with "
             f"sixteen figures it is {power_of_ten(told.back[1][1])} at t = 14 and "
-            f"{told.back[2][1]:.2f} at t = 16. At t = {STEPS}, {told.waves} of 784 waves are above float32’s rounding. What is "
+            f"{told.back[2][1]:.2f} at t = 16. At t = {STEPS}, {told.waves} of 784 waves are above "
+            "float32’s rounding. What is "
             "lost is lost to precision, and a network has to make it up from what digits look "
             "like.",
             {"corestorer": "division", "cot": 14, PLACE: 0},
