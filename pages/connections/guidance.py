@@ -23,6 +23,8 @@ from pages.shared.guidance_views import SCALE
 from pages.shared.guidance_world import (
     DIGITS_AT,
     EVEN,
+    FORGOTTEN,
+    MANY,
     SCALES,
     SEVENS_MISSED,
     STEPS,
@@ -33,6 +35,12 @@ from pages.shared.player import follow, player, session_runs
 
 PLACE = "_guidance_place"  # in the state: the t that "Show me" opens the walk at
 VIEWS = {"plane": "In the plane", "gradients": "Two kinds", "digits": "Digits"}
+INTROS = {
+    "plane": "As slopes: ∇log p(x) + s ∇log p(y|x), as of p(x) p(y|x)ˢ. Here both are exact.",
+    "gradients": "Here all answers are exact. Arrows: the push at their places.",
+    "digits": "Here a network gives both answers. A judge, another network, trained to name "
+    "digits, says which come out as asked for: those it recognises.",
+}
 DIGIT_STEPS = 25
 DEFAULTS = {"guview": "plane", "guscale": 3.0, "guseed": 0, "guclass": "each"}
 
@@ -49,12 +57,13 @@ def exhibit(told: Facts) -> None:
         )  # fmt: skip
         second = st.container(width="content")
     with above:
+        chapter.prose(INTROS[view])
         {"plane": ask_of_the_plane, "gradients": ask_of_two_kinds, "digits": ask_of_digits}[view](
             told
         )
         chapter.look()
     if view == "gradients":
-        return two_kinds()
+        return two_kinds(place)
     scale = second.select_slider(
         "Guidance scale s", SCALES, 3.0, key="guscale", bind="query-params", width=260,
         format_func=lambda s: f"{s:g}",
@@ -64,29 +73,32 @@ def exhibit(told: Facts) -> None:
     if view == "plane":
         in_the_plane(scale, place)
     else:
-        on_digits(scale)
+        on_digits(scale, place)
     return None
 
 
 def ask_of_the_plane(told: Facts) -> None:
     """Whether guidance draws from the class sharpened."""
+    power, average = told.powers
+    order = (
+        "Guidance takes the power after noise has mixed the classes. At t = 300 a point at the "
+        f"middle group’s place is of the class by a chance of {power ** (1 / 3):.2f} on average: "
+        f"cubed, {power:.2f}. The cubes’ average is {average:.2f}."
+    )
     chapter.question(
         "Pushed three times as hard (s = 3), does guidance draw from the class sharpened, "
         "p(x) p(y|x)³?",
         {
-            "Yes, exactly": "At each noise level the push is that of q(xₜ) p(y|xₜ)³. But that "
-            "is not p(x) p(y|x)³ with noise on it: there the power is taken before noise averages, "
-            "here after. Of what lies on the class’ side, its middle group holds "
-            f"{told.guided:.0%} of the walkers, and {told.claimed:.0%} of that density.",
-            "No, something narrower, pushed away": "Of what lies on the class’ side, the middle "
-            f"group holds {told.guided:.0%} of the walkers, where p(x) p(y|x)³ has "
-            f"{told.claimed:.0%}. What lies near another class is given up while noise blurs the "
-            "two into one: the last picture shows how far the average’s power is then below the "
-            f"powers’ average. The outer groups get narrower and end {told.pushed:.2f} further out "
-            "than without guidance; those of p(x) p(y|x)³ stay where they are.",
+            "Yes, exactly": order + f" Circled: {told.guided:.0%} of the walkers on the class’ "
+            f"side end in its middle group, where p(x) p(y|x)³ has {told.claimed:.0%}.",
+            "No, something narrower, pushed away": f"Circled: {told.guided:.0%} of the walkers on "
+            "the class’ side end in its middle group, where p(x) p(y|x)³ has "
+            f"{told.claimed:.0%}. " + order + " So walkers leave it early. The outer groups get "
+            f"narrower and end {told.pushed:.2f} further out than without guidance; those of p(x) "
+            "p(y|x)³ stay where they are.",
             "No, something wider": "Narrower: the walkers keep away from the other class more than "
-            "the formula asks for. Of those on the class’ side, "
-            f"{told.guided:.0%} are in its middle group, not {told.claimed:.0%}.",
+            f"the formula asks for. Circled: {told.guided:.0%} of those on the class’ side end in "
+            f"its middle group, not {told.claimed:.0%}. " + order,
         },
         answer="No, something narrower, pushed away",
     )
@@ -112,21 +124,26 @@ def ask_of_two_kinds(told: Facts) -> None:
 
 def ask_of_digits(told: Facts) -> None:
     """What more guidance does."""
-    three, eight = (DIGITS_AT[s] for s in (3.0, 8.0))
+    one, three, eight = (DIGITS_AT[s] for s in (1.0, 3.0, 8.0))
+    bold = (
+        f"Pixels brighter than mid-gray: {one.white:.0%} without guidance, {three.white:.0%} at "
+        f"s = 3, {eight.white:.0%} at s = 8. "
+    )
+    lost = (
+        "Guidance pays with variety, but has paid by s = 3: in what the judge sees (its last "
+        "hidden layer), two digits of a class lie "
+        f"{1 - three.apart / one.apart:.0%} nearer to each other than without guidance, and "
+        f"{1 - eight.apart / one.apart:.0%} at s = 8."
+    )
     chapter.question(
-        "At s = 3 a judge recognises all of 200 guided digits. What does s = 8 add?",
+        "At s = 3 the judge recognises all of 200 guided digits. What does s = 8 add?",
         {
-            "Better digits": f"Recognised are {three.recognised:.0%} already, and "
-            f"{eight.recognised:.0%} at s = 8. What changes is how bold they are: "
-            f"{three.white:.0%} of the pixels are brighter than mid-gray at s = 3, "
-            f"{eight.white:.0%} at s = 8, and {DIGITS_AT[1.0].white:.0%} without guidance.",
-            "Bolder strokes, and nothing to recognise": "Pixels brighter than mid-gray: "
-            f"{DIGITS_AT[1.0].white:.0%} without guidance, {three.white:.0%} at s = 3, "
-            f"{eight.white:.0%} at s = 8. More than {three.recognised:.0%} can’t be recognised.",
-            "More different digits": "Two digits of a class differ by "
-            f"{three.variety:.2f} (squared, per pixel, on average) at s = 3 and by "
-            f"{eight.variety:.2f} at s = 8, though bolder strokes alone make that number larger; "
-            "asking for more of the class makes them no more different in kind.",
+            "Better digits": f"The judge recognises {three.recognised:.0%} already, and "
+            f"{eight.recognised:.0%} at s = 8. What grows is how bold they are. " + bold + lost,
+            "Bolder strokes, and nothing to recognise": bold + lost,
+            "More different digits": lost + " Pixel by pixel they differ a little more "
+            f"({three.variety:.2f} and {eight.variety:.2f}, squared, on average), as bold strokes "
+            "do. " + bold,
         },
         answer="Bolder strokes, and nothing to recognise",
     )
@@ -142,6 +159,7 @@ def in_the_plane(scale: float, place: int | None) -> None:
     """The class alone, guided, and the density that guidance is said to sample."""
     stage = st.container()
     told = Guided(*guidance_world.walks(scale, seed_behind_more()))
+    few, many = FORGOTTEN
     frames = guidance_views.walk_frames(told, scale)
     with stage:
         player(
@@ -154,45 +172,53 @@ def in_the_plane(scale: float, place: int | None) -> None:
         st.caption(
             "Two classes of three groups each; the middle groups of both lie side by side. "
             f"Points: {score_world.WALKERS} walkers from one noise, without fresh noise, with the "
-            f"way of {guidance_views.TRAILS}; third picture: draws, with noise put on to match. "
-            "Gray: all noisy data, of both classes. “Here”: of what lies on the class’ side, the "
-            "share in its middle group. Last picture: p is p(y|x₀), the average is over the x₀ "
-            "that xₜ may have come from, along the line through both middle groups; dots: at the "
-            f"class’ middle group. All shares are exact, the guided one counted on {EVEN} walkers "
-            "from starts spread evenly."
+            f"way of {guidance_views.TRAILS} from the right; third picture: draws, with noise put "
+            "on to match. "
+            "Gray: all noisy data, of both classes. Circle: the class’ middle group, two standard "
+            "deviations wide; beside it, its share of what lies on the class’ side. Small ring: "
+            "one noise, which without guidance ends in the middle group. Last picture: p is "
+            "p(y|x₀), averaged over the x₀ that xₜ may have come from, along the line through both "
+            f"middle groups; dots: at the circle’s middle; dashed: at t = {guidance_views.APART}. "
+            f"Shares are exact, but the guided walk’s is counted: {EVEN} walkers from starts "
+            f"spread evenly, and {STEPS} steps, which are few. At s = 0 they make "
+            f"{few:.2f} of a third; {MANY:,} steps make {many:.2f}."
         )
 
 
-def two_kinds() -> None:
+def two_kinds(place: int | None) -> None:
     """The difference of two scores beside the gradients of two classifiers."""
     told = Gradients(*guidance_world.gradients())
     frames = guidance_views.gradient_frames(told)
     player(
         [], key="gu_gradients", total=STEPS, captions=frames.captions, curves=frames.curves,
-        clouds=frames.clouds, scale=21, hold=True, report_frame=False, charts_last=True,
-        frame=STEPS // 2, ends=("t = 1000", "nearly clean"), label="Two kinds of guidance",
+        clouds=frames.clouds, scale=21, hold=place is None, report_frame=False,
+        charts_last=True, frame=score_world.times(STEPS).index(500 if place is None else place),
+        ends=("t = 1000", "nearly clean"), label="Two kinds of guidance",
     )  # fmt: skip
     st.caption(
         "Arrows: the push towards the class on the left, in units of the noise, cut where it is "
         "long; at t = 1000 there is next to nothing to tell the classes apart by. First two: from "
         "two scores, and from the exact classifier of noisy points; they differ by rounding alone, "
         f"{told.gap.max():.0e} of their size at most. Third: a classifier that takes every point "
-        "for a clean one. The chart: root mean square over noisy data of both classes, over that "
-        "of the right push."
+        "for a clean one. Upper chart: its error, root mean square over noisy data of both "
+        "classes. Lower chart: not of the arrows, but of a step with the right classifier: two "
+        "ways to move its mean μ, as a paper and its code have it (see Why?)."
     )
 
 
-def on_digits(scale: float) -> None:
+def on_digits(scale: float, place: int | None) -> None:
     """The same digits, asked for and guided."""
     stage = st.container()
-    with st.expander("More: which digits, other noise"):
+    with st.expander("More: which digits, other noise, what the judge says"):
         left, right = st.columns(2, gap="large")
+        counted = st.container()
         digit = left.selectbox(
             "Digits", bench.NAMED, key="guclass", bind="query-params",
             format_func=bench.digit_name,
         )  # fmt: skip
         seed = right.number_input("Seed", 0, 9999, 0, key="guseed", bind="query-params")
     denoiser, card = load.network_or_stop("digits-eps")
+    counted.caption(told_by_card(card))
     scales = (1.0, scale)
     stops = bench.stops(denoiser, DIGIT_STEPS)
     live = session_runs().open(
@@ -204,13 +230,14 @@ def on_digits(scale: float) -> None:
         follow(
             live,
             lambda shots, start: guidance_views.digit_frames(shots, start, stops, scales),
-            key="gu_digits", scale=3, autoplay=True, hold=True, report_frame=False,
+            key="gu_digits", scale=3, autoplay=place is None, hold=place is None,
+            report_frame=False, frame=None if place is None else stops.index(place),
             rest=DIGIT_STEPS, charts_last=True, ends=("noise", "picture"),
             label="Digits with and without guidance",
         )  # fmt: skip
         st.caption(
-            "Both sheets start from the same noise; DDIM, 25 steps, x̂₀ clipped. "
-            + told_by_card(card)
+            "Both sheets start from the same noise; DDIM, 25 steps, x̂₀ clipped. How many the "
+            "judge recognises is told under “More”."
         )
 
 
@@ -224,8 +251,8 @@ def told_by_card(card: Card) -> str:
         f"s = {scale:g}: {at.recognised:.0%}, {at.white:.1%}" for scale, at in DIGITS_AT.items()
     )
     return (
-        f"Recognised as asked, by its [card](/model_cards): {found or 'not measured'}. Of 200 "
-        f"others, recognised and pixels brighter than mid-gray: {more}."
+        f"Recognised as asked, by the network’s [card](/model_cards): {found or 'not measured'}. "
+        f"Of 200 others, recognised and pixels brighter than mid-gray: {more}."
     )
 
 
@@ -244,12 +271,14 @@ class Facts(NamedTuple):
         widths: of the class' outer groups across, scale 1 and 3.
         pushed: how much further from the other class they lie on average at scale 3 than at 1.
         much: the middle group's share at scale 8.
-        little: the same at 1.5, over that of the class itself.
+        little: the same at 1.5.
         both: as in `Gradients`.
         strong: how wrong the classifier of clean points is halfway.
         middle_t: where that is.
         shift: as `Gradients.shift` there.
         short: the largest of both with 1000 steps, of some t.
+        turn: where the followed density's middle group is least: t, the walkers' share inside the
+            circle there, and at t = 100.
     """
 
     guided: float
@@ -269,6 +298,7 @@ class Facts(NamedTuple):
     middle_t: int
     shift: tuple[float, float]
     short: tuple[float, float]
+    turn: tuple[float, float, float]
 
 
 SHORT = (100, 300, 500, 800)  # t of single steps
@@ -285,6 +315,7 @@ def facts() -> tuple:
     single = [guidance_world.shift_errors(t, t - 1) for t in SHORT]
     at, high = (min(range(STEPS), key=lambda i: abs(stops[i] - t)) for t in (200, 300))
     dots = guidance_views.at_the_middle(three.powers)
+    near, low = guidance_world.left_near(3.0), int(three.middle[3].argmin())
     return tuple(
         Facts(
             float(three.middle[1, -1]),
@@ -298,12 +329,13 @@ def facts() -> tuple:
             (guidance_world.widths(ends[0]), guidance_world.widths(ends[1])),
             guidance_world.outwards(ends[0]) - guidance_world.outwards(ends[1]),
             float(eight),
-            float(little / three.middle[0, -1]),
+            float(little),
             two.both,
             float(two.off[half]),
             stops[half],
             (float(two.shift[0, half]), float(two.shift[1, half])),
             (max(code for code, _ in single), max(paper for _, paper in single)),
+            (stops[low], float(near[low]), float(near[stops.index(100)])),
         )
     )
 
@@ -321,18 +353,22 @@ def confusions(told: Facts) -> list[Confusion]:
             + "), most of all where xₜ leaves the class open: at the middle group’s place, t = "
             f"300, s = 3, {told.powers[0]:.2f} instead of {told.powers[1]:.2f}, while far on the "
             "class’ side both are near 1. (A factor that is the same everywhere would change "
-            "nothing; this one leaves the middle out.) As the noise goes, "
-            "the two become one again, but the walkers do not: these densities are not each "
-            "other’s noisy versions, and the push is made again at every level. The last density "
+            "nothing; this one leaves the middle out.) As the noise goes, the two become one "
+            "again, but the walkers do not come back. The density that they follow does (dashed): "
+            f"its middle group is least at t = {told.turn[0]:.0f}, then grows. By then "
+            f"{told.turn[1]:.0%} of the walkers are left inside the circle, at t = 100 "
+            f"{told.turn[2]:.0%}: when the dashed line comes back, hardly anybody is near enough "
+            "to go there, and a score leads to what is near. The last density "
             f"has {told.claimed:.0%} of the class in its middle group, the class itself "
             f"{told.alone:.0%} (a third, but for what spills over to the other side), the walkers "
             f"{told.guided:.0%}. With fresh noise at every step it is {told.fresh:.0%}: what "
             "guidance samples hangs on the sampler, too.",
             {"guscale": 3.0, PLACE: 300},
-            "Last picture: purple far below red between the classes. Then go on to the end: the "
-            "two meet, and the walkers have left. First chart, dashed: the density whose score is "
-            f"followed at that level, {told.dip:.0%} at t = 200, comes back in the end. The "
-            f"walkers, purple, {told.there:.0%} there, do not.",
+            "Last picture: purple far below red between the classes. Then go on to the end, and "
+            "watch the ringed walkers, both from one noise: the green one comes to the circle’s "
+            "middle, the purple one is carried off. First chart, dashed: the density whose score "
+            f"is followed, {told.dip:.0%} at t = 200, comes back in the end. The walkers, purple, "
+            f"{told.there:.0%} there, do not.",
         ),
         Confusion(
             "Why do guided pictures look alike?",
@@ -343,7 +379,7 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{told.pushed:.2f} further out. A "
             f"classifier is surer ({told.sure[0]:.2%}, where p(x) p(y|x)³ would have "
             f"{told.sure[1]:.0%}), and variety pays.",
-            {"guscale": 8.0},
+            {"guscale": 8.0, PLACE: 0},
             f"The middle group is gone ({told.much:.0%}), and the other two have become narrow, "
             "on the far side of their middles.",
         ),
@@ -368,10 +404,11 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{told.strong:.0f} times the right one’s size (root mean squares over noisy data). On "
             "its own side it does not push at all: "
             "it takes the noisy point for a clean one that is there already.",
-            {"guview": "gradients"},
-            "Third picture: nothing on one side; on the other the arrows would reach far out of "
-            "the picture, were they not cut. The right ones are shorter, and dots where the class "
-            "is settled. The chart: where the noise is nearly gone, the third is right.",
+            {"guview": "gradients", PLACE: told.middle_t},
+            f"At t = {told.middle_t}, third picture: nothing on one side; on the other the arrows "
+            "would reach far out of the picture, were they not cut. The right ones are shorter, "
+            "and dots where the class is settled. Upper chart: where the noise is nearly gone, the "
+            "third is right.",
             threads=["hxngiee/DiffFace#5", "EperLuo/scDiffusion#3"],
         ),
         Confusion(
@@ -397,7 +434,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "classifier it depends on the network that it guides: one that is told the class, too, "
             "counts from 1 already. The page [Conventions](conventions?cview=Guidance) writes one "
             "strength in four ways.",
-            {"guscale": 1.0},
+            {"guscale": 1.0, PLACE: 0},
             "s = 1: the first two pictures are the same walk.",
             threads=[
                 "huggingface/diffusers#5882",
@@ -411,7 +448,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "x̂₀(any)) leaves the range of pixels. Clipping at each step brings it back, and what "
             "is cut off becomes flat black and white; in a photograph colours burn out, in digits "
             "strokes get bold. Imagen’s dynamic thresholding was made for this.",
-            {"guview": "digits", "guscale": 8.0},
+            {"guview": "digits", "guscale": 8.0, PLACE: 0},
             "The chart: many more pixels out of range, until late. The strokes of the guided "
             "digits are bolder.",
         ),
@@ -424,11 +461,10 @@ def page() -> None:
     chapter.header("Guidance", defaults=DEFAULTS)
     chapter.prose(
         term("Classifier-free guidance")
-        + " asks a network twice, with a class y and without, and goes past the first answer, away "
-        "from the second: $\\hat\\epsilon = \\epsilon(\\text{any}) + s\\,(\\epsilon(y) - "
+        + " asks a network twice, without a class and with one, y, and goes from the first answer "
+        "past the second: $\\hat\\epsilon = \\epsilon(\\text{any}) + s\\,(\\epsilon(y) - "
         "\\epsilon(\\text{any}))$. The bracket is the push: it points to where the chance p(y|xₜ) "
-        "that xₜ is of the class grows. Here both answers are exact, and what comes out can be "
-        "checked."
+        "that xₜ is of the class grows."
     )
     exhibit(told)
 
@@ -446,20 +482,21 @@ def page() -> None:
                 "Forget the class",
                 "s = 0: the walkers spread over both classes, as if nothing had been asked for. In "
                 "between, at ½, the mixture leans.",
-                {"guscale": 0.0},
+                {"guscale": 0.0, PLACE: 0},
             ),
             Experiment(
                 "A little guidance: one and a half",
-                f"{1 - told.little:.0%} fewer in the middle group already; the density that it is "
-                "said to sample has hardly changed.",
-                {"guscale": 1.5},
+                f"of the class {told.alone:.0%} lie in the middle group, of the walkers "
+                f"{told.little:.0%} already. The density that they are said to sample has hardly "
+                "changed.",
+                {"guscale": 1.5, PLACE: 0},
             ),
             Experiment(
                 "Sixteen sevens, strongly guided",
-                "all of them are sevens, and bold, some with specks. Without guidance "
-                f"{SEVENS_MISSED} of the sixteen are something else: more than the network "
-                "usually misses.",
-                {"guview": "digits", "guscale": 5.0, "guclass": "7"},
+                "the judge takes all of them for sevens; they are bold, some with specks. Without "
+                f"guidance it takes {SEVENS_MISSED} of the sixteen for something else: more than "
+                "usual.",
+                {"guview": "digits", "guscale": 5.0, "guclass": "7", PLACE: 0},
             ),
         ]
     )

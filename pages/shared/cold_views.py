@@ -6,20 +6,36 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from diffusion_core.cold import STEPS, blur, variety
 from pages.shared.cold_world import (
+    SHOWN,
     WAYS,
     Born,
     NoiseShot,
     Shot,
     gallery_of,
     sheet,
+    shown_classes,
     shown_digits,
 )
+from pages.shared.palette import COLORS as PALETTE
 from pages.shared.player import Curve, Frames, Panel
 
-TITLES = {"naive": "1: answer blurred again", "improved": "2: $x_t$ corrected"}
+TITLES = {"naive": "Blur the answer again: 1", "improved": "Add its change to $x_t$: 2"}
+GLYPHS = (  # rows of three pixels
+    "### #.# #.# #.# ###",
+    ".#. ##. .#. .#. ###",
+    "### ..# ### #.. ###",
+    "### ..# .## ..# ###",
+    "#.# #.# ### ..# ..#",
+    "### #.. ### ..# ###",
+    "### #.. ### #.# ###",
+    "### ..# ..# .#. .#.",
+    "### #.# ### #.# ###",
+    "### #.# ### ..# ###",
+)
 COLORS = {"naive": "bits", "improved": "p"}
 NOISE_TITLES = (
     ("DDIM: $x_t$", "DDIM", "q"),
@@ -31,6 +47,34 @@ NOISE_NAMES = ("DDIM", "algorithm 2", "1, fresh noise", "2, fresh noise")
 GAP = "largest difference of a pixel from DDIM’s (log)"
 TINY = 1e-8
 FINE = 25  # t below which errors are so small that they need a third digit
+
+
+def marked(shot: Shot) -> np.ndarray:
+    """A sheet in colours, with what the judge reads in the corner of digits it takes for others.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    out = np.repeat(shot.x_t[..., None], 3, axis=2)
+    red = [int(PALETTE["bits"][k : k + 2], 16) for k in (1, 3, 5)]
+    side = round(SHOWN**0.5)
+    for k, (said, true) in enumerate(zip(shot.read, shown_classes().tolist(), strict=False)):
+        if said != true:
+            rows = [[dot == "#" for dot in row] for row in GLYPHS[said].split()]
+            top, left = 29 * (k // side) + 1, 29 * (k % side) + 24
+            out[top : top + 5, left : left + 3][np.array(rows)] = red
+    return out
+
+
+def stretched(x: Tensor, n: int, level: int) -> Panel:
+    """What is given, from its darkest pixel to its brightest."""
+    lo, hi = float(x.min()), max(float(x.max()), float(x.min()) + 1e-3)
+    shown = sheet((x - lo) * (2 / (hi - lo)) - 1)
+    return Panel(
+        f"Given: $x_{{{level}}}$, contrast × {2 / (hi - lo):.1f}",
+        "the blurred digits that are to be restored, their contrast stretched",
+        still(shown, n), lo=lo, hi=hi,
+    )  # fmt: skip
 
 
 def still(picture: np.ndarray, n: int) -> np.ndarray:
@@ -54,12 +98,11 @@ def restore_frames(shots: Sequence[Sequence[Shot]], start: int, kind: str, level
     panels = [
         Panel("True digits: $x_0$", "the digits before they were blurred", still(sheet(x0), n),
               "x0"),
-        Panel(f"Given: $x_{{{level}}}$", "the blurred digits that are to be restored",
-              still(sheet(given), n)),
+        stretched(given, n, level),
     ]  # fmt: skip
     if kind != "mean":
         alt = f"what the restorer says at t = {level}"
-        panels.append(Panel("Asked once: $\\hat x_0$", alt, still(shots[0][-1].x_t, n), "x0"))
+        panels.append(Panel("Asked once: $\\hat x_0$", alt, still(marked(shots[0][-1]), n), "x0"))
     off, error = "off the true way (root mean square)", "mean squared error from $x_0$"
     curves = []
     for k, way in enumerate(WAYS[kind]):
@@ -67,9 +110,9 @@ def restore_frames(shots: Sequence[Sequence[Shot]], start: int, kind: str, level
         color = "q" if squares else COLORS[way.rule]
         name = f"algorithm {1 if way.rule == 'naive' else 2}"
         name += ", squares" if squares else ""
-        title = "2, squares for blur" if squares else TITLES[way.rule]
+        title = "2, with squares for blur" if squares else TITLES[way.rule]
         alt = f"{name}: {'squares go' if squares else 'the blur goes'} back step by step"
-        panels.append(Panel(title, alt, np.stack([stop[k].x_t for stop in shots]), color))
+        panels.append(Panel(title, alt, np.stack([marked(stop[k]) for stop in shots]), color))
         curves += [
             Curve(name, np.array([getattr(stop[k], what) for stop in shots]), color, chart, 0,
                   digits=3 if level < FINE else 2)

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pages.shared.cloud import Cloud, Word
+from pages.shared.cloud import Cloud, Strokes, Word
 from pages.shared.guidance_world import (
     REACH,
     STEPS,
+    WIDE,
     Gradients,
     Guided,
     Shot,
+    circle,
     middle_place,
     shades,
 )
@@ -23,7 +25,8 @@ COLORS = ("q", "p", "bits")
 TRAILS = 6
 SIDE = 40  # of a plane, magnified at most SCALE times
 SCALE = 6
-POWERS = {2.0: "²", 3.0: "³", 5.0: "⁵", 8.0: "⁸"}
+POWERS = {0.0: "⁰", 1.0: "¹", 2.0: "²", 3.0: "³", 5.0: "⁵", 8.0: "⁸"}
+APART = 300  # the t at which the two averages are shown for good
 
 
 def spoken(scale: float) -> str:
@@ -46,23 +49,26 @@ def walk_frames(told: Guided, scale: float) -> Frames:
             f"{alt}, over the density of both classes with noise",
             points,
             color=color,
-            extent=REACH,
-            density=shades(),
+            extent=WIDE,
+            density=shades(WIDE),
             shade="xt",
             trails=0 if k == 2 else TRAILS,
             trail=color,
+            rings=None if k == 2 else points[:, :1],
+            ring="xt",
+            lines=[(circle(), color)],
             side=SIDE,
             words=(
-                Word(-1.35, 1.95, "asked for", color),
-                Word(1.35, 1.95, "not asked for"),
-                Word(-0.3, -0.5, [f"here {share:.0%}" for share in told.middle[k]], color),
+                Word(-1.7, 2.55, "asked for", color),
+                Word(1.7, 2.55, "not asked for"),
+                Word(-0.3, -0.8, [f"{share:.0%}" for share in told.middle[k]], color),
             ),
         )
         for k, (title, alt, points, color) in enumerate(
             zip(titles, alts, told.points, COLORS, strict=True)
         )
     ]
-    middle = "on the class’ side: share in its middle group"
+    middle = "of the class’ side: share in the circled group"
     sure = "p(y | xₜ) on average"
     curves = [
         Curve(name, values, color, middle, 0, 0.5)
@@ -92,29 +98,45 @@ def at_the_middle(powers: np.ndarray) -> np.ndarray:
 
 
 def powers_cloud(powers: np.ndarray, scale: float) -> Cloud:
-    """Along the line through both middle groups: two averages that s is put on before and after."""
+    """Along the line through both middle groups: two averages that s is put on before and after.
+
+    What they are at t = `APART` stays, dashed: at the walks' end the two have met.
+    """
     along = np.linspace(-REACH, REACH, powers.shape[2])
-    height = 0.78 * REACH  # of 1; 0 is as far below the middle
+    height = 0.7 * REACH  # of 1; 0 is as far below the middle
     ways = [np.stack(np.broadcast_arrays(along, height * (2 * v - 1)), axis=-1) for v in powers]
     floor = np.broadcast_to([[-REACH, -height], [REACH, -height]], (powers.shape[1], 2, 2))
     here = height * (2 * at_the_middle(powers) - 1)
     dots = np.stack(np.broadcast_arrays(middle_place(), here), axis=-1).transpose(1, 0, 2)
+    apart = times(STEPS).index(APART)
     power = POWERS.get(scale, "ˢ")
+    order = "=" if scale in (0, 1) else "<" if scale > 1 else ">"
     return Cloud(
-        "Why: which first?",
+        f"(average of p){power} {order} average of p{power}",
         "along the line through both middle groups, the power of the average and the average of "
-        "the powers",
+        f"the powers; dashed at t = {APART}",
         dots, color="xt", extent=REACH, radius=3, side=SIDE,
         lines=[(floor, "xt"), (ways[1], "bits"), (ways[0], "p")],
+        strokes=[_dashed(ways[1][apart], "bits"), _dashed(ways[0][apart], "p")],
         words=(
-            Word(0.95, 2.2, f"(average of p){power}", "p"),
-            Word(0.95, 1.75, f"average of p{power}", "bits"),
+            Word(1.1, 1.25, "average of", "bits"),
+            Word(1.1, 0.85, "the powers", "bits"),
+            Word(1.1, 0.25, "power of", "p"),
+            Word(1.1, -0.15, "the average", "p"),
+            Word(0, 2.15, "factor put on q(xₜ)"),
             Word(-2.2, height, "1"),
             Word(-2.2, 0.25 - height, "0"),
-            Word(-1.35, -2.15, "asked for"),
-            Word(1.35, -2.15, "not asked for"),
+            Word(-1.35, -2.1, "asked for"),
+            Word(1.35, -2.1, "not asked for"),
         ),
     )  # fmt: skip
+
+
+def _dashed(line: np.ndarray, color: str) -> Strokes:
+    """A line [L, 2] in dashes, the same in all frames."""
+    return Strokes(
+        np.concatenate([line[:-1], np.diff(line, axis=0)], axis=1)[None], color, dash=(3, 4)
+    )
 
 
 def gradient_frames(told: Gradients) -> Frames:
@@ -128,12 +150,12 @@ def gradient_frames(told: Gradients) -> Frames:
     )
     clouds = [
         Cloud(title, f"{alt}, as arrows", nothing, color=color, extent=REACH,
-              density=shades()[:n], shade="xt", arrows=arrows, field=color)
+              density=shades(REACH)[:n], shade="xt", arrows=arrows, field=color)
         for (title, alt, color), arrows in zip(titles, told.arrows, strict=True)
     ]  # fmt: skip
-    chart = "off by so many times the right one’s size (log)"
+    chart = "the push, over the right one’s size: error (log)"
     curves = [Curve("of clean points", told.off, "bits", chart, 0.01, 1e4, digits=1, log=True)]
-    shift = "shift of the mean: off by so many times the right one’s size"
+    shift = "another question, a step’s shift of μ: error over its size"
     curves += [
         Curve("gradient at xₜ (code)", told.shift[0], "q", shift, 0, 1),
         Curve("gradient at μ (paper)", told.shift[1], "eps", shift, 0, 1),

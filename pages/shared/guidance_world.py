@@ -46,12 +46,17 @@ from pages.shared.score_world import (
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 STEPS = 60
 ASKED, MIDDLE = 0, 2  # the class that is asked for, and its group beside the other class
-REACH = 2.4  # the plane is shown this far: some of the first noise lies outside
+REACH = 2.4  # the plane is shown this far
+WIDE = 3.0  # and where walks are: they begin further out
+ROUND = 24  # pieces of a circle
 EVEN = 512  # walkers that are counted
 FRESH = 2000  # with fresh noise, whose starts can't be chosen
 CELLS, FAR = 40, 4.5  # of the plane, where a density is summed
 PLACES = 49  # on the line through both middle groups
 COUNT = 16
+MANY, FORGOTTEN = 1000, (0.350, 0.336)
+"""The middle group's share of the even walkers at scale 0 in `STEPS` steps and in `MANY`: a third
+would be right. A test counts them again."""
 SEVENS_MISSED = 4  # of sixteen, seed 0, without guidance; a test counts them again
 
 
@@ -61,20 +66,22 @@ class DigitsAt(NamedTuple):
     Attributes:
         recognised: share that the judge takes for what was asked for.
         variety: mean squared difference of two digits of a class, per pixel.
+        apart: distance of two digits of a class in the judge's last hidden layer, on average.
         white: share of the pixels that are brighter than mid-gray.
     """
 
     recognised: float
     variety: float
+    apart: float
     white: float
 
 
 DIGITS_AT = {
-    1.0: DigitsAt(0.95, 0.411, 0.134),
-    1.5: DigitsAt(1.0, 0.392, 0.143),
-    3.0: DigitsAt(1.0, 0.383, 0.161),
-    5.0: DigitsAt(1.0, 0.396, 0.174),
-    8.0: DigitsAt(1.0, 0.415, 0.184),
+    1.0: DigitsAt(0.95, 0.411, 28.2, 0.134),
+    1.5: DigitsAt(1.0, 0.392, 24.3, 0.143),
+    3.0: DigitsAt(1.0, 0.383, 21.6, 0.161),
+    5.0: DigitsAt(1.0, 0.396, 21.3, 0.174),
+    8.0: DigitsAt(1.0, 0.415, 21.4, 0.184),
 }
 """Guidance scale -> digits; they take too long for a first look, and a test computes some anew."""
 
@@ -102,7 +109,7 @@ class Guided(NamedTuple):
 
     Attributes:
         points: float32 [3, n, WALKERS, 2]: scale 1, the scale asked for, draws of the density that
-            it is said to sample, noised.
+            it is said to sample, noised. The first walker of both walks is `marked`.
         middle: [4, n] of what lies on the class' side, as the best classifier sees it, the part in
             its group beside the other class: of the class with noise, exactly; of the guided
             walkers; of the density that guidance is said to sample, with noise, exactly; of the
@@ -150,8 +157,25 @@ def flow(scale: float, start: Tensor) -> Tensor:
 @st.cache_data(max_entries=16, show_spinner=False)
 def walked(scale: float, seed: int) -> np.ndarray:
     """The walk that is shown: float64 [n, WALKERS, 2]. Kept, as that of scale 1 is beside all."""
+    return flow(scale, starts(seed)).numpy()
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def starts(seed: int) -> Tensor:
+    """Noise for the walks that are shown: [WALKERS, 2] float64.
+
+    First comes the one that ends nearest to the middle group's middle without guidance, then those
+    on the other class' side, whose ways are shown: what starts far out on the class' own side is
+    thrown out of the picture on its way.
+    """
     generator = torch.Generator().manual_seed(seed)
-    return flow(scale, torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)).numpy()
+    drawn = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+    mixture, _ = two_classes()
+    off = (flow(1.0, drawn)[-1] - mixture.means[MIDDLE]).norm(dim=1)
+    inside = (drawn[:, 0] > 0) & (drawn.abs() < WIDE).all(1)
+    order = 1.0 * ~inside
+    order[off.argmin()] = -1
+    return drawn[order.argsort(stable=True)]
 
 
 def even_starts() -> Tensor:
@@ -246,6 +270,30 @@ def middle_place() -> np.ndarray:
     return (-a * mixture.means[MIDDLE].norm()).numpy()
 
 
+def middle_group() -> tuple[np.ndarray, np.ndarray]:
+    """The class' middle group at each stop: its middle [n, 2] and its standard deviation [n]."""
+    mixture, _ = two_classes()
+    alpha_bar = diffusion().schedule.alpha_bar[torch.tensor(times(STEPS))]
+    middle = alpha_bar.sqrt()[:, None] * mixture.means[MIDDLE]
+    return middle.numpy(), (alpha_bar * mixture.std**2 + 1 - alpha_bar).sqrt().numpy()
+
+
+@cache
+def circle() -> np.ndarray:
+    """Two standard deviations around the middle group at each stop: [n, ROUND + 1, 2]."""
+    middle, spread = middle_group()
+    angles = np.linspace(0, 2 * np.pi, ROUND + 1)
+    around = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return middle[:, None] + 2 * spread[:, None, None] * around
+
+
+def left_near(scale: float) -> np.ndarray:
+    """Share of the even walkers inside `circle` at each stop: [n]."""
+    middle, spread = middle_group()
+    far = np.linalg.norm(flow(scale, even_starts()).numpy() - middle[:, None], axis=2)
+    return (far < 2 * spread[:, None]).mean(1)
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def powers_along(scale: float) -> np.ndarray:
     """On `line` at each stop: E[p(y|x_0)|x_t]^s, and E[p(y|x_0)^s|x_t]: [2, n, PLACES].
@@ -330,11 +378,11 @@ def outwards(points: np.ndarray) -> float:
     return float(torch.stack([x[nearest == k, 0].mean() for k in (0, 1)]).mean())
 
 
-@st.cache_data(max_entries=1, show_spinner=False)
-def shades() -> np.ndarray:
-    """The density of all noisy data at each stop: uint8 [n, SHADES, SHADES]."""
+@st.cache_data(max_entries=2, show_spinner=False)
+def shades(reach: float) -> np.ndarray:
+    """The density of all noisy data at each stop, so far out: uint8 [n, SHADES, SHADES]."""
     mixture, _ = two_classes()
-    places = grid(SHADES, REACH)
+    places = grid(SHADES, reach)
     return np.stack([shaded(mixture, places, t) for t in times(STEPS)])
 
 

@@ -10,6 +10,7 @@ from diffusion_core.checkpoints import load_module
 from diffusion_core.cold import variety
 from diffusion_core.datasets import to_uint8
 from diffusion_core.guidance import guided
+from diffusion_core.judging import judge as judge_of
 from diffusion_core.mixtures import (
     class_gradient,
     class_log_probs,
@@ -104,7 +105,7 @@ def test_no_two_numbers_for_one_thing() -> None:
         np.testing.assert_array_equal(told.middle[0], first.middle[0])  # the class itself
         assert told.middle[2, -1] == pytest.approx(told.middle[3, -1], abs=0.004)  # at t = 0
         words = guidance_views.walk_frames(told, scale).clouds[1].words
-        assert words[-1].text[-1] == f"here {told.middle[1, -1]:.0%}"
+        assert words[-1].text[-1] == f"{told.middle[1, -1]:.0%}"
     at_one = walks(1.0)
     np.testing.assert_allclose(at_one.sure[0], at_one.sure[2], atol=2e-3)
 
@@ -139,13 +140,101 @@ def test_the_last_picture_marks_the_middle_group() -> None:
         assert dot[1] == pytest.approx(np.interp(dot[0], *line[at].T), abs=1e-6)
 
 
+@pytest.mark.parametrize(("scale", "order"), [(0.0, "="), (0.5, ">"), (1.0, "="), (3.0, "<")])
+def test_the_last_picture_keeps_the_gap_that_its_title_names(scale: float, order: str) -> None:
+    told = walks(scale)
+    cloud = guidance_views.powers_cloud(told.powers, scale)
+    assert f") {order} average" in cloud.title.translate(str.maketrans("ˢ⁰¹³", "    ")).replace(
+        "  ", " "
+    )
+    apart = score_world.times(STEPS).index(guidance_views.APART)
+    gap = told.powers[1, apart] - told.powers[0, apart]
+    signs = {"=": np.abs(gap).max() < 1e-6, "<": gap.max() > 0.25, ">": gap.min() < -0.02}
+    assert signs[order]
+    for dashed, (line, color) in zip(cloud.strokes, cloud.lines[1:], strict=True):
+        assert dashed.color == color
+        np.testing.assert_allclose(dashed.places[0, :, :2], line[apart, :-1])
+        np.testing.assert_allclose(dashed.places[0, :, 2:], np.diff(line[apart], axis=0))
+
+
+def test_the_circle_is_around_the_middle_group() -> None:
+    """Of a Gaussian's draws in the plane, two standard deviations hold 1 - e^-2."""
+    mixture, _ = two_classes()
+    generator = torch.Generator().manual_seed(2)
+    clean = mixture.means[2] + mixture.std * torch.randn(40_000, 2, generator=generator).double()
+    noise = torch.randn(40_000, 2, generator=generator, dtype=torch.float64)
+    for at, t in ((0, 1000), (STEPS // 2, 500), (STEPS, 0)):
+        ring = guidance_world.circle()[at]
+        x = score_world.diffusion().q_sample(clean, torch.full((40_000,), t), noise).numpy()
+        middle = ring[:-1].mean(0)
+        radius = np.linalg.norm(ring - middle, axis=1)
+        np.testing.assert_allclose(radius, radius[0])
+        inside = (np.linalg.norm(x - middle, axis=1) < radius[0]).mean()
+        assert inside == pytest.approx(1 - np.exp(-2), abs=0.01)
+    for cloud in guidance_views.walk_frames(walks(3.0), 3.0).clouds[:3]:
+        np.testing.assert_array_equal(cloud.lines[0][0], guidance_world.circle())
+
+
+def test_the_ringed_walker_ends_in_the_middle_group_and_guided_it_does_not() -> None:
+    """And the ways that are drawn stay in the picture, at every scale."""
+    middle, spread = guidance_world.middle_group()
+    for scale in (1.5, 3.0, 8.0):
+        told = walks(scale)
+        plain, guided, _ = guidance_views.walk_frames(told, scale).clouds[:3]
+        np.testing.assert_allclose(plain.rings[:, 0], told.points[0, :, 0])
+        np.testing.assert_array_equal(plain.rings[0], guided.rings[0])  # one noise
+        ends = [np.linalg.norm(c.rings[-1, 0] - middle[-1]) / spread[-1] for c in (plain, guided)]
+        assert ends[0] < 0.5
+        assert ends[1] > (2 if scale > 1.5 else 0.5)
+        drawn = told.points[:2, :, : guidance_views.TRAILS]
+        assert np.abs(drawn).max() < guidance_world.WIDE
+        assert (drawn[:, 0, :, 0] > 0).all()  # "from the right"
+    first = {tuple(sorted(map(tuple, guidance_world.starts(0).tolist())))}
+    drawn = torch.randn(
+        WALKERS, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    assert first == {tuple(sorted(map(tuple, drawn.tolist())))}  # chosen to be shown, not to count
+
+
+def test_hardly_anybody_is_near_enough_to_come_back() -> None:
+    """When the density that is followed comes back, the walkers have left the circle."""
+    three, stops = walks(3.0), score_world.times(STEPS)
+    low = int(three.middle[3].argmin())
+    assert 0 < stops[low] < 300
+    near = guidance_world.left_near(3.0)
+    said = text(open_page("guidance"))
+    assert f"its middle group is least at t = {stops[low]}, then grows" in said
+    assert f"{near[low]:.0%} of the walkers are left inside the circle" in said
+    assert f"at t = 100 {near[stops.index(100)]:.0%}: when" in said
+    assert near[stops.index(100)] < 0.03
+    assert guidance_world.left_near(1.0)[-1] > 0.25  # without guidance they are there
+    assert (np.diff(three.middle[1, low:]) < 1e-6).all()  # and nobody comes back
+
+
+def test_what_few_steps_do_to_the_shares() -> None:
+    """At s = 0, where a third is right: the even walkers in `STEPS` steps and in many."""
+    few, many = guidance_world.FORGOTTEN
+    assert walks(0.0).middle[1, -1] == pytest.approx(few, abs=0.001)
+    assert walks(0.0).middle[2, -1] == pytest.approx(1 / 3, abs=0.001)
+    *_, end = score_world.flow_walk(
+        score_world.diffusion(), guidance_world.guided_at(0.0), guidance_world.even_starts(),
+        score_world.times(guidance_world.MANY),
+    )  # fmt: skip
+    assert guidance_world._told(end[None], [0])[0][0] == pytest.approx(many, abs=0.001)
+    captions = " ".join(c.value for c in open_page("guidance").caption)
+    assert f"At s = 0 they make {few:.2f} of a third; 1,000 steps make {many:.2f}." in captions
+
+
 def test_what_is_said_of_the_plane() -> None:
     at = open_page("guidance")
     at.pills[0].select("No, something narrower, pushed away")
     said = text(at.run())
     three = walks(3.0)
     guided, claimed, alone = three.middle[1, -1], three.middle[2, -1], three.middle[0, -1]
-    assert f"group holds {guided:.0%} of the walkers, where p(x) p(y|x)³ has {claimed:.0%}" in said
+    assert (
+        f"{guided:.0%} of the walkers on the class’ side end in its middle group, where p(x) "
+        f"p(y|x)³ has {claimed:.0%}" in said
+    )
     assert (
         f"has {claimed:.0%} of the class in its middle group, the class itself {alone:.0%} ("
         in said
@@ -167,6 +256,8 @@ def test_what_is_said_of_the_plane() -> None:
         :, score_world.times(STEPS).index(300)
     ]
     assert f"{power:.2f} instead of {average:.2f}" in said
+    assert f"{power ** (1 / 3):.2f} on average: cubed, {power:.2f}. The cubes’ average is " in said
+    assert f"average is {average:.2f}" in said
     assert (
         f"({three.sure[1, -1]:.2%}, where p(x) p(y|x)³ would have {three.sure[2, -1]:.0%})" in said
     )
@@ -191,7 +282,8 @@ def test_what_is_said_of_the_plane() -> None:
     outer = eight.points[1, -1]
     assert outer[:, 0].mean() < float(mixture.means[:2, 0].mean())  # "on the far side"
     little = walks(1.5)
-    assert f"{1 - little.middle[1, -1] / alone:.0%} fewer" in said
+    assert f"of the class {alone:.0%} lie in the middle group, of the walkers " in said
+    assert f"of the walkers {little.middle[1, -1]:.0%} already" in said
     assert abs(little.middle[2, -1] - alone) < 0.02  # "has hardly changed"
 
 
@@ -226,6 +318,25 @@ def test_show_me_opens_where_the_two_averages_differ() -> None:
     assert PLACE not in at.session_state
     head = player_header(at)
     assert str(head["captions"][head["at"]]).startswith("t = 300")  # type: ignore[index]
+    # Where the view is the same already, it is the count of presses that moves the player.
+    assert (head["jump"], head["hold"]) == (1, False)
+    assert player_header(press(at, "why_0"))["jump"] == 2
+    assert player_header(at.run())["jump"] == 0
+
+
+@pytest.mark.parametrize(
+    ("view", "look", "caption"),
+    [("plane", "The middle group is gone", "t = 0"), ("gradients", "At t = 500", "t = 500"),
+     ("digits", "The chart: many more pixels", "t = 0")],
+)  # fmt: skip
+def test_what_names_a_step_goes_to_it(view: str, look: str, caption: str) -> None:
+    at = open_page("guidance")
+    offered = at.session_state["_settings_offered"].items()
+    name = next(name for name, (_, said) in offered if said.startswith(look))
+    head = player_header(press(at, name))
+    total = int(head["total"])  # type: ignore[call-overload]
+    assert head["at"] == {"t = 0": total - 1, "t = 500": STEPS // 2}[caption]
+    assert not head["hold"]
 
 
 def _looks() -> str:
@@ -324,16 +435,18 @@ def test_sevens_are_sevens_once_they_are_guided() -> None:
     missed = round(16 * (1 - told[0]))
     assert missed == SEVENS_MISSED
     said = text(open_page("guidance"))
-    assert f"{missed} of the sixteen are something else" in said
+    assert f"guidance it takes {missed} of the sixteen for something else" in said
     _, card = load.network("digits-eps")
     usual = [m["value"] for m in card.fields["metrics"] if m["name"] == "recognised as its class"]
-    assert missed / 16 > 2 * (1 - usual[0])  # "more than the network usually misses"
+    assert missed / 16 > 2 * (1 - usual[0])  # "more than usual"
 
 
 def test_the_card_says_what_was_measured() -> None:
     _, card = load.network("digits-eps")
     at = open_page("guidance", guview="Digits")
-    (found,) = (c.value for c in at.caption if "Both sheets start" in c.value)
+    (under,) = (c.value for c in at.caption if "Both sheets start" in c.value)
+    assert "%" not in under  # it stands under the question, whose answer it must not tell
+    (found,) = (c.value for c in at.caption if "Recognised as asked" in c.value)
     shown = [m for m in card.fields["metrics"] if m["name"] == "recognised as its class"]
     assert f"s = 1: {shown[0]['value']:.1%} of {shown[0]['samples']:,}" in found
     assert "s = 1.2:" in found
@@ -358,3 +471,20 @@ def test_two_hundred_digits(scale: float) -> None:
     kinds = [float(variety(x[label == k])) for k in range(10)]
     assert np.mean(kinds) == pytest.approx(found.variety, abs=0.003)
     assert float((x > 0).double().mean()) == pytest.approx(found.white, abs=0.001)
+    told = judge_of(judge, to_uint8(x)).features
+    apart = np.mean([float(torch.pdist(told[label == k]).mean()) for k in range(10)])
+    assert apart == pytest.approx(found.apart, abs=0.1)
+
+
+def test_what_guidance_pays_is_told_in_numbers() -> None:
+    one, three, eight = (DIGITS_AT[s].apart for s in (1.0, 3.0, 8.0))
+    at = open_page("guidance", guview="Digits")
+    at.pills[0].select("Bolder strokes, and nothing to recognise")
+    said = text(at.run())
+    assert f"lie {1 - three / one:.0%} nearer to each other than without guidance, and " in said
+    assert f"{1 - eight / one:.0%} at s = 8" in said
+    assert three < 0.8 * one
+    assert abs(eight - three) < 0.02 * one  # "has paid by s = 3"
+    assert "a network gives both answers" in said
+    assert "both are exact" not in said
+    assert "both are exact" in text(open_page("guidance"))

@@ -78,6 +78,18 @@ def test_show_me_leads_to_the_view_it_speaks_of(page: Page, base: str) -> None:
     assert max(abs(a - b) for a, b in same) <= 1
 
 
+def test_show_me_goes_to_the_end_where_the_view_is_there_already(page: Page, base: str) -> None:
+    opened(page, f"{base}/cold_diffusion?cot=30")
+    now, first = page.locator(".player .now"), page.locator(".player .first")
+    fold = page.locator("details", has_text="Why does algorithm 1 go wrong?")
+    fold.locator("summary").click()
+    for _ in range(2):  # the second time all that is sent but the count is the same, too
+        first.click()
+        expect(now).to_contain_text("step 0 of 30")
+        show_me(fold, lambda: "step 0" not in now.inner_text())
+        expect(now).to_contain_text("done in 30 steps", timeout=60_000)
+
+
 def test_five_pictures_share_a_row_on_a_small_laptop(page: Page, base: str) -> None:
     """With the usual gap the last one would stand alone on a line below."""
     page.set_viewport_size({"width": 1280, "height": 800})

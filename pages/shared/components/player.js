@@ -239,6 +239,7 @@ class Player {
     this.playing = false;
     this.speed = 0; // an index into SPEEDS
     this.life = 0;
+    this.jump = 0; // how many a "Show me" has asked for
     this.touched = 0; // when the reader last did something with it
     this.begun = -Infinity; // when the run came
     this.due = 0;
@@ -283,6 +284,11 @@ class Player {
       }
     }
     if (isNew) this.begin(batch);
+    else if (batch.jump > this.jump) {
+      this.touch();
+      this.go(batch.at); // a "Show me" names a frame of the run that is here already
+    }
+    this.jump = Math.max(this.jump, batch.jump);
     if (this.target !== null) this.seek(this.target);
     this.drawn = null; // its pixels may be new
     this.draw();
