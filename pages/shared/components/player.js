@@ -454,6 +454,11 @@ class Player {
     this.rest();
   }
 
+  // For the page's style sheet: whether the frames move, by themselves or under the reader's hand.
+  tellPage() {
+    this.root.getRootNode().host?.toggleAttribute("data-moving", this.playing || this.held === true);
+  }
+
   setPlaying(on) {
     this.playing = on && this.total > 1;
     if (this.playing) {
@@ -468,6 +473,7 @@ class Player {
       this.tick = requestAnimationFrame((now) => this.advance(now));
     }
     this.root.classList.toggle("playing", this.playing);
+    this.tellPage();
     this.el.play.setAttribute("aria-label", this.playing ? "Pause" : "Play");
     this.hint();
   }
@@ -565,11 +571,13 @@ class Player {
       this.setPlaying(false);
       this.resting = false;
       this.held = true;
+      this.tellPage();
       this.seek(Number(scrub.value));
       scrub.value = this.frame; // it can't be dragged beyond what exists
     };
     scrub.onchange = () => {
       this.held = false;
+      this.tellPage();
       this.rest();
     };
     stage.onclick = () => scrub.focus({ preventScroll: true });
