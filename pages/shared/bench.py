@@ -266,7 +266,7 @@ def last_words(first: Sequence[Shot], steps: int) -> str:
         steps: its steps.
     """
     static = steps <= FEW and any(shot.largest > WILD for shot in first)
-    return f"{STATIC} {LAST_OF_ALL}" if static else LAST_OF_ALL
+    return f"{STATIC} {LAST}" if static else LAST_OF_ALL
 
 
 def draw(
@@ -294,7 +294,8 @@ def draw(
         own = [shot[row] for shot in shots]
         alone = len(names) == 1  # two runs side by side are compared by their pictures
         panels += _panels(own, row, name, alone, alone and moves)
-        curves += _curves(own, start, row, name, alone)
+        looks = np.minimum(start + np.arange(len(own)), total - 2)  # at t = 0 that of before
+        curves += _curves(own, looks, row, name, alone)
     captions, notes = [], []
     for i, t in enumerate(times[start : start + len(shots)]):
         done = f"t = 0 · done in {total - 1} step{'s' if total > 2 else ''}"
@@ -333,7 +334,7 @@ def _panels(own: Sequence[Shot], row: int, name: str, alone: bool, moves: bool) 
 
 
 def _curves(
-    own: Sequence[Shot], start: int, row: int, name: str, alone: bool
+    own: Sequence[Shot], looks: np.ndarray, row: int, name: str, alone: bool
 ) -> list[Curve]:
     """How one run's x0_hat changes, and how far it lies outside the range of pixels.
 
@@ -341,8 +342,7 @@ def _curves(
     """
     color = "p" if row == 0 else "bits"
     change, largest = (np.array([getattr(s, key) for s in own]) for key in ("change", "largest"))
-    at = start + np.arange(len(own))
-    change[at < 2], largest[at < 1] = math.nan, math.nan
+    change[looks < 2], largest[looks < 1] = math.nan, math.nan
     return [
         Curve("rms" if alone else name, change, color,
               "change of x̂₀ since the look before, from the third look on", 0),

@@ -145,9 +145,9 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "own end. A step up and down misses by its length times the change of ε̂. So it gets "
             f"better with shorter steps: {RETURNED[10]:.2f} off with 10 steps (a digit is black "
             f"at −1, white at 1), {RETURNED[100]:.2f} with 100. Told the digit, it comes "
-            f"back {TOLD[10]:.2f} and {TOLD[100]:.2f} off. The noise found has a spread of about "
-            f"{FOUND:g}, not 1: likely because a background that is black to the last pixel has "
-            "no noise to start from.",
+            f"back {TOLD[10]:.2f} and {TOLD[100]:.2f} off. The noise found then has a spread of "
+            f"about {FOUND:g}, not 1: likely because a background that is black to the last pixel "
+            "has no noise to start from.",
             {"rview": "back"},
             "Each frame is another number of steps there and back. With few, other digits return; "
             "the difference fades as the steps get shorter.",

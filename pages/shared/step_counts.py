@@ -30,7 +30,7 @@ RETURNED = {10: 0.37, 100: 0.08}
 TOLD = {10: 0.30, 100: 0.03}
 """The same when it is told the digit."""
 FOUND = 0.6
-"""Spread of the noise it finds."""
+"""Spread of the noise it finds with the most of these steps."""
 
 
 class Grown(NamedTuple):

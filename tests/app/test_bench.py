@@ -274,6 +274,9 @@ def test_the_curves_begin_after_the_first_look_however_they_come(at_once: int) -
     change, largest = (np.concatenate([p.curves[k].values for p in parts]) for k in (0, 1))
     assert np.isfinite(change).tolist() == [False, False, True, True, True, True]
     assert np.isfinite(largest).tolist() == [False, True, True, True, True, True]
+    two = bench.draw(shots(Rule(), start=Start("each", 2, 0, 4)), 0, [50, 25, 0], ["a"])
+    shown = np.isfinite([curve.values for curve in two.curves]).tolist()
+    assert shown == [[False] * 3, [False, True, True]]
 
 
 @pytest.mark.parametrize(("steps", "largest", "static"), [(1, 1e3, True), (2, 1e3, True),

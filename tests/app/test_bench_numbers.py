@@ -36,7 +36,7 @@ def sure(pictures: Tensor) -> Tensor:
     """What the classifier gives each class, [16, 10]."""
     judge = load.classifier()
     with torch.inference_mode():
-        return judge.head(judge.features(to_unit(to_uint8(pictures)[:, 0]))).softmax(1)
+        return judge.head(judge.features(to_unit(to_uint8(pictures)))).softmax(1)
 
 
 def rms(gap: Tensor) -> float:

@@ -64,7 +64,8 @@ def test_a_hostile_or_outdated_link_gets_defaults_and_sentences(query: dict[str,
     assert all("The link asks for" in toast.value for toast in at.toast)
     defaults = {
         "steps": 50, "seed": bench.SEED, "class": "each", "sampler": "ddim",
-        "network": "digits-eps", "numbers": "hidden", "variance": "posterior", "noise": 1.0, "early": False,
+        "network": "digits-eps", "numbers": "hidden", "variance": "posterior", "noise": 1.0,
+        "early": False,
     }  # fmt: skip
     for key, value in defaults.items():
         assert at.session_state[key] == value

@@ -181,9 +181,9 @@ def test_the_axes_say_that_they_are_logarithmic_and_every_number_of_calls_has_it
     odd = replace(RECORD, points=(*RECORD.points, Point("heun", "posterior", 3, 4, 0.8, 60.0)))
     for chart in (quality_chart.recognised_chart(odd), quality_chart.frechet_chart(odd)):
         axes = chart["layout"]
-        for name in ("xaxis", "yaxis"):
-            log = axes[name].get("type") == "log"
-            assert log == ("log scale" in axes[name]["title"]["text"])
+        titles = {"xaxis": axes["xaxis"]["title"]["text"], "yaxis": axes["title"]["text"]}
+        for name, title in titles.items():
+            assert (axes[name].get("type") == "log") == ("log scale" in title)
         assert axes["xaxis"]["type"] == "log"
         assert axes["xaxis"]["ticktext"] == ["4", "5", "10"]
 

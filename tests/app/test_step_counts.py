@@ -103,7 +103,7 @@ def test_shorter_steps_bring_digits_back(monkeypatch: pytest.MonkeyPatch) -> Non
     errors = zip(step_counts.RETURNED.values(), step_counts.TOLD.values(), strict=True)
     for shot, with_class, error in zip(untold, told, errors, strict=True):
         assert (shot.error, with_class.error) == pytest.approx(error, abs=0.01)
-        assert shot.spread == pytest.approx(step_counts.FOUND, abs=0.06)
+    assert untold[-1].spread == pytest.approx(step_counts.FOUND, abs=0.03)
 
 
 def test_static_from_a_network_that_names_noise_gets_its_sentence() -> None:
