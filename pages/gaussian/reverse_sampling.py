@@ -32,6 +32,7 @@ from diffusion_core.step_table import euler_step, turn_gap
 from pages.shared import (
     bench,
     bench_lessons,
+    bench_questions,
     bench_tables,
     chapter,
     load,
@@ -60,7 +61,7 @@ EXACT = "digits-v" if "digits-v" in NETWORKS else NETWORK
 DEFAULTS: dict[str, object] = {
     "class": "each",
     "steps": 50,
-    "seed": 0,
+    "seed": bench.SEED,
     "compare": False,
     "numbers": "hidden",
     "moves": False,
@@ -102,8 +103,10 @@ def rule_controls(suffix: str, sampler: str, of: str) -> bench.Rule:
     of = of and f", {of}"
     still = not bench.Rule(eta=1.0, sampler=sampler).draws  # whatever eta is
     network = st.selectbox(
-        f"Network{of}", NETWORKS, index=DEFAULT, key=f"network{suffix}", bind="query-params"
-    )
+        f"Network{of}", NETWORKS, index=DEFAULT, key=f"network{suffix}", bind="query-params",
+        help="All draw digits; they differ in what they name, in their noise schedule or in "
+        "whether they know a variance. Each has its card under Model cards.",
+    )  # fmt: skip
     noise = st.slider(
         f"Fresh noise times{of}", 0.0, 1.5, 1.0, 0.1, key=f"noise{suffix}", bind="query-params",
         help="1 is right. 0 leaves out the fresh noise and changes nothing else. Heeded where "
@@ -113,20 +116,31 @@ def rule_controls(suffix: str, sampler: str, of: str) -> bench.Rule:
         f"Variance of a step{of}", SHOWN_VARIANCES, key=f"variance{suffix}", default="posterior",
         required=True, bind="query-params", disabled=still,
         format_func={"posterior": "β̃", "beta": "β", "learned": "learned"}.get,
-        help="Of the fresh noise: heeded where there is some.",
+        help="Of the fresh noise, where there is some. β̃ is the posterior's and the least that "
+        "can be right, β the step's own and the most.",
     )  # fmt: skip
     fresh = st.number_input(
         f"Seed of the fresh noise{of}", 0, 9999, 0, key=f"fresh{suffix}", bind="query-params",
         help="Other fresh noise from the same starting noise.",
     )  # fmt: skip
-    clip = st.toggle(f"Clip x̂₀{of}", True, key=f"clip{suffix}",
-                     bind="query-params")  # fmt: skip
-    rederive = st.toggle(f"Then redo ε̂{of}", True, key=f"rederive{suffix}",
-                         bind="query-params", disabled=not clip)  # fmt: skip
-    at_end = st.toggle(f"Noise at the end{of}", False, key=f"at_end{suffix}",
-                       bind="query-params")  # fmt: skip
-    early = st.toggle(f"Ask at t − 1{of}", False, key=f"early{suffix}",
-                      bind="query-params")  # fmt: skip
+    clip = st.toggle(
+        f"Clip x̂₀{of}", True, key=f"clip{suffix}", bind="query-params",
+        help="Right is on: what the guess has beyond black (−1) and white (1) is cut off.",
+    )  # fmt: skip
+    rederive = st.toggle(
+        f"Then redo ε̂{of}", True, key=f"rederive{suffix}", bind="query-params", disabled=not clip,
+        help="Right is on: ε̂ is read anew from x_t and the clipped x̂₀, so that the two agree.",
+    )  # fmt: skip
+    at_end = st.toggle(
+        f"Noise at the end{of}", False, key=f"at_end{suffix}", bind="query-params",
+        help="A mistake, to be looked at: fresh noise at the last step, too, where it stays as "
+        "grain.",
+    )  # fmt: skip
+    early = st.toggle(
+        f"Ask at t − 1{of}", False, key=f"early{suffix}", bind="query-params",
+        help="A mistake, to be looked at: the network is told a step that is one cleaner than its "
+        "picture, as where steps are counted from 0 in one place and from 1 in another.",
+    )  # fmt: skip
     if variance == "learned" and network not in WITH_VARIANCE:
         if not still:
             st.caption(f"{network} predicts no variance; β̃ is used.")
@@ -164,13 +178,20 @@ def more(sampler: str) -> Chosen:
         with left:
             digit = st.selectbox(
                 "Digit", bench.DIGITS, key="class", bind="query-params",
-                format_func=bench.digit_name,
+                format_func=bench.digit_name, help="What the network is told to draw.",
             )  # fmt: skip
-            seed = st.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params")
-            compare = st.toggle("Compare with a second run", key="compare", bind="query-params")
+            seed = st.number_input(
+                "Seed", 0, 9999, bench.SEED, key="seed", bind="query-params",
+                help="Of the noise that the run starts from.",
+            )  # fmt: skip
+            compare = st.toggle(
+                "Compare with a second run", key="compare", bind="query-params",
+                help="Beside the first, from the same noise, with settings of its own.",
+            )  # fmt: skip
             moves = st.toggle(
                 "Show mean and fresh noise", key="moves", bind="query-params",
                 disabled=compare,
+                help="The two parts that the next picture is made of; of a single run.",
             )  # fmt: skip
         with middle:
             rules = [rule_controls("", sampler, "first run" if compare else "")]
@@ -202,14 +223,21 @@ def possible(start: bench.Start, T: int) -> bench.Start:
 
 @st.fragment
 def exhibit() -> None:
-    """What is looked at stands below it, so that the pictures stay on the first screen."""
-    stage = st.container()
+    """Three views of the way back, each with its question."""
+    above = st.container()
     view = st.segmented_control(
         "Look at", list(VIEWS), key="rview", default="run", required=True, bind="query-params",
         format_func=VIEWS.get, width="content", wrap=True,
     )  # fmt: skip
-    with stage:
-        {"run": one_run, "counts": more_steps, "back": there_and_back}[view]()
+    ask, show_view = {
+        "run": (bench_questions.ask_of_one_run, one_run),
+        "counts": (bench_questions.ask_of_more_steps, more_steps),
+        "back": (bench_questions.ask_of_there_and_back, there_and_back),
+    }[view]
+    with above:
+        ask()
+        chapter.look()
+    show_view()
 
 
 def asked_network(row: st.delta_generator.DeltaGenerator) -> tuple[NetworkDenoiser, Card]:
@@ -228,7 +256,9 @@ def more_steps() -> None:
         "Digit", bench.DIGITS, index=bench.DIGITS.index("any"), key="drawn", bind="query-params",
         format_func=bench.digit_name, width=200,
     )  # fmt: skip
-    seed = row.number_input("Seed", 0, 9999, 0, key="seed", bind="query-params", width=110)
+    seed = row.number_input(
+        "Seed", 0, 9999, bench.SEED, key="seed", bind="query-params", width=110
+    )
     live = session_runs().open(
         repr((card.fields["sha256"], "counts", digit, seed)),
         lambda: step_counts.grow(denoiser, digit, seed),
@@ -237,7 +267,14 @@ def more_steps() -> None:
     by_count(
         live, step_counts.draw_grown, step_counts.COUNTS, "More and more steps from one noise", 0
     )
-    st.caption(f"Network {card.name}, DDIM steps without fresh noise, x̂₀ clipped.")
+    why = (
+        f" It names v, and says at t = 1000 what the average digit is; {NETWORK}, the network of "
+        f"“{VIEWS['run']}”, names ε and gives static with one step."
+    )
+    st.caption(
+        f"Network {card.name}, DDIM steps without fresh noise, x̂₀ clipped."
+        + why * (card.name == EXACT != NETWORK)
+    )
 
 
 def there_and_back() -> None:
@@ -245,7 +282,7 @@ def there_and_back() -> None:
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     denoiser, card = asked_network(row)
     told = row.toggle("Tell the network the digit", key="told", bind="query-params")
-    digits = np.stack([load.gallery_digit(k, 0) for k in range(step_counts.SENT)])
+    digits = np.stack([load.gallery_digit(k, step_counts.ROW) for k in range(step_counts.SENT)])
     x = torch.from_numpy(digits).float()[:, None] / 127.5 - 1
     label = torch.arange(step_counts.SENT) if told else None
     live = session_runs().open(
@@ -255,8 +292,11 @@ def there_and_back() -> None:
     )
     by_count(live, step_counts.draw_loops, step_counts.LOOPS, "To noise and back, by steps", 1)
     st.caption(
-        f"Network {card.name}. DDIM run backwards from digits that a network made, then forwards "
-        "from where it ended; no fresh noise, x̂₀ clipped."
+        f"Network {card.name}. DDIM run backwards from digits of the app's gallery, which a "
+        "network made (no data set comes with the app), then forwards from where it ended; no "
+        "fresh noise, x̂₀ clipped. Difference: gray where both agree, white where the returned "
+        "picture is brighter, black where it is darker. The red line takes each step up and down "
+        "again by itself, and tells the one of them that misses most."
     )
 
 
@@ -295,12 +335,11 @@ def followed(chosen: Chosen) -> None:
     first, *others = chosen.rules
     steps = st.select_slider("Steps", STEPS, 50, key="steps", bind="query-params")
     eta = eta_slider("Fresh noise η: 0 is DDIM, 1 is DDPM", "", 0.0, first.sampler)
-    with st.container(key="bench_stage"):
-        show([first._replace(eta=eta), *others], steps, chosen)
+    show([first._replace(eta=eta), *others], steps, chosen)
 
 
 def show(rules: list[bench.Rule], steps: int, chosen: Chosen) -> None:
-    """The pictures of a run, its numbers, its files."""
+    """The pictures of a run; below them, on a phone below the controls, its numbers, its files."""
     loaded = [network_or_default(rule.network) for rule in rules]
     networks = {rule.network: one for rule, (one, _) in zip(rules, loaded, strict=True)}
     cards = [card for _, card in loaded]
@@ -318,8 +357,9 @@ def show(rules: list[bench.Rule], steps: int, chosen: Chosen) -> None:
     ]  # fmt: skip
     times = bench.stops(denoiser, start.steps)
     names = titles(rules)
-    pictures = st.container()
-    numbers = st.segmented_control(
+    pictures = st.container(key="bench_stage")
+    below = st.container(key="bench_below")
+    numbers = below.segmented_control(
         "Numbers of each step", NUMBERS, key="numbers", default=NUMBERS[0], required=True,
         bind="query-params",
     )  # fmt: skip
@@ -331,7 +371,10 @@ def show(rules: list[bench.Rule], steps: int, chosen: Chosen) -> None:
     with pictures:
         event = follow(
             live,
-            lambda shots, first: bench.draw(shots, first, times, names, chosen.moves),
+            lambda shots, at: bench.draw(
+                shots, at, times, names, chosen.moves,
+                bench.last_words(live.frames(0)[0], start.steps),
+            ),
             key="bench_player",
             scale=2,
             autoplay=True,
@@ -343,12 +386,13 @@ def show(rules: list[bench.Rule], steps: int, chosen: Chosen) -> None:
             label="Sampling, from noise to picture",
         )
         st.caption(about(cards, networks, rules, start.steps))
-    if numbers != NUMBERS[0]:
-        show_numbers(live, rules, names, event.frame if numbers == "this step" else -1)
-    keep(live, times, names, run_export.Recipe(
-        start, rules, [card.name for card in cards],
-        [card.fields["sha256"] for card in cards],
-    ))  # fmt: skip
+    with below:
+        if numbers != NUMBERS[0]:
+            show_numbers(live, rules, names, event.frame if numbers == "this step" else -1)
+        keep(live, times, names, run_export.Recipe(
+            start, rules, [card.name for card in cards],
+            [card.fields["sha256"] for card in cards],
+        ))  # fmt: skip
 
 
 def made_by(rule: bench.Rule) -> str:
@@ -394,12 +438,11 @@ def show_numbers(
         live: the run.
         rules: one per row.
         names: of the rows.
-        frame: the one that the player rests on, None while that isn't known; -1 for all.
+        frame: the one that the player rests on, None before it has told; -1 for all.
     """
     rows = list(zip(*([shot.numbers for shot in stop] for stop in live.frames()), strict=True))
     if frame != -1:
-        last = max(0, min(live.have, live.total - 1) - 1)
-        at = last if frame is None or frame >= live.have else frame
+        at = min(frame or 0, live.have - 1)
         st.html(bench_tables.one_step([row[at] for row in rows], names))
     else:
         for row, name in zip(rows, names, strict=True):
@@ -466,22 +509,6 @@ def page() -> None:
         "Start from pure noise. A network that is told which digit to draw looks at it and guesses "
         "the clean picture, x̂₀; the noise gives way a little. It looks again; t counts down to 0."
     )
-    chapter.question(
-        "At t = 900 the picture is noise to the eye. What does the network's guess x̂₀ look like?",
-        {
-            "Noise, too": "Look at the frames near t = 900: a blur with the shape of a digit. Only "
-            "the first guess or two, next to T, look like noise; the note under the first frame "
-            "says why.",
-            "A sharp digit": "That comes later, by t = 500. Near t = 900 many ways of writing the "
-            "digit could hide in the noise, and the guess with the smallest squared error is their "
-            "average.",
-            "A blurred average": "The network was trained on the squared error, and the best guess "
-            "then is the mean of everything that could be hidden in the picture. It sharpens by "
-            "t = 500, as fewer ways of writing the digit remain possible.",
-        },
-        answer="A blurred average",
-    )
-    chapter.look()
     with st.container(key="bench"):
         exhibit()
 
@@ -535,8 +562,11 @@ def page() -> None:
             ),
             Experiment(
                 "No class at all",
-                "digits all the same, of every kind: the class was hidden from the network for "
-                f"{RECIPES['digits-eps'].label_dropout:.0%} of its training, so it can do without.",
+                "digits of mixed kinds, many of them hard to read: of "
+                f"{bench_lessons.UNSURE} of these sixteen the classifier is less than 90% sure, "
+                "told the class of none. The class was hidden from the network for "
+                f"{RECIPES['digits-eps'].label_dropout:.0%} of its training: it can do without, "
+                "but has not practised it much.",
                 {"class": "any"},
             ),
         ]

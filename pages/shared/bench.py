@@ -22,6 +22,9 @@ from pages.shared.player import Curve, Frames, Panel
 
 COUNT = 16  # pictures of one run
 COUNT_COMPARED = 9  # of each of two runs, so that both fit beside each other
+SEED = 11
+"""What a run starts from: with every sampler its sixteen digits are all taken for what was asked;
+a test asks the classifier."""
 FRESH_SEEDS = 1_000_000  # fresh noise must not repeat the starting noise, whatever the seeds
 FIRST = (
     "Here x̂₀ is wild: next to no signal is left, a is nearly 0, and x̂₀ = (xₜ − σε̂)/a divides the "
@@ -30,6 +33,13 @@ FIRST = (
 WILD = 10.0
 """An x0_hat this large at the first look is worth a word; a network that names x0 has none."""
 LAST = "x̂₀ and ε̂ are those of the last network call."
+LAST_OF_ALL = "x̂₀, ε̂ and both numbers are those of the last network call."
+STATIC = (
+    "Asked at t = 1000, this network gives static, and so few steps do not clear it: see “More and "
+    "more steps”."
+)
+FEW = 2
+"""So few steps leave the first look's static on the picture."""
 NOISE_RANGE = 3.0
 """Predicted noise is shown from -3 (black) to 3 (white): 99.7 % of standard noise lies within."""
 
@@ -150,8 +160,8 @@ class Shot(NamedTuple):
         x0: uint8 [H, W] sheet of the pictures the network believes in.
         eps: uint8 [H, W] sheet of the noise it believes in, gray for none.
         change: root mean square change of x0 since the step before, in pixel values -1..1; NaN
-            where there is none.
-        largest: largest absolute value of x0 before it was clipped; NaN at t = 0.
+            where there is none. At t = 0, where nobody asks, that of the last call.
+        largest: largest absolute value of x0 before it was clipped; likewise.
         mean: uint8 [H, W] sheet of the means that the next pictures are drawn around.
         fresh: uint8 [H, W] sheet of the fresh noise, gray for none.
         numbers: of the step.
@@ -204,9 +214,13 @@ def _row(denoiser: NetworkDenoiser, start: Start, rule: Rule) -> Iterator[Shot]:
         **rule.options,
     )
     last: Prediction | None = None
+    before: Shot | None = None
     for step, goes_to in zip(walk, [*times[1:], None], strict=True):
-        yield _shot(step, last, step_numbers(denoiser.diffusion, step, goes_to))
-        last = step.prediction or last
+        shot = _shot(step, last, step_numbers(denoiser.diffusion, step, goes_to))
+        if before is not None and step.raw is None:
+            shot = shot._replace(change=before.change, largest=before.largest)
+        yield shot
+        last, before = step.prediction or last, shot
 
 
 def _shot(step: Step, last: Prediction | None, numbers: StepNumbers) -> Shot:
@@ -244,12 +258,24 @@ def stops(denoiser: NetworkDenoiser, steps: int) -> list[int]:
     return [*evenly_spaced(denoiser.diffusion.T, steps), 0]
 
 
+def last_words(first: Sequence[Shot], steps: int) -> str:
+    """What is said under the last frame of a run that is shown with its two curves.
+
+    Args:
+        first: its first stop.
+        steps: its steps.
+    """
+    static = steps <= FEW and any(shot.largest > WILD for shot in first)
+    return f"{STATIC} {LAST}" if static else LAST_OF_ALL
+
+
 def draw(
     shots: Sequence[Sequence[Shot]],
     start: int,
     times: Sequence[int],
     names: Sequence[str],
     moves: bool = False,
+    last: str = LAST,
 ) -> Frames:
     """What the player shows of consecutive stops.
 
@@ -260,6 +286,7 @@ def draw(
         names: what each row is called, for labels and screen readers.
         moves: whether the mean and the fresh noise of each step are shown, in a row below; for
             one run only.
+        last: the words under the last frame.
     """
     total = len(times)
     panels, curves = [], []
@@ -267,13 +294,14 @@ def draw(
         own = [shot[row] for shot in shots]
         alone = len(names) == 1  # two runs side by side are compared by their pictures
         panels += _panels(own, row, name, alone, alone and moves)
-        curves += _curves(own, row, name, alone)
+        looks = np.minimum(start + np.arange(len(own)), total - 2)  # at t = 0 that of before
+        curves += _curves(own, looks, row, name, alone)
     captions, notes = [], []
     for i, t in enumerate(times[start : start + len(shots)]):
-        done = f"t = 0 · done in {total - 1} steps"
+        done = f"t = 0 · done in {total - 1} step{'s' if total > 2 else ''}"
         captions.append(f"t = {t} · step {start + i} of {total - 1}" if t else done)
         wild = start + i == 0 and any(shot.largest > WILD for shot in shots[i])
-        notes.append(FIRST if wild else LAST if t == 0 else "")
+        notes.append(FIRST if wild else last if t == 0 else "")
     return Frames(panels, captions, sorted(curves, key=lambda c: c.chart), notes=notes)
 
 
@@ -305,13 +333,19 @@ def _panels(own: Sequence[Shot], row: int, name: str, alone: bool, moves: bool) 
     return panels
 
 
-def _curves(own: Sequence[Shot], row: int, name: str, alone: bool) -> list[Curve]:
-    """How one run's x0_hat changes, and how far it lies outside the range of pixels."""
+def _curves(
+    own: Sequence[Shot], looks: np.ndarray, row: int, name: str, alone: bool
+) -> list[Curve]:
+    """How one run's x0_hat changes, and how far it lies outside the range of pixels.
+
+    The first look divides by next to nothing. It would set both scales, so they begin after it.
+    """
     color = "p" if row == 0 else "bits"
     change, largest = (np.array([getattr(s, key) for s in own]) for key in ("change", "largest"))
-    moved = "change of x̂₀ since the step before"
+    change[looks < 2], largest[looks < 1] = math.nan, math.nan
     return [
-        Curve("rms" if alone else name, change, color, moved, 0, 0.8),
+        Curve("rms" if alone else name, change, color,
+              "change of x̂₀ since the look before, from the third look on", 0),
         Curve("1 is white" if alone else name, largest, color,
-              "largest |x̂₀| before clipping (log)", 1, 1e5, digits=1, log=True),
+              "largest |x̂₀| before clipping, from the second look on (log)", 1, log=True),
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from diffusion_core.step_table import StepNumbers
 
 BLANK = "–"
+PAUSE = "While the frames move there is nothing to read here. Pause, or let go of the slider."
 
 
 def figure(value: float | None) -> str:
@@ -65,7 +66,11 @@ COLUMNS = (
 
 
 def one_step(numbers: Sequence[StepNumbers], names: Sequence[str]) -> str:
-    """HTML: one step, a line per number and a column per run."""
+    """HTML: one step, a line per number and a column per run.
+
+    The server hears where the player rests, not where it is: chapter.css hides the numbers and
+    shows `PAUSE` while the frames move.
+    """
     heads = "".join(f"<th scope='col'>{escape(name)}</th>" for name in names)
     lines = "".join(
         f"<tr><th scope='row'>{column.head} <small>{column.gist}</small></th>"
@@ -73,10 +78,11 @@ def one_step(numbers: Sequence[StepNumbers], names: Sequence[str]) -> str:
         + "</tr>"
         for column in COLUMNS
     )
-    return _scrolling(
+    table = _scrolling(
         f"<thead><tr><th scope='col'>t = {numbers[0].t}</th>{heads}</tr></thead>{lines}",
         "Numbers of this step",
     )
+    return f'<div class="this-step"><p>{PAUSE}</p>{table}</div>'
 
 
 def all_steps(numbers: Sequence[StepNumbers], name: str) -> str:

@@ -59,7 +59,7 @@ def recognised_chart(quality: Quality, live: Sequence[LivePoint] = ()) -> Figure
     span = (low - 0.06 * (high - low), high + 0.1 * (high - low))
     figure = line_chart(
         _apart(lines, span),
-        x_title="network calls per picture",
+        x_title="network calls per picture (log scale)",
         y_title="Recognised as the digit asked for, %",
         log_x=True,
         y_range=span,
@@ -87,8 +87,8 @@ def frechet_chart(quality: Quality) -> Figure:
     span = (low * 0.8, high * 1.15)
     figure = line_chart(
         _apart(lines, span, log=True),
-        x_title="network calls per picture",
-        y_title="Fréchet distance to real digits (lower is better)",
+        x_title="network calls per picture (log scale)",
+        y_title="Fréchet distance to real digits (lower is better; log scale)",
         log_x=True,
         log_y=True,
         y_range=span,
@@ -137,7 +137,7 @@ def _reference(label: str, value: float, quality: Quality) -> Line:
 
 def _ticks(figure: Figure, quality: Quality) -> Figure:
     """Label the numbers of calls that were measured, and leave room for the names on the left."""
-    calls = sorted({p.calls for p in quality.points if p.sampler == "ddim"})
+    calls = sorted({p.calls for p in quality.points})
     ends = np.log10([min(p.calls for p in quality.points), max(calls)])
     room = 0.55 * (ends[1] - ends[0])
     figure["layout"]["xaxis"] |= {

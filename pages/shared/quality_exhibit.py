@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import streamlit as st
 import torch
 
@@ -68,16 +71,35 @@ def section(denoiser: NetworkDenoiser, name: str, weights: str) -> None:
 
 def told(measured: quality.Quality) -> str:
     """What the charts rest on, and how far to trust them."""
-    rates = [p.recognised for p in measured.points]
-    error = max(quality.standard_error(rate, measured.count) for rate in rates)
+    errors = {quality.standard_error(p.recognised, measured.count): p for p in measured.points}
+    least, most = min(errors), max(errors)
+    worst = errors[most]
     return (
         f"Network {measured.network}, {measured.count} pictures per point, every point from the "
         f"same noise (seed {measured.seed}), judged by a classifier that recognises "
-        f"{measured.ceiling:.1%} of real test digits. A share is uncertain by up to "
-        f"{100 * error:.1f} percentage points (standard error). The Fréchet distance of "
-        f"{measured.count} real digits is {measured.floor:.1f}, not 0: so few pictures do not fix "
-        "a distribution. A sampler below that line is not better than reality; what separates them "
-        "there is mostly the error of estimating from few pictures."
+        f"{measured.ceiling:.1%} of real test digits. A share is uncertain by {100 * least:.1f} to "
+        f"{100 * most:.1f} percentage points (standard error), most of all the lowest: "
+        f"{quality_chart.name_of(worst)} with {worst.calls} calls, {worst.recognised:.0%}."
+        + _told_of_distance(measured)
+    )
+
+
+def _told_of_distance(measured: quality.Quality) -> str:
+    """How far chance alone moves a Fréchet distance; nothing where that was not measured."""
+    if not measured.repeated:
+        return ""
+    again = np.array(measured.repeated)
+    either = math.hypot(measured.floor_spread, again.std(ddof=1))
+    return (
+        f" So few pictures do not fix a distribution: {quality.REAL_SETS} sets of "
+        f"{measured.count} real digits, drawn at random, have themselves a Fréchet distance of "
+        f"{plus_minus(f'{measured.floor:.0f}', f'{measured.floor_spread:.0f}')} (mean, standard "
+        "deviation; the line is the mean), and "
+        f"{quality_chart.name_of(quality.Point(*quality.REPEATED, 0, 0, 0))} with "
+        f"{quality.REPEATED.steps} calls, drawn {len(again)} times from other noise, "
+        f"{plus_minus(f'{again.mean():.0f}', f'{again.std(ddof=1):.0f}')}. A point within about "
+        f"{2 * either:.0f} of the line can't be told from it, on either side. Luck moves all "
+        "points together, as they share their noise."
     )
 
 

@@ -254,3 +254,38 @@ def test_figures_are_short_and_never_nan() -> None:
         assert "<b>" not in html
     assert bench_tables.all_steps(rows, "a").count("<tr>") == len(rows) + 1
     assert bench_tables.farthest_from_euler([rows[-1]]) is None
+
+
+def test_at_the_end_stand_the_numbers_of_the_last_call() -> None:
+    run = shots(Rule(), Rule(eta=1.0))
+    for row in range(2):
+        assert run[-1][row].numbers.t == 0
+        assert run[-1][row].change == run[-2][row].change > 0
+        assert run[-1][row].largest == run[-2][row].largest > 0
+    times = bench.stops(stub(), 5)
+    told = bench.draw(run, 0, times, ["a", "b"], last=bench.last_words(run[0], 5))
+    assert "both numbers" in told.notes[-1]
+
+
+@pytest.mark.parametrize("at_once", [6, 1])
+def test_the_curves_begin_after_the_first_look_however_they_come(at_once: int) -> None:
+    run, times = shots(Rule()), bench.stops(stub(), 5)
+    parts = [bench.draw(run[i : i + at_once], i, times, ["a"]) for i in range(0, 6, at_once)]
+    change, largest = (np.concatenate([p.curves[k].values for p in parts]) for k in (0, 1))
+    assert np.isfinite(change).tolist() == [False, False, True, True, True, True]
+    assert np.isfinite(largest).tolist() == [False, True, True, True, True, True]
+    two = bench.draw(shots(Rule(), start=Start("each", 2, 0, 4)), 0, [50, 25, 0], ["a"])
+    shown = np.isfinite([curve.values for curve in two.curves]).tolist()
+    assert shown == [[False] * 3, [False, True, True]]
+
+
+@pytest.mark.parametrize(("steps", "largest", "static"), [(1, 1e3, True), (2, 1e3, True),
+                                                          (5, 1e3, False), (1, 1.2, False)])
+def test_static_of_few_steps_gets_a_sentence(steps: int, largest: float, static: bool) -> None:
+    first = [shot._replace(largest=largest) for shot in shots(Rule())[0]]
+    assert (bench.STATIC in bench.last_words(first, steps)) == static
+
+
+def test_one_step_is_one() -> None:
+    run = shots(Rule(), start=Start("each", 1, 0, 4))
+    assert bench.draw(run, 0, [50, 0], ["a"]).captions[-1] == "t = 0 · done in 1 step"

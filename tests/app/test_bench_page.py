@@ -12,7 +12,7 @@ from diffusion_core.checkpoints import CheckpointError
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.samplers import SAMPLERS
 from diffusion_core.schedules import SCHEDULES
-from pages.shared import load, quality_exhibit
+from pages.shared import bench, load, quality_exhibit
 from tests.app.test_pages import open_page
 
 PAGE = "reverse_sampling"
@@ -63,8 +63,9 @@ def test_a_hostile_or_outdated_link_gets_defaults_and_sentences(query: dict[str,
     assert len(at.toast) == len(query) - ("eta_b" in query)  # its control isn't drawn
     assert all("The link asks for" in toast.value for toast in at.toast)
     defaults = {
-        "steps": 50, "seed": 0, "class": "each", "sampler": "ddim", "network": "digits-eps",
-        "numbers": "hidden", "variance": "posterior", "noise": 1.0, "early": False,
+        "steps": 50, "seed": bench.SEED, "class": "each", "sampler": "ddim",
+        "network": "digits-eps", "numbers": "hidden", "variance": "posterior", "noise": 1.0,
+        "early": False,
     }  # fmt: skip
     for key, value in defaults.items():
         assert at.session_state[key] == value
@@ -181,3 +182,22 @@ def test_only_the_run_that_is_eulers_is_called_so() -> None:
     plain = open_page("reverse_sampling", steps="10", numbers="all steps")
     told = [c.value for c in plain.caption if "Farthest that a step" in c.value]
     assert "Where ε̂ is kept" not in told[0]
+
+
+def test_every_control_behind_more_says_what_it_does() -> None:
+    at = open_page(PAGE, compare="true", **QUICK)
+    (more,) = (e for e in at.expander if e.label.startswith("More"))
+    kinds = ("selectbox", "number_input", "toggle", "slider", "button_group")
+    unexplained = [
+        control.label for kind in kinds for control in more.get(kind)
+        if not control.proto.help and not control.label.startswith(("Sampler", "η"))
+    ]  # fmt: skip
+    assert not unexplained
+    assert sum(len(more.get(kind)) for kind in kinds) >= 20
+
+
+def test_before_the_player_has_told_where_it_is_the_table_is_of_the_first_step() -> None:
+    at = open_page(PAGE, numbers="this step", steps="5")
+    (html,) = (e.proto.body for e in at.get("html") if "Numbers of this step" in e.proto.body)
+    assert "t = 1000" in html
+    assert "Pause" in html

@@ -177,6 +177,50 @@ def test_the_words_say_how_far_to_trust_the_numbers() -> None:
     assert "Live, 40 digits only" in said
 
 
+def test_the_axes_say_that_they_are_logarithmic_and_every_number_of_calls_has_its_tick() -> None:
+    odd = replace(RECORD, points=(*RECORD.points, Point("heun", "posterior", 3, 4, 0.8, 60.0)))
+    for chart in (quality_chart.recognised_chart(odd), quality_chart.frechet_chart(odd)):
+        axes = chart["layout"]
+        titles = {"xaxis": axes["xaxis"]["title"]["text"], "yaxis": axes["title"]["text"]}
+        for name, title in titles.items():
+            assert (axes[name].get("type") == "log") == ("log scale" in title)
+        assert axes["xaxis"]["type"] == "log"
+        assert axes["xaxis"]["ticktext"] == ["4", "5", "10"]
+
+
+def test_the_words_say_what_chance_does_to_a_distance() -> None:
+    assert "can't be told" not in quality_exhibit.told(RECORD)
+    lucky = replace(RECORD, floor=33.4, floor_spread=3.0, repeated=(26.0, 30.0, 34.0))
+    told = quality_exhibit.told(lucky)
+    assert "33\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}3" in told
+    assert "DDIM with 20 calls, drawn 3 times from other noise, 30\N{NO-BREAK SPACE}±" in told
+    assert "within about 10 of the line" in told  # twice the root of 3² + 4²
+
+
+def test_the_shipped_network_is_level_with_real_digits_by_this_distance() -> None:
+    """What the words beside the chart claim: points below the line are no better than reality."""
+    record = quality.read("digits-eps")
+    again = np.array(record.repeated)
+    assert len(again) == quality.REPEATS
+    reach = 2 * np.hypot(record.floor_spread, again.std(ddof=1))
+    assert abs(again.mean() - record.floor) < reach / 2
+    assert min(p.frechet for p in record.points) > record.floor - reach
+
+
+def test_the_line_of_real_digits_is_the_mean_of_random_sets() -> None:
+    torch.manual_seed(0)
+    classifier = Classifier().eval()
+    images = torch.randint(0, 255, (400, 28, 28), dtype=torch.uint8)
+    real = moments(judge(classifier, images).features)
+    some, few = (quality.real_floor(classifier, images, real, n, seed=3) for n in (350, 200))
+    assert 0 < some[0] < few[0]
+    assert 0 < some[1] < some[0]
+    assert quality.real_floor(classifier, images, real, 350, seed=3) == some
+    assert quality.real_floor(classifier, images, real, 350, seed=4) != some
+    whole = quality.real_floor(classifier, images, real, 400)
+    assert whole == pytest.approx((0, 0), abs=0.01)
+
+
 def test_the_record_is_plain_json(tmp_path: Path) -> None:
     shipped_in(tmp_path, RECORD)
     fields = json.loads(quality.save(RECORD, tmp_path).read_text())

@@ -56,6 +56,36 @@ def test_the_numbers_follow_the_player(page: Page, url: str, assert_clean: Check
     assert_clean(page)
 
 
+def test_the_numbers_are_of_no_step_that_the_player_passes(
+    page: Page, url: str, assert_clean: Check
+) -> None:
+    page.goto(f"{url}?steps=100&numbers=this+step")
+    table = page.get_by_role("region", name="Numbers of this step")
+    pause = page.get_by_text("While the frames move")
+    expect(pause).to_be_visible()
+    expect(table).to_be_hidden()
+    player(page).get_by_role("slider").focus()
+    page.keyboard.press(" ")
+    expect(pause).to_be_hidden()
+    here = re.search(r"t = \d+", player(page).inner_text())
+    assert here
+    expect(table.get_by_role("columnheader").first).to_have_text(here[0])
+    page.keyboard.press(" ")
+    expect(pause).to_be_visible()
+    expect(table).to_be_hidden()
+    assert_clean(page)
+
+
+def test_on_a_phone_steps_and_eta_follow_the_pictures(new_page: NewPage, url: str) -> None:
+    page = new_page(viewport={"width": 390, "height": 844})
+    finished(page, f"{url}?steps=5")
+    tops = [
+        page.locator(f".st-key-{key}").bounding_box()["y"]
+        for key in ("rview", "bench_stage", "steps", "eta", "bench_below")
+    ]
+    assert tops == sorted(tops)
+
+
 def test_a_run_can_be_taken_away(page: Page, url: str, assert_clean: Check) -> None:
     finished(page, f"{url}?steps=5&compare=true")
     gif = Image.open(io.BytesIO(download(page, "GIF")))

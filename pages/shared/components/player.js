@@ -460,6 +460,11 @@ class Player {
     this.rest();
   }
 
+  // For the page's style sheet: whether the frames move, by themselves or under the reader's hand.
+  tellPage() {
+    this.root.getRootNode().host?.toggleAttribute("data-moving", this.playing || this.held === true);
+  }
+
   setPlaying(on) {
     this.playing = on && this.total > 1;
     if (this.playing) {
@@ -474,6 +479,7 @@ class Player {
       this.tick = requestAnimationFrame((now) => this.advance(now));
     }
     this.root.classList.toggle("playing", this.playing);
+    this.tellPage();
     this.el.play.setAttribute("aria-label", this.playing ? "Pause" : "Play");
     this.hint();
   }
@@ -571,11 +577,13 @@ class Player {
       this.setPlaying(false);
       this.resting = false;
       this.held = true;
+      this.tellPage();
       this.seek(Number(scrub.value));
       scrub.value = this.frame; // it can't be dragged beyond what exists
     };
     scrub.onchange = () => {
       this.held = false;
+      this.tellPage();
       this.rest();
     };
     stage.onclick = () => scrub.focus({ preventScroll: true });
