@@ -214,7 +214,8 @@ def langevin_rest(slope: Score, places: Tensor, step: float, *, noise: float = 1
     moves = (-0.5 * ((places - led[:, None]) / width).square()).softmax(1)  # rows are "from"
     one = torch.ones(len(places), dtype=places.dtype)
     # pi moves = pi and sum pi = 1 in one: pi (moves - I + ones) = ones.
-    return torch.linalg.solve(moves.T - torch.diag(one) + 1, one) / spacing
+    pi: Tensor = torch.linalg.solve(moves.T - torch.diag(one) + 1, one)
+    return pi / spacing
 
 
 def annealed_langevin(

@@ -64,9 +64,8 @@ DEFAULTS = {
 
 
 ABOUT = {
-    "walks": "Three walks follow the exact score from the same noise. The **SDE**’s goes down all "
-    "noise levels and draws fresh noise at every step; the **ODE**’s goes down them without; "
-    "**Langevin**’s stays at the level you set, however far down the others are.",
+    "walks": "Three walks follow it: the **SDE**’s down all noise levels with fresh noise, the "
+    "**ODE**’s down them without, **Langevin**’s at one level throughout.",
     "place": "A noisy point stays where it is. Each clean point that it may have come from pulls "
     "at it, and the score is the average of the pulls.",
     "noise": "Langevin’s walk on a line: a step η up the score of p, then noise c z, again and "
@@ -156,12 +155,12 @@ def ask_of_no_groups(data: str, told: Facts) -> None:
         f"{score_world.TELLABLE[data]:.2f}."
     )
     chapter.question(
-        "Two groups with unequal shares mislead the walk that stays at t = 20. These data lie all "
-        "around the middle, as the noise does. Does it end where they are?",
+        "These data lie all around the middle, as the noise does. Does the walk that stays at "
+        "t = 20 end where they are?",
         {
             "Yes, as near as the others": f"{found} The walkers begin all around, and each finds "
             "data near by. It is not cured: nothing here gives it away.",
-            "No, it is misled again": f"{found} It knows shares no better than before, but the "
+            "No, elsewhere": f"{found} It knows shares no better than before, but the "
             "walkers begin with about the right ones. With two groups "
             f"{told.share[2]:.0%} end at the lower left, where {told.low:.0%} of the data are.",
         },
@@ -239,13 +238,13 @@ def three_walks(
     with stage:
         player(
             [], key="sc_walks", total=steps + 1, captions=frames.captions, curves=frames.curves,
-            clouds=frames.clouds, scale=20, autoplay=True, hold=True, report_frame=False,
+            clouds=frames.clouds, scale=19, autoplay=True, hold=True, report_frame=False,
             charts_last=True, rest=steps, ends=("noise", "data"),
             label="Three walks, from noise to data",
         )  # fmt: skip
         st.caption(
-            f"{score_world.WALKERS} walkers; the way of {score_views.TRAILS} of them is drawn, "
-            f"faint but for the last {score_views.FRESH} steps. Green shade: the density of the "
+            f"{score_world.WALKERS} walkers from the same noise, along the exact score; the way of "
+            f"{score_views.TRAILS} of them is drawn, faint but for the last {score_views.FRESH} steps. Green shade: the density of the "
             "noisy data at the level of that walk. Arrows: its exact score, in units of a group’s "
             "width, cut where it is long. Distance: the sliced Wasserstein distance, how far the "
             "points of one cloud would have to move to lie like the other’s, averaged over eight "
@@ -523,7 +522,7 @@ def page() -> None:
         "The "
         + term("score")
         + " is an arrow at every point: the way in which the noisy data get denser. A denoiser "
-        "knows it: the score is −ε̂/σ, with σ = √(1−ᾱ). Of points in a plane it has a formula."
+        "knows it: −ε̂/σ, with σ = √(1−ᾱ)."
     )
     exhibit(told)
 

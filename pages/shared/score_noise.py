@@ -98,8 +98,9 @@ class End(NamedTuple):
     density: np.ndarray
 
     def left(self) -> float:
-        """The share left of 0."""
-        return float(self.density[self.x < 0].sum() * (self.x[1] - self.x[0]))
+        """The share left of 0, wherever between two places that is."""
+        spacing = self.x[1] - self.x[0]
+        return float(np.interp(0, self.x + spacing / 2, self.density.cumsum() * spacing))
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
@@ -153,7 +154,7 @@ def humps_figure(told: Rest, noise: str, end: End) -> Figure:
     lines = []
     for one, color, dash in ((p_itself(), "q", "solid"), (end, "p", "dot")):
         shown = np.abs(one.x) <= EXTENT
-        lines.append(Line(one.name, one.x[shown], one.density[shown], color, 0, dash=dash))
+        lines.append(Line(one.name, one.x[shown], one.density[shown], color, 0, dash=dash, width=3))
     top = 1.15 * max(float(counts.max()), *(float(line.y.max()) for line in lines))
     figure = line_chart(
         lines, x_title="x", y_title=f"density; bars: walkers after {told.steps:,} steps",
@@ -162,7 +163,7 @@ def humps_figure(told: Rest, noise: str, end: End) -> Figure:
     figure["data"].insert(
         0,
         {"type": "bar", "x": (edges[1:] + edges[:-1]) / 2, "y": counts, "width": width,
-         "name": "walkers", "opacity": 0.55, "marker": {"color": COLORS[HUE[noise]]},
+         "name": "walkers", "opacity": 0.45, "marker": {"color": COLORS[HUE[noise]]},
          "hovertemplate": "%{y:.3f}"},
     )  # fmt: skip
     names = [

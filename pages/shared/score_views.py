@@ -145,8 +145,8 @@ def lesson_frames(lessons: Sequence[Lesson], start: int, data: str, level: int) 
     right = true_share(PLANE_DATA[data](), 0)
     where = "the spiral" if data == "spiral" else "a group"
     captions = [
-        f"{one.steps:,} gradient steps · {one.near:.0%} of the walks end at {where}"
-        + (f", {one.share:.0%} at the lower left (data: {right:.0%})" if data == "two" else "")
+        f"{one.steps:,} gradient steps · {one.near:.0%} end at {where}"
+        + f", {one.share:.0%} at the lower left (of the data {right:.0%})" * (data == "two")
         for one in lessons
     ]
     return Frames([], captions, curves, clouds=clouds)
