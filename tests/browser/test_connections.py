@@ -72,7 +72,7 @@ def test_walks_are_scrubbed_with_the_keyboard_and_points_move(page: Page, base: 
 
 
 def test_the_older_part_of_a_way_is_faint(page: Page, base: str) -> None:
-    """At the end, away from the groups: of the walk with fresh noise only faint strokes are left."""
+    """At the end, away from the groups, the walk with fresh noise has left faint strokes only."""
     opened(page, f"{base}/score", 3)
     count = """c => {
         const [w, h] = [c.width, c.height];
