@@ -248,7 +248,8 @@ def three_walks(
             "steps. Green shade: the density of the noisy data at the level of that walk. Arrows: "
             "its score, in units of a group’s width, cut where it is long. Distance: the sliced "
             "Wasserstein distance, how far the points of one cloud would have to move to lie like "
-            "the other’s, averaged over eight directions; dashed, for points that are drawn from the noisy data themselves. Of true "
+            "the other’s, averaged over eight directions; dashed, for points that are drawn from "
+            "the noisy data themselves. Of true "
             f"sets of {score_world.WALKERS} one in ten ends farther away than "
             f"{score_world.TELLABLE[data]:.2f}: below that, nearer is not better."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -140,6 +141,7 @@ def at_rest(noise: str, eta: float) -> float:
     return share_of(noise, eta) / math.sqrt(1 - eta * CURVED / 2)
 
 
+@cache
 def p_itself() -> End:
     """p, as an `End`."""
     x = np.linspace(-5, 5, 2001)
@@ -275,6 +277,7 @@ def seen(noise: str, eta: float, told: Rest, end: End) -> str:
     }[noise]
 
 
+@cache
 def left_share(temperature: float) -> float:
     """The share of p to the power of 1/T that lies left of 0."""
     x = np.linspace(-5, 5, 2001)
