@@ -187,6 +187,37 @@ def langevin_variance(step: float, n: int, *, noise: float = 1.0, start: float =
     return rest + (start - rest) * kept
 
 
+def langevin_rest(slope: Score, places: Tensor, step: float, *, noise: float = 1.0) -> Tensor:
+    r"""Where Langevin's walkers on a line come to rest, for a step that need not be small.
+
+    $$\pi(y) = \int \pi(x)\,\mathcal N\!\left(y;\ x + \tfrac\delta2\,\nabla_x\log q(x),\
+    \kappa^2\delta\right)\mathrm dx$$
+
+    Own derivation: the density that one step of `langevin` leaves as it is, solved for on a grid.
+
+    Args:
+        slope: the score of the density that is wanted, of x [n, 1].
+        places: [n] float64, evenly spaced, out to where hardly a walker gets.
+        step: delta.
+        noise: kappa, as in `langevin`.
+
+    Returns:
+        [n] density; its sum times the spacing is 1.
+
+    Raises:
+        ValueError: where the noise of one step would fall between two places.
+    """
+    spacing, width = float(places[1] - places[0]), noise * step**0.5
+    if not width >= spacing:
+        raise ValueError(f"places {spacing:g} apart are too far for noise of {width:g}")
+    led = places + 0.5 * step * slope(places[:, None])[:, 0]
+    moves = (-0.5 * ((places - led[:, None]) / width).square()).softmax(1)  # rows are "from"
+    one = torch.ones(len(places), dtype=places.dtype)
+    # pi moves = pi and sum pi = 1 in one: pi (moves - I + ones) = ones.
+    pi: Tensor = torch.linalg.solve(moves.T - torch.diag(one) + 1, one)
+    return pi / spacing
+
+
 def annealed_langevin(
     diffusion: GaussianDiffusion,
     denoiser: Denoiser,

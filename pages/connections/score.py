@@ -22,6 +22,7 @@ from diffusion_core.score import (
     annealed_langevin,
     flow_step,
     langevin,
+    langevin_rest,
     langevin_variance,
     pair_score,
     reverse_sde_step,
@@ -55,31 +56,50 @@ DEFAULTS = {
     "scy": -0.1,
     "sct": 200,
     "sccalls": 20,
-    "scrate": 0.3,
+    "scrate": score_digits.RATE,
     "scdigit": "each",
     "scnoise": "right",
     "sceta": score_noise.ETA,
 }
 
 
+ABOUT = {
+    "walks": "Three walks follow it: the **SDE**’s down all noise levels with fresh noise, the "
+    "**ODE**’s down them without, **Langevin**’s at one level throughout.",
+    "place": "A noisy point stays where it is. Each clean point that it may have come from pulls "
+    "at it, and the score is the average of the pulls.",
+    "noise": "Langevin’s walk on a line: a step η up the score of p, then noise c z, again and "
+    "again. T = c²/(2η) is its **temperature**: at T = 1 it should end in p; the colder it is, the "
+    "nearer it keeps to the peaks.",
+    "learn": "A small network learns the score as you look, from draws of the data and noise.",
+    "digits": "The same walks along a network’s score, from one noise and with as many calls each; "
+    "here Langevin’s goes down the levels, too.",
+}
+
+
 @st.fragment
-def exhibit() -> None:
-    """Five views of the score."""
+def exhibit(told: Facts) -> None:
+    """Five views of the score, each with its question."""
+    above = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
-            "The score", list(VIEWS), key="scview", default="walks", required=True,
+            "Look at", list(VIEWS), key="scview", default="walks", required=True,
             bind="query-params", format_func=VIEWS.get, width="content", wrap=True,
         )  # fmt: skip
         second = st.container(width="content")
         third = st.container(width="content")
-    if view == "digits":
-        return score_digits.on_digits(second)
-    if view == "noise":
+    if view in {"digits", "noise"}:
+        with above:
+            ask(view, "", told)
+        if view == "digits":
+            return score_digits.on_digits(second)
         return score_noise.how_much_noise(second, third)
     data = second.segmented_control(
         "Data", list(DATA), key="scdata", default="two", required=True,
         bind="query-params", format_func=DATA.get, width="content",
     )  # fmt: skip
+    with above:
+        ask(view, data, told)
     stage = st.container()
     with st.expander("More: other noise" if view != "walks" else "More: steps, other noise"):
         left, right = st.columns(2, gap="large")
@@ -93,6 +113,114 @@ def exhibit() -> None:
     else:
         learning(data, seed, third, stage)
     return None
+
+
+def ask(view: str, data: str, told: Facts) -> None:
+    """What a view shows, and its question."""
+    chapter.prose(ABOUT[view])
+    if view == "walks":
+        (ask_of_groups if data == "two" else ask_of_no_groups)(data, told)
+    elif view == "place":
+        ask_of_one_place(data)
+    else:
+        {"noise": score_noise.ask, "learn": ask_of_learning, "digits": score_digits.ask}[view]()
+    chapter.look()
+
+
+def ask_of_groups(_: str, told: Facts) -> None:
+    """Whether the shares of groups that lie apart come out right."""
+    chapter.question(
+        "One part in five of the data is at the lower left. Which walks end with the right shares?",
+        {
+            "All three": "All follow the exact score. But the third stays at one noise level, and "
+            f"ends with {told.share[2]:.0%} at the lower left: between groups that are far apart "
+            "the score says nothing about their shares.",
+            "The two that go down the noise levels": f"{told.share[0]:.0%} with fresh noise, "
+            f"{told.share[1]:.0%} without, of 300 walkers. The shares are settled while there is "
+            "much noise and the groups overlap; the third walk never sees that.",
+            "Only the one with fresh noise": "It needs none: without it "
+            f"{told.share[1]:.0%} end at the lower left. Half of the score’s part "
+            "and no noise lead through the same clouds.",
+        },
+        answer="The two that go down the noise levels",
+    )
+
+
+def ask_of_no_groups(data: str, told: Facts) -> None:
+    """Whether the same walk is found out on data that lie all around."""
+    sde, ode, alone = ended(data)
+    found = (
+        f"It ends {alone:.2f} from the data, the others {sde:.2f} and {ode:.2f}; one true set of "
+        f"{score_world.WALKERS} in ten lies farther away than "
+        f"{score_world.TELLABLE[data]:.2f}."
+    )
+    chapter.question(
+        "These data lie all around the middle, as the noise does. Does the walk that stays at "
+        "t = 20 end where they are?",
+        {
+            "Yes, as near as the others": f"{found} The walkers begin all around, and each finds "
+            "data near by. It is not cured: nothing here gives it away.",
+            "No, elsewhere": f"{found} It knows shares no better than before, but the "
+            "walkers begin with about the right ones. With two groups "
+            f"{told.share[2]:.0%} end at the lower left, where {told.low:.0%} of the data are.",
+        },
+        answer="Yes, as near as the others",
+    )
+
+
+def ask_of_one_place(data: str) -> None:
+    """How long the average of pulls is that disagree."""
+    pull, each = pulled(data)
+    found = f"At t = 200 single pulls are {each:.2f} long on average, their mean {pull:.2f}."
+    chapter.question(
+        "At t = 200, at (−0.1, −0.1): is the score, the average of the pulls, as strong as single "
+        "ones are?",
+        {
+            "About as strong": f"Only if they agreed. {found} This xₜ may have come from many "
+            "places, and what they do not agree on drops out.",
+            "Much weaker": f"{found} This xₜ may have come from many places, and what they do not "
+            "agree on drops out. Towards t = 1 one is left, and the two are the same.",
+            "Stronger: they add up": f"An average, not a sum. {found}",
+        },
+        answer="Much weaker",
+    )
+
+
+def ask_of_learning() -> None:
+    """What is left of the loss."""
+    loss, floor, share = LEARNT
+    found = (
+        f"With two groups it comes to rest at {loss:.3f}; the exact answer has {floor:.3f} on the "
+        "same draws, since which noise was drawn is not written in xₜ."
+    )
+    chapter.question(
+        "The network learns well. What becomes of its loss?",
+        {
+            "It goes to 0": f"It can’t. {found}",
+            "It stops far above 0": f"{found} Purple is what can still be learnt, and small as it "
+            f"is, it shows: {share:.0%} of the walks end at the lower left, where one part in "
+            "five of the data is.",
+            "It falls, then rises": "Not here: every step sees fresh draws, there is nothing to "
+            f"learn by heart. {found}",
+        },
+        answer="It stops far above 0",
+    )
+
+
+@st.cache_data(max_entries=3, show_spinner=False)
+def ended(data: str) -> list[float]:
+    """How far from the data each of the walks ends, as the page opens."""
+    far = Walks(*score_world.walks(data, DEFAULTS["scsteps"], DEFAULTS["sclevel"], 0)).far
+    return [float(one[-1]) for one in far]
+
+
+@st.cache_data(max_entries=3, show_spinner=False)
+def pulled(data: str) -> tuple[float, float]:
+    """At t = 200, as the view opens: length of the average pull, average length of the pulls."""
+    told = Place(*score_world.place(data, DEFAULTS["scx"], DEFAULTS["scy"], 0))
+    at = PLACE_TIMES.index(200)
+    pull, each = (np.linalg.norm(a[at, :, 2:], axis=1) for a in (told.pull, told.signal))
+    return float(pull.mean()), float(each.mean())
 
 
 def three_walks(
@@ -110,16 +238,20 @@ def three_walks(
     with stage:
         player(
             [], key="sc_walks", total=steps + 1, captions=frames.captions, curves=frames.curves,
-            clouds=frames.clouds, scale=20, autoplay=True, hold=True, report_frame=False,
+            clouds=frames.clouds, scale=19, autoplay=True, hold=True, report_frame=False,
             charts_last=True, rest=steps, ends=("noise", "data"),
             label="Three walks, from noise to data",
         )  # fmt: skip
         st.caption(
-            f"{score_world.WALKERS} walkers from the same noise; the way of {score_views.TRAILS} "
-            "of them is drawn. Green shade: the density of the noisy data at that level. Arrows: "
-            "its exact score, in units of a group’s width, cut where it is long. Distance: how far "
-            "the points of one cloud would have to move to lie like the other’s, averaged over "
-            "eight directions; dashed, for points that are drawn from the noisy data themselves."
+            f"{score_world.WALKERS} walkers from the same noise, along the exact score; the way of "
+            f"{score_views.TRAILS} of them is drawn, faint but for the last {score_views.FRESH} "
+            "steps. Green shade: the density of the noisy data at the level of that walk. Arrows: "
+            "its score, in units of a group’s width, cut where it is long. Distance: the sliced "
+            "Wasserstein distance, how far the points of one cloud would have to move to lie like "
+            "the other’s, averaged over eight directions; dashed, for points that are drawn from "
+            "the noisy data themselves. Of true "
+            f"sets of {score_world.WALKERS} one in ten ends farther away than "
+            f"{score_world.TELLABLE[data]:.2f}: below that, nearer is not better."
         )
 
 
@@ -391,27 +523,9 @@ def page() -> None:
         "The "
         + term("score")
         + " is an arrow at every point: the way in which the noisy data get denser. A denoiser "
-        "knows it: the score is −ε̂/σ, with σ = √(1−ᾱ). Here the data are groups of points in a "
-        "plane, so that the exact score has a formula, and three walks follow it from the same "
-        "noise; “Digits” does the same with a network’s."
+        "knows it: −ε̂/σ, with σ = √(1−ᾱ)."
     )
-    chapter.question(
-        "One part in five of the data is at the lower left. Which walks end with the right shares?",
-        {
-            "All three": "All follow the exact score. But the third stays at one noise level, and "
-            f"ends with {told.share[2]:.0%} at the lower left: between groups that are far apart "
-            "the score says nothing about their shares.",
-            "The two that go down the noise levels": f"{told.share[0]:.0%} with fresh noise, "
-            f"{told.share[1]:.0%} without, of 300 walkers. The shares are settled while there is "
-            "much noise and the groups overlap; the third walk never sees that.",
-            "Only the one with fresh noise": "It needs none: without it "
-            f"{told.share[1]:.0%} end at the lower left. Half of the score’s part "
-            "and no noise lead through the same clouds.",
-        },
-        answer="The two that go down the noise levels",
-    )
-    chapter.look()
-    exhibit()
+    exhibit(told)
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(score, reverse_sde_step, flow_step, langevin)
@@ -420,7 +534,7 @@ def page() -> None:
         under="The exact score, falling Langevin and the distance",
     )  # fmt: skip
     formula_and_code(pair_score, tweedie, draw_x0, under="At one place")
-    formula_and_code(langevin_variance, mixture_score, under="How much noise")
+    formula_and_code(langevin_rest, langevin_variance, mixture_score, under="How much noise")
     formula_and_code(matching_errors, learn_score, under="A network learns it")
     formula_and_code(legs, score_walk, noise_seen, under="With digits")
 

@@ -72,6 +72,7 @@ class Cloud:
         pull: The concept of those.
         trails: Of how many points, the first ones, the way so far is drawn.
         trail: The trails' concept.
+        fresh: How many of the last steps of each way are drawn in full, the rest faint; 0: all.
         radius: Of a point, in CSS pixels.
         marks: One character per point, drawn in place of its dot; "" for dots.
         numbered: Whether those with a trail are numbered, from 1 on.
@@ -99,6 +100,7 @@ class Cloud:
     pull: str = "q"
     trails: int = 0
     trail: str = "p"
+    fresh: int = 0
     radius: float = 1.5
     marks: str = ""
     numbered: bool = False
@@ -167,7 +169,8 @@ def _pack_cloud(
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
         "marks": cloud.marks,
         "units": UNITS, "shade": cloud.shade, "field": cloud.field, "pull": cloud.pull,
-        "trails": cloud.trails, "trail": cloud.trail, "radius": cloud.radius,
+        "trails": cloud.trails, "trail": cloud.trail, "fresh": cloud.fresh,
+        "radius": cloud.radius,
         "w": cloud.side, "h": cloud.side, "points": points.shape[1], "arrows": arrows.shape[1],
         "strong": strong.shape[1], "shadeH": shade.shape[1], "shadeW": shade.shape[2],
         "shades": len(shade), "fields": len(arrows), "numbered": cloud.numbered,

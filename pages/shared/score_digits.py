@@ -13,13 +13,14 @@ from streamlit.delta_generator import DeltaGenerator
 from diffusion_core.datasets import to_uint8
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.score_walks import WAYS, noise_seen, score_walk
-from pages.shared import bench, load
+from pages.shared import bench, chapter, load
 from pages.shared.chapter import Confusion
 from pages.shared.first_look import remembering
 from pages.shared.player import Curve, Frames, Panel, follow, session_runs
 
 CALLS = (10, 20, 50, 100, 200)
 RATES = (0.1, 0.3, 1.0)
+RATE = 0.3
 COUNT = 9
 TITLES = {
     "sde": "SDE: fresh noise",
@@ -42,7 +43,7 @@ def on_digits(second: DeltaGenerator) -> None:
     with st.expander("More: Langevin’s steps, which digits, other noise"):
         left, middle, right = st.columns(3, gap="large")
         rate = middle.select_slider(
-            "Langevin’s step, of the noise’s variance", RATES, 0.3, key="scrate",
+            "Langevin’s step r, of the noise’s variance", RATES, RATE, key="scrate",
             bind="query-params", format_func=lambda r: f"{r:g}",
         )  # fmt: skip
         digit = left.selectbox(
@@ -59,7 +60,7 @@ def on_digits(second: DeltaGenerator) -> None:
     with stage:
         follow(
             live,
-            lambda rows, start: frames(rows, start, calls),
+            lambda rows, start: frames(rows, start, calls, rate),
             key="sc_digits", scale=2, autoplay=True, hold=True, report_frame=False,
             charts_last=True, beside=True, rest=calls, ends=("noise", "pictures"),
             label="Four walks along one score",
@@ -67,10 +68,35 @@ def on_digits(second: DeltaGenerator) -> None:
         st.caption(
             "One network, its score −ε̂/σ, one noise to start from. Shown is xₜ, the place where "
             "each walk is. “Corrected” takes one of Langevin’s steps at each level before the step "
-            f"that leads on, so it has half as many levels; it adds {rate:g} of the level’s noise "
-            "variance. Langevin’s walk takes nothing else, one step a level, and its last call "
-            "names the clean picture. x̂₀ is clipped in all four."
+            f"that leads on, so it has half as many levels; it adds r = {rate:g} of the level’s "
+            "noise variance. Langevin’s walk takes nothing else, one step a level, and its last "
+            "call names the clean picture as well as it can: told that hardly any noise is left, "
+            "it takes more than that for noise (lower chart), and still too little. x̂₀ is clipped "
+            "in all four."
         )
+
+
+def ask() -> None:
+    """Which walk is left with noise."""
+    sde, ode, corrected, alone = MEASURED[RATE]
+    why = (
+        f"It lags behind the levels. At its last call the network is told that t = {LAST_T}, and "
+        f"names {NAMED[0]:.1f} times that level’s noise, while the pictures’ blank margin has "
+        f"{NAMED[1]:.0f} times: the rest stays. Of {ASKED} digits {alone:.0%} are recognised."
+    )
+    chapter.question(
+        f"Each walk gets 20 calls of the network (Langevin’s step: r = {RATE:g}). Which of them "
+        "ends in pictures full of noise?",
+        {
+            "SDE: it adds noise at every step": f"Only as much as the next level has, and that "
+            f"goes to 0: {sde:.1%} of {ASKED} digits are recognised. It is Langevin’s. {why}",
+            "Langevin’s": why,
+            "None: the last call takes it away": f"Of three that is true: {sde:.1%} (SDE), "
+            f"{ode:.1%} (ODE) and {corrected:.1%} (corrected) are recognised. Not of Langevin’s. "
+            f"{why}",
+        },
+        answer="Langevin’s",
+    )
 
 
 BY_CARD = (0.976, 0.9645)
@@ -78,6 +104,12 @@ BY_CARD = (0.976, 0.9645)
 ASKED = 200  # digits that `MEASURED` is of
 MEASURED = {0.3: (0.985, 0.94, 0.98, 0.31), 1.0: (0.985, 0.94, 0.98, 0.67)}
 """Langevin's step -> share recognised as the digits asked for, in 20 calls, as in `WAYS`."""
+LAST_T = 50
+NAMED = (2.08, 6.4)
+"""At Langevin's last of 20 calls, r = RATE: noise that the network names over its level's, and the
+standard deviation in the pictures' margins over it; a test walks anew."""
+READ = (9, 6, 8, 7)
+"""Digits that the classifier reads as asked of the nine on each sheet, in 20 calls, r = 1."""
 
 
 def recognised(denoiser: NetworkDenoiser, rate: float, calls: int = 20) -> tuple[float, ...]:
@@ -112,10 +144,14 @@ def confusions() -> list[Confusion]:
             "Not by the network. Both name the noise in a picture, trained by losses that differ "
             "in their weights only, and −ε̂/σ is the score. What differed was the walk: Song and "
             "Ermon’s was Langevin’s, Ho and others’ the step with fresh noise. Here one network, "
-            "trained as DDPM’s, is followed in four ways. With 20 calls each, of "
-            f"{ASKED} digits {_shares(1.0)} are recognised as the ones asked for.",
+            "trained as DDPM’s, is followed in four ways. With 20 calls each, and long "
+            f"steps for Langevin’s (r = 1), of {ASKED} digits {_shares(1.0)} are recognised as the "
+            f"ones asked for; with r = {RATE:g}, as the view opens, {MEASURED[RATE][3]:.0%} of "
+            "Langevin’s.",
             {"scview": "digits", "scrate": 1.0},
-            "Last frame: on each of the four sheets most of the nine are digits.",
+            f"r is 1 now. Last frame: of the nine digits a classifier reads {READ[0]} (SDE), "
+            f"{READ[1]} (ODE), {READ[2]} (corrected) and {READ[3]} (Langevin) as asked; on "
+            "Langevin’s sheet, under what is left of the noise, you may read fewer.",
             threads=["LuChengTHU/dpm-solver#19"],
         ),
         Confusion(
@@ -133,9 +169,10 @@ def confusions() -> list[Confusion]:
         Confusion(
             "Why is Langevin’s walk so slow by itself?",
             "A step of size r takes it r/2 of the way to its level’s data, 15% for r = 0.3, and "
-            f"meanwhile the level falls. It lags behind, and {MEASURED[0.3][3]:.0%} of the digits "
-            f"are recognised. With r = 1 it is faster, {MEASURED[1.0][3]:.0%}, but leaves noise of "
-            "its own: many such steps at one level end with 1/√(1 − r/4) of its noise, "
+            f"meanwhile the level falls. It lags behind, and with r = {RATE:g} and 20 calls "
+            f"{MEASURED[RATE][3]:.0%} of the digits are recognised. With r = 1 it is faster, "
+            f"{MEASURED[1.0][3]:.0%}, but leaves noise of its own: many such steps at one level "
+            "end with 1/√(1 − r/4) of its noise, "
             f"{1 / (1 - 1 / 4) ** 0.5:.2f} for r = 1. Song and Ermon took a hundred steps a level.",
             {"scview": "digits"},
             "Lower chart: on the red walk the network sees more noise than the level has, the more "
@@ -166,6 +203,7 @@ class Moment(NamedTuple):
         x0: uint8 [H, W] sheet of what its score points at.
         noise: as `noise_seen`; at the end, of the last call.
         sure: what a classifier gives the digits asked for; NaN where none were.
+        told: the level that the network was last told.
     """
 
     t: int
@@ -173,6 +211,7 @@ class Moment(NamedTuple):
     x0: np.ndarray
     noise: float
     sure: float
+    told: int
 
 
 def walks(
@@ -193,14 +232,16 @@ def walks(
         )
         for way in WAYS
     ]  # fmt: skip
-    seen = [0.0] * len(runs)
+    seen, told = [0.0] * len(runs), [0] * len(runs)
     for _ in range(calls + 1):
         row = []
         for k, run in enumerate(runs):
             stop = next(run)
             x0 = stop.x if stop.prediction is None else stop.prediction.x0
-            seen[k] = seen[k] if stop.prediction is None else noise_seen(stop)
-            row.append(Moment(stop.t, _sheet(stop.x), _sheet(x0), seen[k], sure_of(x0, label)))
+            if stop.prediction is not None:
+                seen[k], told[k] = noise_seen(stop), stop.t
+            sure = sure_of(x0, label)
+            row.append(Moment(stop.t, _sheet(stop.x), _sheet(x0), seen[k], sure, told[k]))
             if len(row) < len(runs):
                 yield None
         yield row
@@ -219,14 +260,14 @@ def sure_of(x0: torch.Tensor, label: torch.Tensor | None) -> float:
     return float(probs[torch.arange(len(label)), label].mean())
 
 
-def frames(rows: Sequence[Sequence[Moment]], start: int, calls: int) -> Frames:
+def frames(rows: Sequence[Sequence[Moment]], start: int, calls: int, rate: float) -> Frames:
     """Four sheets of where the walks are, and two charts."""
     panels, curves = [], []
     for k, way in enumerate(WAYS):
         own = [row[k] for row in rows]
         panels.append(
             Panel(
-                TITLES[way],
+                TITLES[way] + (f", r = {rate:g}" if way == "langevin" else ""),
                 f"nine pictures on the walk “{TITLES[way]}”",
                 np.stack([m.x for m in own]),
                 COLORS[way],
@@ -247,6 +288,9 @@ def frames(rows: Sequence[Sequence[Moment]], start: int, calls: int) -> Frames:
         ]
     captions = [
         f"{start + i} of {calls} calls · levels t = " + ", ".join(str(moment.t) for moment in row)
+        if start + i < calls
+        else f"done in {calls} calls · Langevin’s last was told t = {row[-1].told}, and named "
+        f"{row[-1].noise:.2f} times its noise"
         for i, row in enumerate(rows)
     ]
     return Frames(panels, captions, curves)

@@ -25,6 +25,7 @@ from pages.shared.score_world import (
 NAMES = ("SDE: fresh noise", "ODE: no noise", "Langevin")
 COLORS = ("eps", "p", "bits")
 TRAILS = 4  # walkers whose way is drawn
+FRESH = 8  # of its steps, the last ones, in full
 SHARE = "share at the lower left"
 FAR = "distance from the noisy data at that level"
 
@@ -50,6 +51,7 @@ def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
             arrows=field(data, at),
             trails=TRAILS,
             trail=color,
+            fresh=FRESH,
         )
         for title, points, color, at in zip(titles, told.points, COLORS, levels, strict=True)
     ]
@@ -68,9 +70,9 @@ def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
         for name, far, color in zip(NAMES, told.far, COLORS, strict=True)
     ]
     curves.append(Curve("true draws", told.drawn, "q", FAR, 0, dash="6 5"))
-    stays = f" · Langevin at t = {level}" if level else ""
     captions = [
-        (f"t = {t} · step {i} of {steps}" if t else f"t = 0 · done in {steps} steps") + stays
+        (f"SDE and ODE: t = {t} · Langevin: t = {level}" if level else f"t = {t}")
+        + (f" · step {i} of {steps}" if t else f" · done in {steps} steps")
         for i, t in enumerate(stops)
     ]
     return Frames([], captions, curves, clouds=clouds)
@@ -140,10 +142,11 @@ def lesson_frames(lessons: Sequence[Lesson], start: int, data: str, level: int) 
         Curve("to be learnt", np.array([e.score for e in errors]), "p", parts, 1e-3, 1, digits=3,
               log=True),
     ]  # fmt: skip
+    right = true_share(PLANE_DATA[data](), 0)
     where = "the spiral" if data == "spiral" else "a group"
     captions = [
-        f"{one.steps:,} gradient steps · {one.near:.0%} of the walks end at {where}"
-        + (f", {one.share:.0%} at the lower left" if data == "two" else "")
+        f"{one.steps:,} gradient steps · {one.near:.0%} end at {where}"
+        + f", {one.share:.0%} at the lower left (of the data {right:.0%})" * (data == "two")
         for one in lessons
     ]
     return Frames([], captions, curves, clouds=clouds)

@@ -39,6 +39,8 @@ STEPS = (5, 10, 20, 40, 60, 100)
 LEVELS = (20, 100, 200, 300, 400, 600, 0)
 """Noise levels that Langevin's walk can stay at; 0 stands for falling with the others."""
 WALKERS = 300
+TELLABLE = {"two": 0.10, "ring": 0.12, "spiral": 0.10}
+"""Of sets of WALKERS true draws one in ten lies farther than that from the others."""
 SETS = 6  # of true draws that the distance is averaged over, since one set differs from the next
 GRID = 13  # arrows along each side
 SHADES = 48  # cells of the density along each side

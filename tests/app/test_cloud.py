@@ -18,13 +18,15 @@ def test_the_bytes_are_what_was_given_in_the_order_in_which_they_are_read() -> N
     """player_cloud.js takes points, arrows, strong arrows and shade, each from a multiple of 4."""
     arrows, strong = np.ones((3, 7, 4)), np.zeros((3, 1, 4))
     shade = np.arange(3 * 5 * 5, dtype=np.uint8).reshape(3, 5, 5)
-    cloud = Cloud("c", "a cloud", POINTS, density=shade, arrows=arrows, strong=strong, trails=2)
+    cloud = Cloud("c", "a cloud", POINTS, density=shade, arrows=arrows, strong=strong, trails=2,
+                  fresh=3)  # fmt: skip
     header, blobs = _pack([], ["a", "b", "c"], [], [], 0, 10, [cloud, Cloud("d", "", POINTS)])
     data = _join(header, blobs)
     (length,) = struct.unpack_from("<I", data)
     full, bare = json.loads(data[4 : 4 + length])["clouds"]
     assert (full["points"], full["arrows"], full["strong"]) == (5, 7, 1)
     assert (full["shadeH"], full["shadeW"], full["w"], full["trails"]) == (5, 5, 12, 2)
+    assert full["fresh"] == 3
     assert (bare["arrows"], bare["strong"], bare["shadeH"]) == (0, 0, 0)
     at = 4 + length
     for array in (POINTS, arrows, strong, shade, POINTS):

@@ -8,7 +8,10 @@ import torch
 
 from diffusion_core.checkpoints import load
 from diffusion_core.mixtures import PLANE_DATA, mixture_denoiser, mixture_log_density
-from pages.shared import score_digits, score_noise, score_views, score_world
+from diffusion_core.score import sliced_distance
+from diffusion_core.score_walks import WAYS, Stop, noise_seen, score_walk
+from pages.shared import bench, score_digits, score_noise, score_views, score_world
+from pages.shared.load import classifier
 from pages.shared.score_digits import ASKED, BY_CARD, MEASURED
 from pages.shared.score_world import (
     ARROWS,
@@ -26,6 +29,19 @@ from tests.app.pauses import frames_of
 from tests.app.test_pages import open_page
 
 DEFAULT_RATE = 0.3
+
+
+LOOKED = {  # what each view asks, and the answer
+    ("Three walks", "Two groups"): ("One part in five", "The two that go down the noise levels"),
+    ("Three walks", "Ring"): ("lie all around the middle", "Yes, as near as the others"),
+    ("Three walks", "Spiral"): ("lie all around the middle", "Yes, as near as the others"),
+    ("One place", "Two groups"): ("the average of the pulls", "Much weaker"),
+    ("One place", "Ring"): ("the average of the pulls", "Much weaker"),
+    ("One place", "Spiral"): ("the average of the pulls", "Much weaker"),
+    ("How much noise", "Two groups"): ("Which noise c", "√(2η)"),
+    ("Learning", "Ring"): ("What becomes of its loss", "It stops far above 0"),
+    ("Digits", "Two groups"): ("full of noise", "Langevin’s"),
+}
 
 
 def walks(data: str = "two", steps: int = 60, level: int = 20, seed: int = 0) -> Walks:
@@ -55,13 +71,46 @@ def test_how_many_digits_are_recognised(rate: float) -> None:
     sde, ode, corrected, alone = MEASURED[rate]
     if rate == 1.0:
         assert (
-            f"With 20 calls each, of {ASKED} digits {sde:.1%} (SDE), {ode:.1%} (ODE), "
+            f"(r = 1), of {ASKED} digits {sde:.1%} (SDE), {ode:.1%} (ODE), "
             f"{corrected:.1%} (corrected) and {alone:.1%} (Langevin) are recognised"
         ) in said
     assert f"{alone:.0%}" in said
+    assert f"with r = 0.3 and 20 calls {MEASURED[0.3][3]:.0%} of the digits are" in said
     assert abs(found[2] - found[0]) < 0.05  # "does about as well"
     assert found[3] < found[1] - 0.15  # Langevin alone does not
     assert MEASURED[1.0][3] > MEASURED[0.3][3] + 0.15  # long steps are faster
+
+
+def test_what_is_left_in_langevins_pictures_and_who_can_read_them() -> None:
+    """`NAMED` and `READ`, on the view's nine digits."""
+    denoiser, _ = load("digits-eps")
+    label = bench.Start("each", 20, 0, score_digits.COUNT).label
+    x_T = torch.randn(score_digits.COUNT, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+    def walk(way: str, rate: float) -> list[Stop]:
+        fresh = torch.Generator().manual_seed(bench.FRESH_SEEDS)
+        return list(
+            score_walk(
+                denoiser.diffusion, denoiser, x_T, way, 20, label=label, rate=rate, generator=fresh
+            )
+        )
+
+    last = walk("langevin", score_digits.RATE)[-2]
+    assert last.t == score_digits.LAST_T
+    named, left = score_digits.NAMED
+    assert noise_seen(last) == pytest.approx(named, abs=0.02)
+    margin = torch.cat([last.x[..., :3, :], last.x[..., -3:, :]])
+    sigma = (1 - float(denoiser.diffusion.schedule.alpha_bar[last.t])) ** 0.5
+    assert float(margin.std()) / sigma == pytest.approx(left, abs=0.1)
+    for way, read in zip(WAYS, score_digits.READ, strict=True):
+        with torch.inference_mode():
+            x = walk(way, 1.0)[-1].x.float().clamp(-1, 1)
+            found = int((classifier()(x).argmax(1) == label).sum())
+        assert abs(found - read) <= 1
+    at = open_page("score", scview="Digits")
+    at.pills[0].select("Langevin’s")
+    assert f"names {named:.1f} times that level’s noise" in text(at.run())
+    assert "r = 0.3 of the level’s noise variance" in " ".join(c.value for c in at.caption)
 
 
 def test_without_fresh_noise_fewer_are_recognised() -> None:
@@ -94,13 +143,19 @@ def test_what_the_chart_of_noise_shows() -> None:
         rows = frames_of(score_digits.walks(denoiser, "each", 20, rate, 0))
         assert len(rows) == 21
         seen[rate] = np.array([[moment.noise for moment in row] for row in rows[:-1]])
-    ends = frames_of(score_digits.walks(denoiser, "each", 20, 1.0, 0))[-1]
-    assert all(moment.sure > 0.6 for moment in ends)  # "most of the nine are digits"
     sde, ode, corrected, langevin = seen[DEFAULT_RATE].T
     for near in (sde, ode, corrected):
         assert np.abs(near - 1).max() < 0.1
     assert langevin[10] > 1.1
     assert langevin[-1] == langevin.max() > 1.5  # "the more so the nearer it is to the end"
+    rows = frames_of(score_digits.walks(denoiser, "each", 20, DEFAULT_RATE, 0))
+    drawn = score_digits.frames(rows, 0, 20, DEFAULT_RATE)
+    assert drawn.captions[-1] == (
+        f"done in 20 calls · Langevin’s last was told t = {score_digits.LAST_T}, and named "
+        f"{langevin[-1]:.2f} times its noise"
+    )
+    assert drawn.captions[10].startswith("10 of 20 calls · levels t = ")
+    assert drawn.panels[3].title == "Langevin, r = 0.3"
     _, _, corrected, langevin = seen[1.0].T
     assert min(corrected[1], langevin[1]) > 1.08  # "too noisy from the first step on"
     assert langevin[-1] < seen[DEFAULT_RATE][-1, 3] - 0.1  # "red ends less far off"
@@ -124,6 +179,60 @@ def test_walks_in_all_settings(steps: int, level: int) -> None:
     assert np.array_equal(told.points[0, 0], told.points[1, 0])
     assert np.array_equal(told.points[0, 0], told.points[2, 0])
     score_views.walk_frames(told, "spiral", steps, level)
+
+
+@pytest.mark.parametrize(("view", "data"), LOOKED)
+def test_every_view_asks_what_it_can_answer(view: str, data: str) -> None:
+    at = open_page("score", scview=view, scdata=data)
+    (pills,) = at.pills
+    asks, answer = LOOKED[view, data]
+    assert asks in pills.label
+    for option in pills.options:
+        at.pills[0].select(option)
+        said = text(at.run())
+        assert ("**Right.**" in said) == (option == answer)
+        assert at.segmented_control(key="scview").label == "Look at"
+        if view != "Three walks" or data == "Two groups":
+            continue
+        told, most = walks(data.lower()), score_world.TELLABLE[data.lower()]
+        sde, ode, alone = told.far[:, -1]
+        assert f"It ends {alone:.2f} from the data, the others {sde:.2f} and {ode:.2f}" in said
+        assert f"farther away than {most:.2f}" in said
+        assert max(told.far[:, -1]) < most + 5e-3  # "as near as the others"
+
+
+def test_pulls_disagree_on_all_data() -> None:
+    for data in DATA:
+        told, at = Place(*score_world.place(data, -0.1, -0.1, 0)), PLACE_TIMES.index(200)
+        pull, each = (np.linalg.norm(a[at, :, 2:], axis=1).mean() for a in (told.pull, told.signal))
+        page = open_page("score", scview="One place", scdata=DATA[data])
+        page.pills[0].select("Much weaker")
+        said = text(page.run())
+        assert f"single pulls are {each:.2f} long on average, their mean {pull:.2f}" in said
+        assert pull < 0.3 * each  # "much weaker"
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_how_far_true_draws_lie(data: str) -> None:
+    """One set in ten is farther than `TELLABLE` from others; the page's caption names it."""
+    generator, tries = torch.Generator().manual_seed(5), 200
+    many = PLANE_DATA[data]().sample(tries * 7 * WALKERS, generator).reshape(tries, 7, WALKERS, 2)
+    far = sliced_distance(many[:, :1], many[:, 1:], score_world.directions()).mean(1)
+    assert np.quantile(far.numpy(), 0.9) == pytest.approx(score_world.TELLABLE[data], abs=0.01)
+    said = " ".join(c.value for c in open_page("score", scdata=DATA[data]).caption)
+    assert "sliced Wasserstein" in said
+    assert f"one in ten ends farther away than {score_world.TELLABLE[data]:.2f}" in said
+
+
+def test_the_captions_name_both_levels_and_what_should_be() -> None:
+    captions = score_views.walk_frames(walks(), "two", 60, 20).captions
+    assert captions[15].startswith("SDE and ODE: t = 750 · Langevin: t = 20 · step 15 of 60")
+    assert captions[-1].startswith("SDE and ODE: t = 0 · Langevin: t = 20 · done in 60 steps")
+    assert score_views.walk_frames(walks(level=0), "two", 60, 0).captions[15].startswith("t = 750")
+    lesson = next(one for one in score_world.lessons("two", 200, 0) if one is not None)
+    said = score_views.lesson_frames([lesson], 0, "two", 200).captions[0]
+    assert said.endswith(f"{lesson.share:.0%} at the lower left (of the data 20%)")
+    assert "of the data" not in score_views.lesson_frames([lesson], 0, "ring", 200).captions[0]
 
 
 def test_the_true_share_is_that_of_draws() -> None:
@@ -274,10 +383,11 @@ def test_the_view_of_noise(noise: str, eta: float) -> None:
 
 def test_what_is_said_of_langevins_noise() -> None:
     said, eta = text(open_page("score")), score_noise.ETA
-    ends = [(c**2 / (2 * eta - eta**2)) ** 0.5 for c in ((2 * eta) ** 0.5, eta**0.5, eta)]
+    # On N(0, s²): s c/√(2η − η²/s²), with s = ½.
+    ends = [c / (2 * eta - 4 * eta**2) ** 0.5 for c in ((2 * eta) ** 0.5, eta**0.5, eta)]
     assert (
-        f"for η = {eta:g} the standard deviation at {ends[0]:.3f} with √(2η), {ends[1]:.3f} with "
-        f"√η, {ends[2]:.3f} with η"
+        f"For s = 0.5 and η = {eta:g} that is s times {ends[0]:.3f} with √(2η), {ends[1]:.3f} with "
+        f"√η, {ends[2]:.3f} with η; for η = 0.2 and √(2η), {(1 - 2 * 0.2) ** -0.5:.2f}"
     ) in said
     # The chart's names and lines: as long as they go, towards those ends.
     assert [score_noise.at_rest(noise, eta) for noise in score_noise.NOISES] == pytest.approx(ends)
@@ -285,14 +395,14 @@ def test_what_is_said_of_langevins_noise() -> None:
         line = score_noise.spread(noise, eta)
         assert len(line) == score_noise.FIRST + 1
         assert (np.diff(line) < 0).all()  # all begin too wide
-        assert line[-1] - end < 0.1 * (line[0] - end)
+        assert line[-1] - end < 0.01 * (line[0] - end)  # and come to rest within the chart
     # p and p² by the bells themselves; the walkers by walking anew.
     x = np.linspace(-6, 6, 24_001)
     p = 0.35 * np.exp(-2 * (x + 1) ** 2) + 0.65 * np.exp(-2 * (x - 1) ** 2)
     left = [(p**k)[x < 0].sum() / (p**k).sum() for k in (1, 2)]
     rests = {n: score_noise.Rest(*score_noise.walked(n, eta)) for n in score_noise.NOISES}
     shares = [float((rest.x < 0).mean()) for rest in rests.values()]
-    assert shares[:2] == pytest.approx(score_noise.LEFT, abs=5e-4)
+    assert shares == pytest.approx(score_noise.LEFT, abs=5e-4)
     assert (
         f"of p {left[0]:.0%} lie left of 0, of p² {left[1]:.0%}, of the walkers "
         f"{shares[0]:.0%} and {shares[1]:.0%}"
@@ -305,10 +415,54 @@ def test_what_is_said_of_langevins_noise() -> None:
     assert np.abs(np.abs(rests["step"].x) - 1).max() < 0.25
     assert 0.4 < shares[2] < 0.6
     # "The bars follow the dotted line, narrower than p and with less in the smaller hump".
-    figure = score_noise.humps_figure(rests["root"], "root")
+    end = score_noise.End(*score_noise.ending("root", eta))
+    figure = score_noise.humps_figure(rests["root"], "root", end)
     bars, line, dotted = figure["data"]
     for other in (line, dotted):
         at = np.interp(bars["x"], other["x"], other["y"])
         gap = np.abs(bars["y"] - at).sum() * bars["width"] / 2  # share that would have to move
         assert (gap < 0.08) == (other is dotted)
     assert sum(dotted["y"]) * (dotted["x"][1] - dotted["x"][0]) == pytest.approx(1, abs=1e-3)
+
+
+def test_what_is_seen_of_each_noise() -> None:
+    """The sentence of each choice and step, against the bells and the walkers."""
+    x = np.linspace(-6, 6, 24_001)
+    p = 0.35 * np.exp(-2 * (x + 1) ** 2) + 0.65 * np.exp(-2 * (x - 1) ** 2)
+    p /= p.sum() * 5e-4
+    at_p = p[x < 0].sum() * 5e-4
+    for noise, name in score_noise.NOISES.items():
+        for eta in (0.02, 0.2):
+            at = open_page("score", scview="How much noise", scnoise=name, sceta=f"{eta:g}")
+            rest = score_noise.Rest(*score_noise.walked(noise, eta))
+            end = score_noise.End(*score_noise.ending(noise, eta))
+            (said,) = [m.value for m in at.markdown if m.value.startswith("**T = ")]
+            assert said.startswith(f"**T = {rest.temperature:.3g}**")
+            walkers = (rest.x < 0).mean()
+            assert f"{walkers:.0%}" in said
+            if noise == "step":  # the end is p to the power of 1/T, the walkers keep their hills
+                assert f"p{round(1 / rest.temperature)}".translate(score_noise.RAISED) in said
+                assert 0.43 < walkers < 0.48
+                assert end.left() < 0.01
+                assert f"where p has {at_p:.0%}" in said
+                continue
+            # Else it is where the walkers come to rest, and short steps in p to that power.
+            assert f"Left of 0 it has {end.left():.0%}, p {at_p:.0%}" in said
+            assert f"peak is {end.density.max():.2f} high, p’s {p.max():.2f}" in said
+            usual = (end.left() * (1 - end.left()) / score_noise.WALKERS) ** 0.5
+            assert abs(walkers - end.left()) < 3 * usual
+            power = p ** (1 / rest.temperature)
+            gap = np.abs(np.interp(end.x, x, power / (power.sum() * 5e-4)) - end.density)
+            moved = gap.sum() * (end.x[1] - end.x[0]) / 2
+            assert moved < 0.02 if eta == 0.02 else moved > 0.1
+            if noise == "right":
+                assert f"{(1 - 2 * eta) ** -0.5:.2f} times its width" in said
+
+
+def test_the_longest_step_ends_elsewhere() -> None:
+    said = text(open_page("score"))
+    end = score_noise.End(*score_noise.ending("right", 0.2))
+    assert f"For η = 0.2 it has {end.left():.0%} left of 0" in said
+    valley = np.interp(0, end.x, end.density)
+    p = score_noise.p_itself()
+    assert valley > 1.5 * np.interp(0, p.x, p.density)  # "fills the valley"

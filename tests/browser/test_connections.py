@@ -71,6 +71,27 @@ def test_walks_are_scrubbed_with_the_keyboard_and_points_move(page: Page, base: 
     expect(page.locator(".player .now")).to_contain_text("step 5 of 60")
 
 
+def test_the_older_part_of_a_way_is_faint(page: Page, base: str) -> None:
+    """At the end, away from the groups, the walk with fresh noise has left faint strokes only."""
+    opened(page, f"{base}/score", 3)
+    count = """c => {
+        const [w, h] = [c.width, c.height];
+        const d = c.getContext("2d").getImageData(w * 0.02, h * 0.1, w * 0.5, h * 0.4).data;
+        let [full, faint] = [0, 0];
+        for (let i = 0; i < d.length; i += 4) {
+            if (d[i] < 150 || d[i] - d[i + 2] < 100) continue; // not orange
+            if (d[i + 3] > 80) full += 1;
+            else if (d[i + 3] > 8) faint += 1;
+        }
+        return [full, faint];
+    }"""
+    page.locator(".player .last").click(force=True)
+    expect(page.locator(".player .now")).to_contain_text("done in 60 steps")
+    full, faint = page.locator("canvas.plane").first.evaluate(count)
+    assert faint > 100
+    assert full < faint / 20
+
+
 def test_a_frame_of_planes_is_drawn_within_a_screens_refresh(page: Page, base: str) -> None:
     """Timed loosely: 16 ms is the benchmark's to hold; this notices a tenfold loss."""
     opened(page, f"{base}/score", 3)

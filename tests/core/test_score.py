@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from diffusion_core.score import (
     annealed_langevin,
     flow_step,
     langevin,
+    langevin_rest,
     langevin_variance,
     pair_score,
     reverse_sde_step,
@@ -248,6 +250,35 @@ def test_langevins_noise_decides_how_wide_it_ends(noise: str, eta: float) -> Non
     assert end == pytest.approx(c**2 / (2 * eta - eta**2))
     with pytest.raises(ValueError, match="below 4"):
         langevin_variance(4.0, 1)
+
+
+@pytest.mark.parametrize("noise", [0.7, 1.0])
+def test_where_a_long_step_ends(noise: float) -> None:
+    """On N(0, 1) the formula's variance; on two humps what walkers do, and p for a short step."""
+    places = torch.linspace(-6, 6, 241, dtype=torch.float64)
+    normal = langevin_rest(lambda x: -x, places, 0.8, noise=noise)
+    assert float(normal.sum() * 0.05) == pytest.approx(1)
+    variance = float((normal * places**2).sum() * 0.05)
+    assert variance == pytest.approx(noise**2 / (1 - 0.8 / 4), rel=1e-4)
+
+    def slope(x: torch.Tensor) -> torch.Tensor:
+        """Of 0.35 N(-1, 1/4) + 0.65 N(1, 1/4), by hand."""
+        right = torch.sigmoid(8 * x + math.log(0.65 / 0.35))
+        return -4 * (x + 1) + 8 * right
+
+    told = langevin_rest(slope, places, 0.4, noise=noise)
+    generator = torch.Generator().manual_seed(0)
+    start = 1.5 * torch.randn(40_000, 1, generator=generator, dtype=torch.float64)
+    *_, x = langevin(slope, start, 0.4, 300, noise=noise, generator=generator)
+    for value, found in ((places < 0, x < 0), (places.abs(), x.abs()), (places**2, x**2)):
+        want = float((told * value).sum() * 0.05)
+        assert float(found.double().mean()) == pytest.approx(want, rel=0.04 if noise < 1 else 0.02)
+    p = 0.35 * (-2 * (places + 1) ** 2).exp() + 0.65 * (-2 * (places - 1) ** 2).exp()
+    p = p ** (1 / noise**2)
+    short = langevin_rest(slope, places, 0.02, noise=noise)
+    assert float((short - p / (p.sum() * 0.05)).abs().sum() * 0.05) < 0.04
+    with pytest.raises(ValueError, match="too far"):
+        langevin_rest(slope, places, 0.4, noise=0.01)
 
 
 def test_half_the_noise_is_another_temperature() -> None:

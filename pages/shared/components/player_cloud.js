@@ -2,6 +2,7 @@
 
 const HEAD = 4.5; // px, an arrow's head
 const TRAIL_FADE = 0.45;
+const TRAIL_FAINT = 0.14; // and of its older part
 const SPARSE = 180; // px: on a smaller plane every other arrow is left out
 const RING = 3.5; // px, a ring's radius
 const WORD = 12; // px, a word's size
@@ -139,15 +140,22 @@ function drawAxes(item, style, px, py) {
   context.fillText(`↑ ${axes[1]}`, 6, 6);
 }
 
+// The way so far of the first points, the older part of it faint.
 function drawTrails(item, frame, px, py) {
+  const from = item.fresh ? Math.max(frame - item.fresh, 0) : 0;
+  drawWay(item, 0, from, TRAIL_FAINT, px, py);
+  drawWay(item, from, frame, TRAIL_FADE, px, py);
+}
+
+function drawWay(item, from, to, alpha, px, py) {
   const { context } = item;
   context.lineWidth = 1;
-  context.globalAlpha = TRAIL_FADE;
+  context.globalAlpha = alpha;
   context.beginPath();
-  for (let k = 0; k < item.trails; k += 1) {
-    for (let i = 0; i <= frame; i += 1) {
+  for (let k = 0; k < item.trails && from < to; k += 1) {
+    for (let i = from; i <= to; i += 1) {
       const at = item.frames[i]?.points;
-      if (at) context[i ? "lineTo" : "moveTo"](px(at[2 * k]), py(at[2 * k + 1]));
+      if (at) context[i > from ? "lineTo" : "moveTo"](px(at[2 * k]), py(at[2 * k + 1]));
     }
   }
   context.stroke();
