@@ -274,8 +274,8 @@ def said_of_own(told: vq_world.Swap, down: int, across: int) -> str:
         f"**{told.old}**, the nearest; with the next, {told.second}, {signed(second)}. Each number "
         "of a code takes 7 bits: 49 × 7 = **343 bits**, instead of 784 pixels × 8 = 6,272. With "
         f"fewer bits for codes that come often, the gallery’s take {bits:.2f} on average (log₂ of "
-        f"their perplexity), 49 × {bits:.2f} = {PLACES * bits:.0f}. Decoded, the picture is off by "
-        f"{told.error:.3f} (root mean square; black to white is 1)."
+        f"their perplexity), 49\u00a0×\u00a0{bits:.2f} = {PLACES * bits:.0f}. Decoded, the "
+        f"picture is off by {told.error:.3f} (root mean square; black to white is 1)."
     )
 
 
@@ -296,9 +296,8 @@ def said_of(told: vq_world.Swap, down: int, across: int) -> str:
 def ask_of_drawn() -> None:
     """Whether a classifier can tell tangles apart."""
     chapter.question(
-        "Draw tokens with even chances: of the tangles that are decoded, a classifier is "
-        f"{SURE:.0%} sure of {MEASURED.even:.0%} to be some digit. Draw each as some digit has it "
-        "at its place: of how many then?",
+        f"A classifier is {SURE:.0%} sure of {MEASURED.even:.0%} of random tokens’ pictures. And "
+        "if each token fits its place?",
         {
             "About as many": f"{MEASURED.placewise:.0%}, though they look far more like digits. "
             "It knows digits only, and is at times sure of what is none: this measure cannot tell "
@@ -526,10 +525,10 @@ def where_to(told: Stairs, k: int) -> str:
         size = "smaller" if told.verdict[k] > 0 else "larger"
         step = (
             f"a step against it leads {side} to the code {signed(told.codes[to])}, whose loss is "
-            f"{size}: {told.losses[to]:.2f} instead of {told.losses[k]:.2f}."
+            f"{size}: {told.losses[to]:.2g} instead of {told.losses[k]:.2g}."
         )
     where = {0: "z has it", 1: "that way", -1: "the other way"}[int(np.sign((best - k) * way))]
-    smallest = f"{told.losses[best]:.2f}, is at {signed(told.codes[best])}"
+    smallest = f"{told.losses[best]:.2g}, is at {signed(told.codes[best])}"
     return f"{step} The smallest of all, {smallest}: {where}."
 
 

@@ -217,7 +217,7 @@ def codebook_html(width: int, framed: int | None = None) -> str:
     about = f"The {CODES} codes as little pictures, {ROW} in a row"
     return (
         f'<div style="position:relative;max-width:{width}px"><img src="{source}" alt="{about}" '
-        f'style="display:block;width:100%;image-rendering:pixelated">{frame}</div>'
+        f'style="display:block;width:100%;object-fit:fill;image-rendering:pixelated">{frame}</div>'
     )
 
 
