@@ -94,6 +94,7 @@ RENAMED = {
     },
     "vqlearn": {"Averages, ε": LEARN["smoothed"]},
 }
+SHEET = 284  # width of the sheet to draw on, in pixels
 EXCHANGE = ("all", "Exchange all 49, one by one")
 HOW_CODES_LOOK = (
     "A code is 16 numbers, and has no picture of its own; shown is the average of what is decoded "
@@ -159,19 +160,24 @@ def one_digit(above: DeltaGenerator, second: DeltaGenerator) -> None:
                                     bind="query-params")  # fmt: skip
         seed = four.number_input("Seed of what is drawn", 0, 9999, 0, key="vqseed",
                                  bind="query-params")  # fmt: skip
-    with stage:
+    with stage, st.container(horizontal=True, gap="small"):
         if source == "gallery":
             label = which.number_input(
                 "Digit", 0, 9, DIGIT, key="vqdigit", bind="query-params", width=100
             )
             picture = load.gallery_digit(label, form - 1)
         else:
-            picture = canvas(key="vq_sheet", initial=load.gallery_digit(DIGIT, 0))
+            with st.container(width=SHEET):
+                picture = canvas(key="vq_sheet", initial=load.gallery_digit(DIGIT, 0))
         if put == "all":
-            all_replaced(picture, seed)
-        else:
-            place = (down - 1, across - 1)
-            one_replaced(vq_world.swap(picture, *place, put, code, seed), picture, place)
+            with st.container():
+                all_replaced(picture, seed)
+            return
+        place = (down - 1, across - 1)
+        told = vq_world.swap(picture, *place, put, code, seed)
+        one_replaced(told, picture, place)
+    with stage:
+        say(told, place)
 
 
 def ask_of_tokens() -> None:
@@ -202,29 +208,33 @@ def one_replaced(told: vq_world.Swap, picture: np.ndarray, place: tuple[int, int
                   "What its 49 tokens are decoded to"),
         "now": ("one exchanged", told.decoded, "p", place, "What the changed tokens give"),
     }  # fmt: skip
-    with st.container(horizontal=True, gap="small"):
-        with st.container(horizontal=True, gap="small", width=vq_views.PICTURE):
-            for name in ("x", "plain") if own else ("plain", "now"):
-                title, shown, color, patch, about = pictures[name]
-                with st.container(width=vq_views.PICTURE):
-                    plot(vq_views.picture_figure(title, shown, color, patch), key=f"vq_{name}",
-                         alt=about)  # fmt: skip
-        with st.container(width=vq_views.LARGE):
-            if own:
-                mechanism(told)
-            else:
-                change = told.decoded.astype(np.int16) - told.plain
-                plot(
-                    vq_views.picture_figure("change", change, "bits", place, told.box, signed=True,
-                                            side=vq_views.LARGE),
-                    key="vq_change", alt="The difference, in colour; all that changes lies in the "
-                    "dotted frame",
-                )  # fmt: skip
-        plot(
-            vq_views.tokens_figure(told, *place), key="vq_tokens",
-            place=st.container(width=vq_views.TABLE + vq_views.LEFT), on_click=press,
-            alt="The 7 by 7 tokens as numbers on colours",
-        )  # fmt: skip
+    with st.container(horizontal=True, gap="small", width=vq_views.PICTURE):
+        for name in ("x", "plain") if own else ("plain", "now"):
+            title, shown, color, patch, about = pictures[name]
+            with st.container(width=vq_views.PICTURE):
+                plot(vq_views.picture_figure(title, shown, color, patch), key=f"vq_{name}",
+                     alt=about)  # fmt: skip
+    with st.container(width=vq_views.LARGE):
+        if own:
+            mechanism(told)
+        else:
+            change = told.decoded.astype(np.int16) - told.plain
+            plot(
+                vq_views.picture_figure("change", change, "bits", place, told.box, signed=True,
+                                        side=vq_views.LARGE),
+                key="vq_change", alt="The difference, in colour; all that changes lies in the "
+                "dotted frame",
+            )  # fmt: skip
+    plot(
+        vq_views.tokens_figure(told, *place), key="vq_tokens",
+        place=st.container(width=vq_views.TABLE + vq_views.LEFT), on_click=press,
+        alt="The 7 by 7 tokens as numbers on colours",
+    )  # fmt: skip
+
+
+def say(told: vq_world.Swap, place: tuple[int, int]) -> None:
+    """What stands under the pictures."""
+    own = told.new == told.old
     st.markdown((said_of_own if own else said_of)(told, *(v + 1 for v in place)))
     st.caption(
         "Each number names one of 128 codes; the colours only tell them apart. " + HOW_CODES_LOOK
@@ -301,7 +311,7 @@ def ask_of_drawn() -> None:
         {
             "About as many": f"{MEASURED.placewise:.0%}, though they look far more like digits. "
             "It knows digits only, and is at times sure of what is none: this measure cannot tell "
-            "the two kinds apart. Whether neighbours go together can, in the second line below.",
+            "the two kinds apart. Whether neighbours go together can: the second line below.",
             "Half of them": f"{MEASURED.placewise:.0%}. They look more like digits, but the "
             "classifier knows digits only, and is as often sure of a tangle: this measure cannot "
             "tell the two kinds apart. The second line below can.",
@@ -329,23 +339,24 @@ def who_draws(above: DeltaGenerator, second: DeltaGenerator) -> None:
         ends=("noise", "tokens"), label="Twelve digits, drawn as tokens",
     )  # fmt: skip
     rows = {
-        f"a classifier is {SURE:.0%} sure": (
+        f"{SURE:.0%} sure": (
             MEASURED.even, MEASURED.placewise, MEASURED.diffusion, MEASURED.gallery,
         ),
-        "neighbours that a real digit has there, too": MEASURED.pairs,
+        "pairs known": MEASURED.pairs,
     }  # fmt: skip
     lines = [" | ".join((name, *(f"**{v:.0%}**" for v in row))) for name, row in rows.items()]
     st.markdown(
-        "| | Even chances | Place by place | VQ-Diffusion | real digits, decoded |\n"
+        "| | Even chances | Place by place | VQ-Diffusion | Digits |\n"
         "|:--|:--|:--|:--|:--|\n" + "\n".join(f"| {line} |" for line in lines)
     )
     st.caption(
         "All are decoded by the same decoder. Even chances: each token any of the 128 codes. "
         "Place by place: each token that of some digit of the gallery at this place, whatever "
         "those beside it are. VQ-Diffusion, asked for 0 to 9, 0 and 1: gray tiles are [MASK]; at "
-        "t = 100 the others are any codes. The classifier knows digits only: its line cannot tell "
-        "the two tangles apart. Second line: of two tokens side by side, or one above the other, "
-        "how many such pairs another digit of the gallery has at this very place. "
+        "t = 100 the others are any codes. Digits: the gallery’s, encoded. "
+        f"{SURE:.0%} sure: of so many a classifier is, no matter which digit; it knows digits "
+        "only, and cannot tell the two tangles apart. Pairs known: of two tokens side by side, or "
+        "one above the other, so many pairs another digit of the gallery has at this very place. "
         f"({MEASURED.count:,} of each, {MEASURED.few} of VQ-Diffusion’s and of the gallery’s.)"
     )
 

@@ -332,15 +332,14 @@ def _counts(told: Learning) -> Cloud:
     columns = np.zeros((n, K, 4), np.float32)
     columns[:, :, 0], columns[:, :, 1], columns[:, :, 3] = across, floor, high
     ground = np.array([[[-EXTENT, floor, 2 * EXTENT, 0]]], np.float32)
-    named = range(0, K, 1 if K <= 8 else 3)
     return Cloud(
         f"Vectors per code, of {len(told.data)}", "how many vectors each code replaces",
         np.stack([np.broadcast_to(across, (n, K)), floor + high], -1).astype(np.float32),
         color="p", extent=EXTENT, radius=0, side=28,
-        strokes=[Strokes(ground, "xt", 1), Strokes(columns, "p", 10)],
-        words=[Word(float(across[k]), -0.87 * EXTENT, str(k + 1)) for k in named]
-        + [Word(0, -0.96 * EXTENT, "number of the code"),
-           Word(-0.88 * EXTENT, floor + height, f"{top}–")],
+        strokes=[Strokes(ground, "xt", 1), Strokes(columns, "p", 6)],
+        words=[Word(-0.7 * EXTENT, -0.9 * EXTENT, "code 1"),
+               Word(0.7 * EXTENT, -0.9 * EXTENT, f"code {K}"),
+               Word(-0.85 * EXTENT, floor + height, f"{top}–")],
     )  # fmt: skip
 
 
