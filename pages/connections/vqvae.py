@@ -252,7 +252,7 @@ def mechanism(told: vq_world.Swap) -> None:
         vq_views.vector_figure(told), key="vq_vector",
         alt="The encoder’s 16 numbers at this place as bars, the nearest code’s as marks",
     )  # fmt: skip
-    chapter.prose(
+    st.html(
         vq_views.titled("3 the nearest of the 128 codes", "p")
         + vq_views.codebook_html(vq_views.LARGE, told.old)
     )
@@ -426,7 +426,7 @@ def codes_learn(above: DeltaGenerator, second: DeltaGenerator) -> None:
                "that nothing is divided by 0. " if rule == "smoothed" else "")
             + (f"Level line: (5/{K})²/12, the best for an unbroken line." if kind == "line" else "")
         )  # fmt: skip
-        chapter.prose(
+        st.html(
             vq_views.titled("The shipped network’s 128 codes, as it has learnt them", "p")
             + vq_views.codebook_html(863)
         )
