@@ -109,14 +109,20 @@ class Source:
     url: str | None = None
 
 
-def header(title: str, *, defaults: Mapping[str, object] | None = None) -> None:
+def header(
+    title: str,
+    *,
+    defaults: Mapping[str, object] | None = None,
+    renamed: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
     """Draw the page's title with its tools.
 
     Args:
         title: the page's name.
         defaults: key -> value of every control that "reset" puts back.
+        renamed: key -> an option's name in older links -> its name now.
     """
-    remember_link()
+    remember_link(renamed or {})
     remember_defaults(defaults or {})
     st.html(_CSS)
     st.html(_PRINT)

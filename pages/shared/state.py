@@ -63,8 +63,12 @@ def has_defaults() -> bool:
     return bool(st.session_state.get(_DEFAULTS))
 
 
-def remember_link() -> None:
-    """Note what the address asked for when this session was opened, before any control drops it."""
+def remember_link(renamed: Mapping[str, Mapping[str, str]]) -> None:
+    """Note what the address asked for when this session was opened, before any control drops it.
+
+    Args:
+        renamed: key -> what an option was called in older links -> what it is called now.
+    """
     if _LINK not in st.session_state:
         st.session_state[_LINK] = asked = st.query_params.to_dict()
         # A number input fails on a number that is no finite float, and of "" a segmented control
@@ -73,7 +77,10 @@ def remember_link() -> None:
         bad = [k for k, v in asked.items() if _is_endless(v) or (not v and k not in {*TEXTS, *OWN})]
         for key in bad:
             del st.query_params[key]
-        if bad:
+        old = [key for key, names in renamed.items() if asked.get(key) in names]
+        for key in old:
+            st.query_params[key] = asked[key] = renamed[key][asked[key]]
+        if bad or old:
             st.rerun()
 
 

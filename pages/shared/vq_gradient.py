@@ -125,7 +125,6 @@ class Training(NamedTuple):
         ways: [n, SAMPLES, 4] where each point is, and how far to what is made of it.
         stripes: [n, CODES - 1, 4] borders of the data that share a code, as `level_lines`.
         parts: [n, 3] reconstruction, codebook, commitment.
-        leads: [n, 2] share of the copied gradients that lead to a better code, and to a worse one.
     """
 
     x: np.ndarray
@@ -135,7 +134,6 @@ class Training(NamedTuple):
     ways: np.ndarray
     stripes: np.ndarray
     parts: np.ndarray
-    leads: np.ndarray
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
@@ -146,7 +144,6 @@ def training(beta: float, copy: bool, pace: str = "same") -> tuple:
         x, beginning(), steps=STEPS, rate=RATE, commitment=beta, copy=copy, pace=PACES[pace]
     )
     out = list(walk)[::EVERY]
-    verdicts = [leads_down(m.z, -m.copied, m.weights.codes, m.losses) for m in out]
     codes = torch.stack([m.weights.codes[:, 0] for m in out]).numpy()
     return tuple(
         Training(
@@ -157,7 +154,6 @@ def training(beta: float, copy: bool, pace: str = "same") -> tuple:
             np.stack([ways_of(x, m) for m in out]),
             stripe_borders(torch.stack([m.weights.encoder[0] for m in out]).numpy(), codes),
             np.array([[float(part) for part in m.parts] for m in out]),
-            np.array([[float((v == s).double().mean()) for s in (1, -1)] for v in verdicts]),
         )
     )
 
@@ -178,13 +174,6 @@ def extent_of(told: Training) -> float:
     """How far z is drawn to both sides: the same for all settings whose z stay in it."""
     widest = max(np.abs(told.z).max(), np.abs(told.codes).max())
     return next((extent for extent in Z_EXTENTS if widest < extent), Z_EXTENTS[-1])
-
-
-def already_best(told: Training, i: int) -> float:
-    """Share of the points whose code is the one that is decoded nearest to them, at frame i."""
-    own = np.abs(told.z[i][:, None] - told.codes[i]).argmin(1)
-    away = np.square(told.x[:, None] - told.shown[i]).sum(2)
-    return float((away.argmin(1) == own).mean())
 
 
 def ways_of(x: Tensor, moment: Moment) -> np.ndarray:

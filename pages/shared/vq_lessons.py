@@ -21,7 +21,7 @@ def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     K, nats = CODES, PLACES * math.log(CODES)
     average, gradient, restart = told.far
-    first = {"vqview": "tokens"}
+    first = {"vqview": "tokens", "vqput": "far"}
     return [
         Confusion(
             "Does a token paint its own 4 × 4 pixels?",
@@ -36,7 +36,7 @@ def confusions(told: Facts) -> list[Confusion]:
             f"token’s vector, 16 numbers, is made of {told.sees[0]} pixels, all there are, a "
             f"corner’s of {told.sees[1]}.",
             first,
-            "Last picture: the solid frame is the token’s own, the dotted one what changes.",
+            "The large picture: the solid frame is the token’s own, the dotted one what changes.",
         ),
         Confusion(
             "Is token 35 more like token 36 than like token 90?",
@@ -63,7 +63,7 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{told.right[0]} of the 8 stairs here, with {COUNTS[-1]} on {told.right[1]}. On the "
             "best stair of all, it still pushes.",
             {"vqview": "gradient"},
-            "Green arrows lead to a lower stair, red ones to a higher one. Then more codes.",
+            "Full arrowheads lead to a lower stair, hollow ones to a higher one. Then more codes.",
             threads=["EricGuo5513/momask-codes#67"],
         ),
         Confusion(
@@ -87,8 +87,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"behind, and the error ends at {told.slow[0]:.2f}; with β = {BETA:g} it is "
             f"{told.slow_spread[1]:.1f} and {told.slow[1]:.2f}. Codes as fast as the rest come "
             f"after z, which goes to {told.spread[0]:.1f} without and {told.spread[1]:.1f} with "
-            f"it, and the error ends at {told.learned[1]:.2f} and {told.committed:.2f}: then "
-            "commitment hardly matters.",
+            f"it, and the error ends at {told.committed:.2f} either way: then commitment hardly "
+            "matters.",
             {"vqview": "gradient", "vqpart": "training", "vqbeta": 0.0, "vqpace": "quarter"},
             "Middle: z has left its codes behind. Then press β = 0.25.",
             threads=["descriptinc/descript-audio-codec#43", "nakosung/VQ-VAE#5"],
@@ -99,8 +99,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "‖sg[z] − e‖² + β‖z − sg[e]‖². Exchanged, a code is pulled a quarter as hard, and z "
             "four times as hard. As a code gets no other gradient, that is β = 1 with codes at a "
             "quarter of the rate, step for step. In the small VQ-VAE z then ends with a standard "
-            f"deviation of {told.exchanged[0]:.1f} instead of {told.spread[1]:.1f}, and the error "
-            f"at {told.exchanged[1]:.2f} instead of {told.committed:.2f}: nothing fails, so "
+            f"deviation of {told.exchanged:.1f} instead of {told.spread[1]:.1f}, and the error "
+            f"at {told.committed:.2f} either way: nothing fails, so "
             "such a mistake goes unseen. Adam divides a gradient by its size; there a factor on a "
             "code’s only gradient changes nothing (but for Adam’s own ε), and what is left of the "
             "mistake is a commitment of 1.",
@@ -168,9 +168,10 @@ def confusions(told: Facts) -> list[Confusion]:
             "The codes’ part is. With γ = 0 and all data in each step, the moving average of a "
             "code is the mean of what it replaced: Lloyd’s step, after which the error is never "
             "larger. With γ above 0 a code goes only part of that way. On a line, where the best "
-            f"is known, five codes reach {told.line[0]:.4f}; the formula says Δ²/12 = "
-            f"{told.line[1]:.4f}. Here the data stand still. In training they come in batches, "
-            "and the encoder moves them: hence averages, which forget slowly.",
+            f"is known, five codes reach {told.line[0]:.4f}. The line is 5 long, so each has a "
+            f"piece of Δ = 5/5 = 1, and the formula says Δ²/12 = {told.line[1]:.4f}. Here the data "
+            "stand still. In training they come in batches, and the encoder moves them: hence "
+            "averages, which forget slowly.",
             {"vqview": "codes", "vqdata": "line", "vqsize": 5, "vqstart": "near", "vqdecay": 0.0},
             "Upper chart: the error comes down to the level line, which is Δ²/12.",
         ),
@@ -197,10 +198,10 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{MEASURED.closer} are decoded nearer to it, each then likelier than the encoder’s, "
             f"so it is above log {MEASURED.closer + 1} = {math.log(MEASURED.closer + 1):.1f} nats. "
             "The loss’s other two terms are no part of the bound; they only serve training.",
-            first | {"vqput": "hand", "vqdown": MEASURED.nearest[0],
+            {"vqview": "tokens", "vqput": "hand", "vqdown": MEASURED.nearest[0],
                      "vqacross": MEASURED.nearest[1], "vqcode": MEASURED.nearest[2]},
             "One token changed, and what is decoded is nearer to the picture than what the "
-            "encoder’s own tokens are decoded to: both distances stand at the right.",
+            "encoder’s own tokens are decoded to: both distances stand under the pictures.",
             threads=["lucidrains/DALLE-pytorch#40", "karpathy/deep-vector-quantization#3"],
         ),
         Confusion(
@@ -215,9 +216,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"error of {told.levels:.0f} levels of 255, which makes it ½ log₂(2πe · "
             f"{told.levels:.0f}²) = {told.gray[0]:.1f} bits. And where black and white take all "
             f"that lies beyond them, {told.gray[1]:.1f}, as most pixels are black.",
-            first,
-            "At the right: 343 bits for the tokens, and the error of what they are decoded to. "
-            "Both have to be paid.",
+            {"vqview": "tokens"},
+            "Under the pictures: 343 bits for the tokens, and the error of what they are decoded "
+            "to. Both have to be paid.",
             threads=["google-deepmind/sonnet#131", "zalandoresearch/pytorch-vq-vae#1",
                      "CompVis/taming-transformers#208"],
         ),
@@ -240,13 +241,14 @@ def confusions(told: Facts) -> list[Confusion]:
             "Because it is good at tokens that belong together. A classifier is "
             f"{SURE:.0%} sure of {MEASURED.even:.0%} of pictures with even chances, and of "
             f"hardly more, {MEASURED.placewise:.0%}, where each token is right for its place but "
-            "not for its neighbours; though these are nearer to digits by far, "
-            f"{MEASURED.apart[1]:.2f} instead of {MEASURED.apart[0]:.2f} from the nearest. Of "
-            f"VQ-Diffusion’s it is sure of {MEASURED.diffusion:.0%}. Its tokens are these very "
-            "ones, and [MASK] as a 129th state. How it goes about it, token by token, "
+            f"not for its neighbours; of VQ-Diffusion’s it is sure of {MEASURED.diffusion:.0%}. Of "
+            "two neighbouring tokens, some digit of the gallery has just this pair at this place "
+            f"in {MEASURED.pairs[0]:.0%}, {MEASURED.pairs[1]:.0%} and {MEASURED.pairs[2]:.0%} of "
+            f"the cases; of a real digit’s, in {MEASURED.pairs[3]:.0%}. VQ-Diffusion’s tokens are "
+            "these very ones, and [MASK] as a 129th state. How it goes about it, token by token, "
             "shows [Discrete sampling](discrete_sampling?dsnet=vq-mask-and-replace).",
             {"vqview": "drawn"},
-            "Second picture: strokes that do not go on in the next patch.",
+            "Second picture: strokes that break off where the next patch begins, or near it.",
             threads=["AntixK/PyTorch-VAE#22"],
         ),
     ]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from base64 import b64encode
 from collections.abc import Sequence
+from functools import cache
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from diffusion_core.vqvae import PATCH, SIDE
 from pages.shared import vq_world
-from pages.shared.cloud import Cloud, Strokes
+from pages.shared.cloud import Cloud, Strokes, Word
 from pages.shared.discrete_networks import MASK_COLOR, token_colors
 from pages.shared.figures import (
     BARE,
@@ -23,7 +28,7 @@ from pages.shared.figures import (
     upright,
 )
 from pages.shared.palette import COLORS
-from pages.shared.player import Curve, Frames, Histogram, Panel
+from pages.shared.player import Curve, Frames, Panel
 from pages.shared.vq_gradient import (
     COUNTS,
     DATA_EXTENT,
@@ -39,11 +44,15 @@ from pages.shared.vq_gradient import (
 from pages.shared.vq_world import EXTENT, KINDS, STEPS, Learning, Mixture, Shot, Swap
 
 GRAYS: list[list[Any]] = [[0, "#000000"], [1, "#ffffff"]]
-PICTURE = 138  # side of a digit, in pixels
-TABLE = 246  # of the tokens
+PICTURE = 150  # side of a digit, in pixels
+LARGE = 318  # of the change, and width of what stands in its place
+TABLE = 302  # of the tokens
+BARS = 132  # height of a vector
 LEFT = 8  # what a chart leaves free at its left, at the least
 CODES = 128
 RULE = "#5a5a5a"  # between patches
+RULE_GRAY = int(RULE[1:3], 16)
+REACH = 0.75  # no number of a vector or a code is larger
 FINE = 2  # picture pixels a side for each, so that a line is thinner than a pixel
 
 
@@ -73,7 +82,7 @@ def tokens_figure(told: Swap, row: int, column: int) -> Figure:
                "text": ["M" if k == CODES else str(k) for k in flat], "hoverinfo": "skip",
                "textfont": {"size": 13, "color": ["#111111" if on else "#ffffff" for on in light]},
                }  # fmt: skip
-    title = "its 49 tokens (press one)"
+    title = "4 its number (press another)"
     if told.new != told.old:
         new = "M" if told.new == CODES else told.new
         title = f"{told.old} → {new} (press another)"
@@ -94,7 +103,7 @@ def tokens_figure(told: Swap, row: int, column: int) -> Figure:
 
 def picture_figure(
     name: str, picture: np.ndarray, color: str, patch: tuple[int, int] | None = None,
-    box: tuple[int, int, int, int] | None = None, *, signed: bool = False,
+    box: tuple[int, int, int, int] | None = None, *, signed: bool = False, side: int = PICTURE,
 ) -> Figure:  # fmt: skip
     """A digit uint8 [28, 28], or a signed difference of two, with its name above.
 
@@ -105,8 +114,9 @@ def picture_figure(
         patch: row and column of the token whose own pixels are framed.
         box: first and last row and column that are framed, dotted.
         signed: whether it is a difference: gray where there is none.
+        side: in pixels on the screen, with what a chart leaves free.
     """
-    side = np.arange(28)
+    pixels = np.arange(28)
     scale: list[list[Any]] = GRAYS
     if signed:
         scale = [[0, COLORS["x0"]], [0.5, "rgba(128, 128, 128, 0.15)"], [1, COLORS["bits"]]]
@@ -115,7 +125,7 @@ def picture_figure(
     if signed:  # small changes would not be seen; those of one level do not count
         values[np.abs(values) <= 1] = 0
         values = 255 * np.cbrt(values / 255)
-    trace = {"type": "heatmap", "x": side, "y": side, "z": values,
+    trace = {"type": "heatmap", "x": pixels, "y": pixels, "z": values,
              "zmin": low, "zmax": high, "colorscale": scale, "showscale": False,
              }  # fmt: skip
     # Each pixel that can be pointed at costs the browser time at every move of a control.
@@ -126,7 +136,7 @@ def picture_figure(
     )
     hidden = BARE | {"showticklabels": False, "range": [-0.5, 27.5]}
     layout: dict[str, Any] = {
-        "xaxis": hidden, "yaxis": hidden, "height": 28 + PICTURE - LEFT, "hovermode": "closest",
+        "xaxis": hidden, "yaxis": hidden, "height": 28 + side - LEFT, "hovermode": "closest",
         "title": {"text": name, "font": {"size": 14, "color": COLORS[color]}, "x": 0,
                   "xref": "container", "y": 0.98},
         "margin": {"l": 0, "r": 0, "t": 28, "b": 0}, "shapes": [],
@@ -146,6 +156,71 @@ def _frame(box: tuple[int, int, int, int], dash: str) -> dict[str, Any]:
             "line": {"color": COLORS["bits"], "width": 2, "dash": dash}}  # fmt: skip
 
 
+def vector_figure(told: Swap) -> Figure:
+    """The encoder's numbers at the place, and those of the code that is nearest."""
+    at = np.arange(1, len(told.vector) + 1)
+    bars = {"type": "bar", "x": at, "y": told.vector, "marker": {"color": COLORS["x0"]},
+            "name": "vector", "hovertemplate": "number %{x} of the vector: %{y:.2f}"}  # fmt: skip
+    marks = {"type": "scatter", "mode": "markers", "x": at, "y": told.code, "name": "code",
+             "marker": {"color": COLORS["p"], "size": 9, "symbol": "diamond"},
+             "hovertemplate": "number %{x} of the code: %{y:.2f}"}  # fmt: skip
+    hidden = BARE | {"showticklabels": False}
+    layout = {
+        "xaxis": hidden | {"range": [0.4, len(at) + 0.6]},
+        "yaxis": hidden | {"range": [-REACH, REACH], "showgrid": True, "nticks": 3},
+        "title": {"text": f"2 the encoder’s vector there (bars), code {told.old} (◆)", "x": 0,
+                  "xref": "container", "y": 0.98, "font": {"size": 14, "color": COLORS["x0"]}},
+        "height": 28 + BARS, "margin": {"l": 0, "r": 0, "t": 28, "b": 0}, "hovermode": "closest",
+        "bargap": 0.3,
+    } | CLEAR  # fmt: skip
+    return chart([bars, marks], layout)
+
+
+def titled(text: str, color: str) -> str:
+    """HTML: a line that names what stands under it, as a chart's title does."""
+    look = f"color:{COLORS[color]};font-size:14px;line-height:28px"
+    return f'<div style="{look}">{text}</div>'
+
+
+ROW = 16  # codes in a row of the codebook
+
+
+@cache
+def codebook_sheet() -> tuple[str, int, int]:
+    """The codes' little pictures, ROW in a row: an image's address, its width and height."""
+    tiles = vq_world.code_pictures()
+    side = vq_world.THUMB + 1
+    out = np.full((len(tiles) // ROW * side - 1, ROW * side - 1), RULE_GRAY, np.uint8)
+    for k, tile in enumerate(tiles):
+        top, left = (v * side for v in divmod(k, ROW))
+        out[top : top + side - 1, left : left + side - 1] = tile
+    buffer = BytesIO()
+    Image.fromarray(out).save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}", *out.shape[::-1]
+
+
+def codebook_html(width: int, framed: int | None = None) -> str:
+    """All codes as little pictures, one of them in a frame.
+
+    Args:
+        width: in pixels, at the most.
+        framed: the number of that code.
+    """
+    source, wide, high = codebook_sheet()
+    side, frame = vq_world.THUMB + 1, ""
+    if framed is not None:
+        down, across = divmod(framed, ROW)
+        place = {"left": across * side / wide, "top": down * side / high,
+                 "width": (side - 1) / wide, "height": (side - 1) / high}  # fmt: skip
+        at = ";".join(f"{name}:{share:.3%}" for name, share in place.items())
+        frame = f'<div style="position:absolute;{at};outline:3px solid {COLORS["bits"]}"></div>'
+    about = f"The {CODES} codes as little pictures, {ROW} in a row"
+    return (
+        f'<div style="position:relative;max-width:{width}px"><img src="{source}" alt="{about}" '
+        f'style="display:block;width:100%;object-fit:fill;image-rendering:pixelated">{frame}</div>'
+    )
+
+
 def mixture_frames(told: Mixture) -> Frames:
     """The tokens as colours, what they are decoded to, and where the tokens' patches meet."""
     colors = colors_of_tokens()
@@ -156,7 +231,7 @@ def mixture_frames(told: Mixture) -> Frames:
     gray = np.broadcast_to(old[:1], (*done.shape, 1))
     large = np.kron(told.decoded, np.ones((1, FINE, FINE), np.uint8))
     panels = [
-        Panel("its tokens, as colours", "the tokens as colours; replaced ones have red borders",
+        Panel("its tokens, as colours", "the tokens as colours; exchanged ones have red borders",
               parted(cells, np.where(done[..., None], new, old)), "p", lo=0, hi=0),
         Panel("decoded", "what the tokens are decoded to",
               np.pad(large, ((0, 0), (3, 3), (3, 3))), "p", lo=0),
@@ -164,7 +239,7 @@ def mixture_frames(told: Mixture) -> Frames:
               parted(told.decoded[..., None], gray)[..., 0], "p", lo=0),
     ]  # fmt: skip
     total = len(told.tokens) - 1
-    captions = [f"{k} of {total} tokens from other digits" for k in range(total + 1)]
+    captions = [f"{k} of {total} tokens exchanged" for k in range(total + 1)]
     return Frames(panels, captions)
 
 
@@ -204,18 +279,16 @@ def drawn_frames(shots: Sequence[Shot], start: int, plain: tuple[np.ndarray, np.
               lo=0),
         Panel("Place by place", "twelve pictures of tokens drawn place by place", still[1], "xt",
               lo=0),
-        Panel("VQ-Diffusion: tokens", "the tokens of twelve digits, as colours",
-              np.stack([s.cells for s in shots]), "p", lo=0, hi=0),
-        Panel("VQ-Diffusion: decoded", "those tokens, decoded",
+        Panel("VQ-Diffusion", "twelve digits whose tokens are being drawn, decoded",
               np.stack([s.decoded for s in shots]), "p", lo=0),
     ]  # fmt: skip
-    chart_name = "share of the tokens that are [MASK]"
-    curves = [Curve("[MASK]", np.array([s.masked for s in shots]), "eps", chart_name, 0, 1)]
     captions = [
-        f"t = {s.t} · step {start + i} of {STEPS}" if s.t else f"t = 0 · done in {STEPS} steps"
+        f"t = {s.t} · step {start + i} of {STEPS} · {s.masked:.0%} are [MASK]"
+        if s.t
+        else f"t = 0 · done in {STEPS} steps"
         for i, s in enumerate(shots)
     ]
-    return Frames(panels, captions, curves)
+    return Frames(panels, captions)
 
 
 # --- a codebook in the plane ----------------------------------------------------------------------
@@ -231,10 +304,6 @@ def learning_frames(told: Learning, kind: str) -> Frames:
         color="xt", extent=EXTENT, trails=K, trail="p", radius=2.2, side=28,
         strokes=[Strokes(told.borders, "bits")],
     )  # fmt: skip
-    used = Histogram(
-        f"Vectors per code, of {len(told.data)}", "how many vectors each code replaces",
-        told.counts.astype(np.float32), lo=0, hi=K, color="p", reference=False,
-    )  # fmt: skip
     error = "mean squared distance to the code (log)"
     low = 10 ** np.floor(np.log10(told.error.min()))
     high = 10 ** np.ceil(np.log10(told.error.max()))
@@ -249,18 +318,36 @@ def learning_frames(told: Learning, kind: str) -> Frames:
         + (f" · {r} restarted" if r else "")
         for i, (c, r) in enumerate(zip(told.counts, told.restarted, strict=True))
     ]  # fmt: skip
-    return Frames(
-        [],
-        captions,
-        curves,
-        [used],
-        clouds=[cloud, _ways(told.ways, EXTENT, "each vector’s way to its code")],
-    )
+    lost = _ways(told.ways, EXTENT, "each vector’s way to its code")
+    return Frames([], captions, curves, clouds=[cloud, lost, _counts(told)])
+
+
+def _counts(told: Learning) -> Cloud:
+    """How many vectors each code replaces, as columns on its number."""
+    n, K = told.counts.shape
+    across = EXTENT * (2 * np.arange(1, K + 1) - 0.4) / (K + 0.9) - EXTENT
+    top = 20 * math.ceil(told.counts.max() / 20)
+    floor, height = -0.8 * EXTENT, 1.55 * EXTENT
+    high = height * told.counts / top
+    columns = np.zeros((n, K, 4), np.float32)
+    columns[:, :, 0], columns[:, :, 1], columns[:, :, 3] = across, floor, high
+    ground = np.array([[[-EXTENT, floor, 2 * EXTENT, 0]]], np.float32)
+    return Cloud(
+        f"Vectors per code, of {len(told.data)}", "how many vectors each code replaces",
+        np.stack([np.broadcast_to(across, (n, K)), floor + high], -1).astype(np.float32),
+        color="p", extent=EXTENT, radius=0, side=28,
+        strokes=[Strokes(ground, "xt", 1), Strokes(columns, "p", 6)],
+        words=[Word(-0.7 * EXTENT, -0.9 * EXTENT, "code 1"),
+               Word(0.7 * EXTENT, -0.9 * EXTENT, f"code {K}"),
+               Word(-0.85 * EXTENT, floor + height, f"{top}–")],
+    )  # fmt: skip
 
 
 # --- the gradient ---------------------------------------------------------------------------------
 
 VERDICTS = {1: "q", -1: "bits", 0: "xt"}
+# Full where the next stair is lower, hollow where it is higher; by the way the step goes.
+HEADS = {1: {1: "▶", -1: "◀"}, -1: {1: "▷", -1: "◁"}, 0: {1: "→", -1: "←", 0: "·"}}
 
 
 def stairs_figure(told: Stairs, z: float) -> Figure:
@@ -284,11 +371,11 @@ def stairs_figure(told: Stairs, z: float) -> Figure:
     figure["data"][1]["mode"] = "lines"  # without a mark at each corner
     figure["layout"]["hovermode"] = "closest"
     figure["layout"]["xaxis"]["range"] = [-RANGE, RANGE]
-    shown = {1: "→", -1: "←", 0: "·"}
     figure["data"].append(
-        {"type": "scatter", "mode": "text", "x": told.codes, "y": told.losses + 0.045 * top,
-         "text": [shown[int(-np.sign(g))] for g in told.copied],
-         "textfont": {"size": 22 if K <= 12 else 16,
+        {"type": "scatter", "mode": "text", "x": told.codes, "y": told.losses + 0.055 * top,
+         "text": [HEADS[int(v)][int(-np.sign(g))]
+                  for v, g in zip(told.verdict, told.copied, strict=True)],
+         "textfont": {"size": 24 if K <= 12 else 16,
                       "color": [COLORS[VERDICTS[int(v)]] for v in told.verdict]},
          "name": "copied step", "hovertemplate": "code at %{x:.2f}, copied step %{text}"}
     )  # fmt: skip
@@ -345,13 +432,10 @@ def training_frames(told: Training) -> Frames:
         trail="p", radius=2.2, side=28,
     )  # fmt: skip
     error = "mean squared error"
-    leads = "if one point alone went on, the others and the codes held still"
     high = max(2.5, float(np.ceil(told.parts[:, :2].max())))
     curves = [
         Curve("reconstruction", told.parts[:, 0], "p", error, 0, high),
         Curve("z to its code", told.parts[:, 1], "x0", error, 0, high),
-        Curve("to a better code", told.leads[:, 0], "q", leads, 0, 1),
-        Curve("to a worse one", told.leads[:, 1], "bits", leads, 0, 1),
     ]
     captions = [f"step {EVERY * i} · standard deviation of z {z.std():.1f}"
                 for i, z in enumerate(told.z)]  # fmt: skip

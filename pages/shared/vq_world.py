@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from diffusion_core.checkpoints import Card
 from diffusion_core.codebooks import (
@@ -20,6 +21,7 @@ from diffusion_core.codebooks import (
     perplexity,
     quantisation_error,
 )
+from diffusion_core.datasets import to_unit
 from diffusion_core.discrete_sampling import sample_discrete
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.vqvae import PATCH, SIDE, VQVAE, load_vqvae
@@ -30,13 +32,13 @@ from pages.shared.plane_cells import meeting_lines
 
 PLACES = SIDE * SIDE
 PUTS = {
-    "far": "the farthest code",
-    "near": "the next nearest",
-    "random": "any code",
-    "mask": "[MASK]",
-    "hand": "a number",
-    "own": "nothing else",
-    "all": "all 49, from other digits",
+    "own": "no token",
+    "far": "one by the farthest code",
+    "near": "one by the next nearest",
+    "random": "one by any code",
+    "mask": "one by [MASK]",
+    "hand": "one by a number",
+    "all": "all 49, from 49 digits",
 }
 
 
@@ -60,8 +62,13 @@ class Swap(NamedTuple):
 
     Attributes:
         tokens: [7, 7] int64, as they are now.
-        old: the code that was there.
+        old: the code that was there, the nearest to the encoder's vector.
         new: the one that is there now; the number of codes for [MASK].
+        vector: [features] what the encoder says at this place, of length 1.
+        code: [features] the old one's.
+        second: the next nearest to the vector.
+        alike: cosine of the vector and the old code, of the vector and the second, and of old and
+            new; NaN where that is [MASK].
         plain: uint8 [28, 28], what the picture's own tokens are decoded to.
         decoded: uint8 [28, 28], what these are.
         error: root mean square of plain minus the picture, black to white being 1.
@@ -76,6 +83,10 @@ class Swap(NamedTuple):
     tokens: np.ndarray
     old: int
     new: int
+    vector: np.ndarray
+    code: np.ndarray
+    second: int
+    alike: tuple[float, float, float]
     plain: np.ndarray
     decoded: np.ndarray
     error: float
@@ -105,9 +116,15 @@ def put_in(own: int, put: str, number: int, seed: int) -> int:
 def swap(picture: np.ndarray, row: int, column: int, put: str, number: int, seed: int) -> Swap:
     """Encode a picture uint8 [28, 28], replace the token at a place, decode both."""
     module, _ = network()
-    tokens = module.encode(torch.from_numpy(picture.copy())[None])[0]
-    old = int(tokens[row, column])
+    pixels = torch.from_numpy(picture.copy())[None]
+    with torch.inference_mode():
+        vectors = module.vectors(to_unit(pixels))[0]
+    codes, vector = module.codebook.codes, vectors[row, column]
+    tokens = module.codebook.nearest(vectors.flatten(0, 1)).reshape(SIDE, SIDE)
+    nearest = (codes @ vector).topk(2)
+    old, second = nearest.indices.tolist()
     new = put_in(old, put, number, seed)
+    moved_by = float(codes[old] @ codes[new]) if new < len(codes) else math.nan
     changed = tokens.clone()
     changed[row, column] = new
     plain, decoded = module.decode(torch.stack([tokens, changed]))
@@ -117,7 +134,8 @@ def swap(picture: np.ndarray, row: int, column: int, put: str, number: int, seed
     x, before, now = (v.double() / 255 for v in (torch.from_numpy(picture), plain, decoded))
     change = (now - before).square()
     return Swap(
-        changed.numpy(), old, new, plain.numpy(), decoded.numpy(),
+        changed.numpy(), old, new, vector.numpy(), codes[old].numpy(), second,
+        (*nearest.values.tolist(), moved_by), plain.numpy(), decoded.numpy(),
         *(float(off.square().mean()) ** 0.5 for off in (before - x, now - x, now - before)),
         float(change[patch].sum() / change.sum()),
         int(here), int(moved.sum() - here), box_of(moved),
@@ -191,12 +209,34 @@ def gallery_perplexity() -> float:
     return perplexity(tokens, network()[0].codes) if len(tokens) else math.nan
 
 
+AROUND = 2  # pixels about a token's own that a code's little picture has on each side
+THUMB = PATCH + 2 * AROUND
+
+
+@cache
+def code_pictures() -> np.ndarray:
+    """What is decoded where a code stands, averaged over the gallery: uint8 [K, THUMB, THUMB].
+
+    Black beyond the picture's border, and for a code that the gallery does not have.
+    """
+    module, tokens = network()[0], gallery_tokens().flatten()
+    total = torch.zeros(module.codes, THUMB, THUMB)
+    if len(tokens):
+        decoded = F.pad(module.decode(gallery_tokens()).float(), (AROUND,) * 4)
+        tiles = decoded.unfold(1, THUMB, PATCH).unfold(2, THUMB, PATCH)  # [N, 7, 7, THUMB, THUMB]
+        total.index_add_(0, tokens, tiles.reshape(-1, THUMB, THUMB))
+    count = tokens.bincount(minlength=module.codes).clamp(min=1)
+    found: np.ndarray = (total / count[:, None, None]).round().byte().numpy()
+    return found
+
+
 # --- who draws them -------------------------------------------------------------------------------
 
 DRAWN, STEPS = 12, 25  # digits, and steps of VQ-Diffusion
 DIFFUSION = "vq-mask-and-replace"
 SURE = 0.99  # of the judge
 BETWEEN = 150  # the gray of what parts pictures
+PAIR = 1000  # more than there are codes
 
 
 def even_draws(count: int, seed: int) -> Tensor:
@@ -227,21 +267,26 @@ def sure_of(pictures: Tensor) -> float:
     return float((load.classifier()(x).softmax(1).amax(1) >= SURE).double().mean())
 
 
-def far_from_digits(pictures: Tensor, *, own: bool = False) -> float:
-    """How far pictures uint8 [N, 28, 28] are from the gallery digit nearest to them, on average.
+def known_pairs(tokens: Tensor, *, own: bool = False) -> Tensor:
+    """Of two tokens side by side, or one above the other: how many pairs a digit has just there.
 
     Args:
-        pictures: to be judged.
+        tokens: [N, 7, 7].
         own: whether they are the gallery's, in its order: one is not compared with itself.
 
     Returns:
-        Root mean square difference, black to white being 1.
+        [N] the share of each one's 84 pairs that some digit of the gallery has at the same place.
     """
-    known = load.gallery().images
-    apart = torch.cdist(*(x.double().flatten(1) / 255 for x in (pictures, known))) / 28
-    if own:
-        apart.fill_diagonal_(torch.inf)
-    return float(apart.amin(1).mean())
+    asked, known = pairs_of(tokens), pairs_of(gallery_tokens())
+    found = torch.stack([(pairs == known).sum(0) for pairs in asked])
+    return (found > int(own)).double().mean(1)
+
+
+def pairs_of(tokens: Tensor) -> Tensor:
+    """Tokens [N, 7, 7] as pairs of neighbours, a number for each: [N, 84]."""
+    beside = tokens[:, :, :-1] * PAIR + tokens[:, :, 1:]
+    below = tokens[:, :-1] * PAIR + tokens[:, 1:]
+    return torch.cat([beside.flatten(1), below.flatten(1)], 1)
 
 
 class Shot(NamedTuple):
@@ -249,13 +294,11 @@ class Shot(NamedTuple):
 
     Attributes:
         t: of the noise.
-        cells: uint8 [H, W, 3] sheet of its tokens as colours.
-        decoded: uint8 [H, W] sheet of what they are decoded to.
+        decoded: uint8 [H, W] sheet of what its tokens are decoded to, gray where they are [MASK].
         masked: share of the tokens that are [MASK].
     """
 
     t: int
-    cells: np.ndarray
     decoded: np.ndarray
     masked: float
 
@@ -280,7 +323,6 @@ def drawn(net: Net, seed: int) -> Iterator[Shot]:
     ):  # fmt: skip
         yield Shot(
             step.t,
-            in_rows(net.cells(step.x_t.numpy())),
             in_rows(module.decode(step.x_t).numpy(), BETWEEN),
             float((step.x_t == module.codes).double().mean()),
         )
@@ -299,7 +341,7 @@ def plain_sheets(seed: int) -> tuple[np.ndarray, np.ndarray]:
 KINDS = {"clusters": "Five clusters", "line": "A line"}
 STARTS = {"far": "Far", "near": "At data"}
 LEARN = {
-    "average": "Averages", "gradient": "Gradient", "smoothed": "Averages, ε",
+    "average": "Averages", "gradient": "Gradient", "smoothed": "Averages, guarded",
     "restart": "Restarts",
 }  # fmt: skip
 SIZES = (2, 3, 4, 5, 8, 12, 16)

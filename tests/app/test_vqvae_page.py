@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import collections
 import copy
+import itertools
 import math
 import re
 from collections.abc import Callable
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from diffusion_core.checkpoints import load_module, read_card
 from diffusion_core.datasets import to_unit
@@ -50,18 +54,17 @@ def said() -> str:
 @pytest.mark.parametrize(
     ("asked", "charts"),
     [
-        ({}, 5),
-        ({"vqput": "[MASK]", "vqdown": "1", "vqacross": "7"}, 5),
-        ({"vqput": "a number", "vqcode": "127", "vqdigit": "0", "vqform": "20"}, 5),
-        ({"vqput": "nothing else"}, 5),
-        ({"vqput": "all 49, from other digits"}, 0),
-        ({"vqput": "all 49, from other digits", "vqfrom": "Draw", "vqseed": "7"}, 0),
-        ({"vqfrom": "Draw", "vqput": "any code", "vqseed": "9999"}, 4),
+        ({}, 4),
+        ({"vqput": "one by [MASK]", "vqdown": "1", "vqacross": "7"}, 4),
+        ({"vqput": "one by a number", "vqcode": "127", "vqdigit": "0", "vqform": "20"}, 4),
+        ({"vqput": "all 49, from 49 digits"}, 0),
+        ({"vqput": "all 49, from 49 digits", "vqfrom": "Draw", "vqseed": "7"}, 0),
+        ({"vqfrom": "Draw", "vqput": "one by any code", "vqseed": "9999"}, 4),
         ({"vqview": "Drawn", "vqseed": "3"}, 0),
         ({"vqview": "Codebook"}, 0),
         ({"vqview": "Codebook", "vqsize": "2", "vqlearn": "Gradient", "vqdata": "A line"}, 0),
         ({"vqview": "Codebook", "vqsize": "16", "vqlearn": "Restarts", "vqstart": "At data"}, 0),
-        ({"vqview": "Codebook", "vqlearn": "Averages, ε"}, 0),
+        ({"vqview": "Codebook", "vqlearn": "Averages, guarded"}, 0),
         ({"vqview": "Gradient"}, 2),
         ({"vqview": "Gradient", "vqz": "-3.0", "vqstairs": "2"}, 2),
         ({"vqview": "Gradient", "vqz": "3.0", "vqstairs": "24"}, 2),
@@ -80,6 +83,27 @@ def test_every_view(asked: dict[str, str], charts: int) -> None:
     assert sum("player" in kind for kind in kinds) == (charts == 0)
     assert not at.toast
     assert asked.keys() <= at.query_params.keys()
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "chosen"),
+    [
+        ("vqput", "the farthest code", "far"),
+        ("vqput", "the next nearest", "near"),
+        ("vqput", "any code", "random"),
+        ("vqput", "[MASK]", "mask"),
+        ("vqput", "a number", "hand"),
+        ("vqput", "nothing else", "own"),
+        ("vqput", "all 49, from other digits", "all"),
+        ("vqlearn", "Averages, ε", "smoothed"),
+    ],
+)
+def test_links_with_older_names_are_followed(key: str, written: str, chosen: str) -> None:
+    view = {"vqlearn": "Codebook", "vqput": "Tokens"}[key]
+    at = open_page("vqvae", vqview=view, **{key: written})
+    assert not at.exception
+    assert at.session_state[key] == chosen
+    assert not at.toast
 
 
 # --- a digit as tokens ----------------------------------------------------------------------------
@@ -140,6 +164,41 @@ def test_a_replaced_token_and_what_it_changes(put: str, row: int, column: int) -
     assert put != "hand" or told.new == 77
     if put == "own":
         assert (told.new, told.own + told.others, told.box) == (told.old, 0, None)
+    # How the token came about.
+    vector, inner = torch.from_numpy(told.vector), codes @ torch.from_numpy(told.vector)
+    assert vector.norm() == pytest.approx(1, abs=1e-5)
+    order = (codes - vector).norm(dim=1).argsort()
+    assert (told.old, told.second) == (order[0], order[1])
+    np.testing.assert_array_equal(told.code, codes[told.old])
+    alike = [inner[told.old], inner[told.second], codes[told.old] @ codes[told.new]]
+    assert told.alike == pytest.approx([float(v) for v in alike], abs=1e-5)
+    bars, marks = vq_views.vector_figure(told)["data"]
+    assert max(abs(bars["y"]).max(), abs(marks["y"]).max()) < vq_views.REACH
+    assert codes.abs().max() < vq_views.REACH
+
+
+@pytest.mark.parametrize("code", [0, 35, 98])
+def test_a_codes_little_picture(code: int) -> None:
+    """Cut by hand out of each digit that has the code."""
+    tokens, module = vq_world.gallery_tokens(), load_module("vqvae", "cpu")[0]
+    decoded = np.pad(module.decode(tokens).numpy().astype(float), ((0, 0), (2, 2), (2, 2)))
+    cut = [
+        decoded[i, 4 * row : 4 * row + 8, 4 * column : 4 * column + 8]
+        for i, row, column in (tokens == code).nonzero().tolist()
+    ]
+    tiles = vq_world.code_pictures()
+    np.testing.assert_allclose(tiles[code], np.mean(cut, 0), atol=0.51)
+    # In the sheet it stands where the frame is put.
+    source, wide, high = vq_views.codebook_sheet()
+    sheet = np.array(Image.open(BytesIO(base64.b64decode(source.split(",")[1]))))
+    assert sheet.shape == (high, wide)
+    at = re.search(
+        r"left:([\d.]+)%;top:([\d.]+)%;width:([\d.]+)%", vq_views.codebook_html(300, code)
+    )
+    assert at
+    left, top, side = (float(v) / 100 for v in at.groups())
+    x, y, s = round(left * wide), round(top * high), round(side * wide)
+    np.testing.assert_array_equal(sheet[y : y + s, x : x + s], tiles[code])
 
 
 def test_any_code_may_come_but_not_the_same() -> None:
@@ -179,7 +238,7 @@ def test_all_tokens_are_taken_from_other_digits_one_by_one(seed: int) -> None:
         np.testing.assert_array_equal(told.tokens[k].ravel(), expected)
         np.testing.assert_allclose(told.decoded[k], painted(expected), atol=0.51)
     frames = vq_views.mixture_frames(told)
-    assert frames.captions[30] == "30 of 49 tokens from other digits"
+    assert frames.captions[30] == "30 of 49 tokens exchanged"
     cells, _, patches = (panel.frames for panel in frames.panels)
     assert cells.shape == (50, 62, 62, 3)
     # A line stands between patches, and nothing of the picture is lost.
@@ -192,12 +251,81 @@ def test_all_tokens_are_taken_from_other_digits_one_by_one(seed: int) -> None:
     assert not red[44:, :].any()  # the sixth and seventh are not done
 
 
-def test_the_question_leads_to_what_it_asks() -> None:
+def test_the_page_opens_with_the_encoders_own_tokens_and_a_button_exchanges_them() -> None:
     at = open_page("vqvae")
-    at.pills[0].select("A digit").run()
-    press(at, "question")
+    assert at.session_state["vqput"] == "own"
+    told = vq_world.swap(load.gallery_digit(3, 0), 3, 3, "own", 0, 0)
+    said = text(at)
+    assert f"cosine of {told.alike[0]:.2f} with code **{told.old}**, the nearest" in said
+    assert f"with the next, {told.second}, {signed(told.alike[1])}." in said
+    (button,) = (b for b in at.button if b.label.startswith("Exchange"))
+    # Each answer names the button as it is.
+    for option in at.pills[0].options:
+        at.pills[0].select(option).run()
+        assert f"ress “{button.label}”" in text(at)
+    button.click().run()
     assert at.session_state["vqput"] == "all"
     assert any("each token is exchanged" in c.value for c in at.caption)
+    (back,) = (b for b in at.button if b.label == "Its own tokens again")
+    back.click().run()
+    assert at.session_state["vqput"] == "own"
+
+
+@pytest.mark.parametrize(
+    ("view", "state"),
+    [
+        ({"vqview": "Codebook"}, {"vqlearn": "restart"}),
+        ({"vqview": "Gradient", "vqpart": "In training"}, {"vqbeta": 0.0, "vqpace": "quarter"}),
+    ],
+)
+def test_a_views_question_leads_to_what_it_asks(
+    view: dict[str, str], state: dict[str, object]
+) -> None:
+    at = open_page("vqvae", **view)
+    at.pills[0].select(at.pills[0].options[0]).run()
+    press(at, "question")
+    assert {key: at.session_state[key] for key in state} == state
+
+
+def test_what_the_views_questions_say() -> None:
+    told = {
+        view: open_page("vqvae", **dict(zip(("vqview", "vqpart"), view, strict=False)))
+        for view in (("Drawn",), ("Codebook",), ("Gradient",), ("Gradient", "In training"))
+    }
+    found = {}
+    for view, at in told.items():
+        for option in at.pills[0].options:
+            at.pills[0].select(option).run()
+            found[view[-1], option] = text(at)
+        found[view[-1], ""] = at.pills[0].label
+    used = {rule: int((learnt(rule).counts[-1] > 0).sum()) for rule in LEARN}
+    assert f"by averages: {used['average']} end in use." in found["Codebook", ""]
+    assert f"{used['gradient']} end in use." in found["Codebook", "The gradient instead"]
+    moved = found["Codebook", "Moving those that replace nothing"]
+    assert "**Right.**" in moved
+    assert f"{used['restart']} of 8 end in use" in moved
+    # "More steps": a code that replaces nothing does not move.
+    still = learnt("average")
+    dead = (still.counts == 0).all(0)
+    assert dead.sum() == 8 - used["average"]
+    np.testing.assert_allclose(still.codes[-1, dead], still.codes[0, dead], atol=1e-6)
+    loose, held = trained(0.0, True, 0.25)[-1], trained(0.25, True, 0.25)[-1]
+    right = found["In training", "More than twice as high"]
+    assert f"**Right.** At {loose[0]:.2f}, instead of {held[0]:.2f} with β = 0.25" in right
+    assert f"standard deviation of {loose[2]:.1f}, and" in right
+    assert loose[0] > 2 * held[0]
+    # "It would if codes learnt as fast as the rest."
+    assert abs(trained(0.0, True)[-1][0] - held[0]) < 0.02
+    assert f"**Right.** {MEASURED.placewise:.0%}" in found["Drawn", "About as many"]
+    assert f"sure of {MEASURED.even:.0%} of random" in found["Drawn", ""]
+    assert "**Right.**" in found["Gradient", "0, but for jumps"]
+
+
+def test_the_shipped_codebook_learns_as_is_said() -> None:
+    under = captions(open_page("vqvae", vqview="Codebook"))
+    book = load_module("vqvae", "cpu")[0].codebook
+    assert f"by averages (γ = {book.decay:g} per batch) with restarts" in under
+    torch.testing.assert_close(book.codes.norm(dim=1), torch.ones(128))
 
 
 def test_what_is_said_of_a_token(said: str) -> None:
@@ -240,14 +368,16 @@ def test_what_is_said_of_a_token(said: str) -> None:
     assert changes[1] < changes[0] / 3 < changes[2] / 3  # "visibly", "little"
     told = vq_world.far_changes(picture)
     np.testing.assert_allclose(told.ravel(), [m.sum() for m in far], atol=1)
-    # Beside the pictures, of the opening setting.
+    # Under the pictures.
+    said += text(open_page("vqvae", vqput="one by the farthest code"))
+    assert f"token {own_code} → {int(alike[own_code].argmin())}, whose cosine is" in said
     change = moved_squares = (painted_with_far(tokens, 24) - painted(tokens)) ** 2
     inside = change[12:16, 12:16].sum() / moved_squares.sum()
     shown = number(said, "**#% of the squared change** lies in the token’s own 16 pixels")
     assert shown == pytest.approx(100 * inside, abs=1)
     assert number(said, "more than one level of 255: #% of the squared") == shown
     assert number(said, "the rest in # others.") == middle.sum() - own
-    assert "49 tokens × 7 bits = **343 bits**" in said
+    assert "49 × 7 = **343 bits**" in said
     assert 49 * math.log2(len(codes)) == 343
     # Numbers are names: the next one is no more alike than any.
     pairs = alike[~torch.eye(len(codes), dtype=torch.bool)]
@@ -304,24 +434,35 @@ def test_what_a_classifier_says_of_drawn_tokens(said: str) -> None:
     assert MEASURED.diffusion < MEASURED.gallery
     for share in (MEASURED.even, MEASURED.placewise, MEASURED.diffusion):
         assert f"{share:.0%}" in said
-    under = captions(open_page("vqvae", vqview="Drawn"))
+    at = open_page("vqvae", vqview="Drawn")
+    under = captions(at) + text(at)
     shares = [MEASURED.even, MEASURED.placewise, MEASURED.diffusion]
-    assert "digit: " + ", ".join(f"{share:.0%}" for share in shares) in under
-    apart = MEASURED.apart
-    assert f"even chances {apart[0]:.2f}, place by place {apart[1]:.2f}, VQ-D" in under
-    decode = load_module("vqvae", "cpu")[0].decode
-    for told, tokens in zip(
-        apart, (vq_world.even_draws(N, 77), vq_world.placewise_draws(N, 78), drawn), strict=True
-    ):
-        pictures = decode(tokens).double().flatten(1) / 255
-        known = load.gallery().images.double().flatten(1) / 255
-        nearest = torch.stack([(known - x).square().mean(1).min().sqrt() for x in pictures])
-        assert float(nearest.mean()) == pytest.approx(told, abs=0.012)
-        assert vq_world.far_from_digits(decode(tokens)) == pytest.approx(float(nearest.mean()))
-    assert apart[0] > 1.4 * apart[1] > 1.4 * apart[2]
-    assert abs(MEASURED.placewise - MEASURED.even) < 0.03  # "hardly more"
-    assert f"(4,000 of each, {few} of VQ-Diffusion’s)" in under
+    for row in ([*shares, MEASURED.gallery], MEASURED.pairs):
+        assert " | ".join(f"**{share:.0%}**" for share in row) in under
+    assert abs(MEASURED.placewise - MEASURED.even) < 0.03  # "hardly more", "cannot tell"
+    # What can: pairs of neighbours, counted one by one.
+    known = gallery.tolist()
+    sets = (vq_world.even_draws(N, 77), vq_world.placewise_draws(N, 78), drawn, gallery)
+    for share, tokens in zip(MEASURED.pairs, sets, strict=True):
+        found = vq_world.known_pairs(tokens, own=tokens is gallery)
+        assert abs(float(found.mean()) - share) < 4 * float(found.std()) / len(found) ** 0.5 + 6e-4
+        one = tokens[7].tolist()
+        others = [digit for i, digit in enumerate(known) if tokens is not gallery or i != 7]
+        hits = 0
+        for i, j in itertools.product(range(7), range(7)):
+            for k, m in ((i, j + 1), (i + 1, j)):
+                if max(k, m) < 7:
+                    pair = one[i][j], one[k][m]
+                    hits += any((digit[i][j], digit[k][m]) == pair for digit in others)
+        assert float(found[7]) == pytest.approx(hits / 84)
+    even, place, diffusion, real = MEASURED.pairs
+    assert 20 * even < place < 0.8 * diffusion
+    assert abs(diffusion - real) < 0.02
+    shares_said = f"in {even:.0%}, {place:.0%} and {diffusion:.0%} of the cases; of a real"
+    assert shares_said in said
+    assert f"(4,000 of each, {few} of VQ-Diffusion’s and of the gallery’s.)" in under
     assert MEASURED.count == 4000
+    assert len(gallery) == few
 
 
 def test_each_token_is_one_that_a_digit_has_there() -> None:
@@ -373,7 +514,8 @@ def test_three_priors_for_one_picture(said: str) -> None:
     entropy = -(share * np.log2(share)).sum()
     book = number(said, "comes charges the gallery’s digits # (perplexity")
     assert book == pytest.approx(49 * entropy, abs=0.51)
-    assert f"often in the gallery, 49 × {entropy:.2f} = {49 * entropy:.0f}." in said
+    assert f"the gallery’s take {entropy:.2f} on average" in said
+    assert f"49\u00a0×\u00a0{entropy:.2f} = {49 * entropy:.0f}." in said
     # Of the codes' perplexity.
     counts = [collections.Counter(t).values() for t in tokens.flatten(1).tolist()]
     alone = np.mean([math.exp(-sum(n / 49 * math.log(n / 49) for n in c)) for c in counts])
@@ -503,6 +645,14 @@ def test_what_is_shown_of_codes_that_learn(rule: str, kind: str, start: str, K: 
     assert frames.captions[-1].startswith(
         f"step {LEARN_STEPS} · {(told.counts[-1] > 0).sum()} of {K} codes used"
     )
+    # The third plane: columns as high as the counts, on one ground, and none leaves the plane.
+    columns = frames.clouds[2].strokes[1].places
+    assert columns.shape == (LEARN_STEPS + 1, K, 4)
+    per_vector = columns[:, :, 3].max() / told.counts.max()
+    np.testing.assert_allclose(columns[:, :, 3], per_vector * told.counts, rtol=1e-5)
+    top = next(w for w in frames.clouds[2].words if w.text.endswith("–"))
+    assert float(top.text[:-1]) * per_vector == pytest.approx(top.y - columns[0, 0, 1], rel=1e-5)
+    assert np.abs(columns[:, :, :2] + columns[:, :, 2:]).max() < vq_world.EXTENT
     lines = [c.line for c in frames.curves]
     assert lines == [((5 / K) ** 2 / 12) if kind == "line" else None, None]
 
@@ -562,7 +712,8 @@ def test_what_is_said_of_the_epsilon(said: str) -> None:
 def test_what_is_said_of_k_means(said: str) -> None:
     told = learnt("average", "near", 5, "line", 0.0)
     assert f"five codes reach {told.error[-1]:.4f}" in said
-    assert f"Δ²/12 = {1 / 12:.4f}" in said
+    assert f"Δ = 5/5 = 1, and the formula says Δ²/12 = {1 / 12:.4f}" in said
+    assert np.ptp(told.data[:, 0]) * POINTS / (POINTS - 1) == pytest.approx(5)
     assert told.error[-1] == pytest.approx(1 / 12, rel=0.01)
     assert (np.diff(told.error) <= 1e-12).all()  # "after which the error is never larger"
     assert (5 / 5) ** 2 / 12 == vq_world.best_on_the_line(5)
@@ -596,7 +747,11 @@ def test_the_staircase(K: int) -> None:
         at = np.flatnonzero((stair["x"][:-1] <= z) & (z <= stair["x"][1:]))
         own = told.losses[np.abs(codes - z).argmin()]
         assert any(stair["y"][a] == own for a in at)
-    assert arrows["text"] == ["→" if s < 0 else "←" for s in slopes]
+    # Full heads lead to a lower stair, hollow ones to a higher one, arrows out of the range.
+    assert arrows["text"] == [
+        {1: "◀▶", -1: "◁▷", 0: "←→"}[int(v)][int(s < 0)]
+        for v, s in zip(told.verdict, slopes, strict=True)
+    ]
 
 
 def test_shares_of_right_steps(said: str) -> None:
@@ -628,7 +783,7 @@ def test_shares_of_right_steps(said: str) -> None:
     best = told.losses.argmin()
     assert abs(told.copied[best]) > 0.1
     assert told.verdict[best] == -1
-    assert {1, -1} <= set(told.verdict.tolist())  # green arrows and red ones
+    assert {1, -1} <= set(told.verdict.tolist())  # full heads and hollow ones
 
 
 @pytest.mark.parametrize("z", ["-3.0", "-1.0", "0.4", "1.5", "3.0"])
@@ -640,8 +795,13 @@ def test_what_is_said_of_one_z(z: str) -> None:
     assert f"Copied: **{signed(told.copied[k])}**" in said
     here = float(np.subtract(*smooth(float(z) + np.array([1e-6, -1e-6]))) / 2e-6)
     assert f"(at z it is {signed(here)})" in said
-    leads = {1: "a smaller loss", -1: "a larger loss", 0: "no other cell"}[int(told.verdict[k])]
-    assert f"leads to {leads}." in said
+    to, best = k - int(np.sign(told.copied[k])), int(told.losses.argmin())
+    size = "smaller" if told.losses[to] < told.losses[k] else "larger"
+    assert f"{'right' if to > k else 'left'} to the code {signed(told.codes[to])}, whose" in said
+    assert f"is {size}: {told.losses[to]:.2g} instead of {told.losses[k]:.2g}." in said
+    where = "z has it" if best == k else "that way" if (best > k) == (to > k) else "the other way"
+    smallest = f"{told.losses[best]:.2g}, is at {signed(told.codes[best])}"
+    assert f"The smallest of all, {smallest}: {where}." in said
     # By differences, but for z on a border, which has no gradient.
     near = np.array([float(z) - 1e-4, float(z) + 1e-4])
     losses = told.losses[np.abs(near[:, None] - told.codes).argmin(1)]
@@ -679,8 +839,9 @@ def test_what_is_said_of_training(said: str) -> None:
     assert f"and {still[-1][0]:.2f} remain" in said
     assert still[-1][0] > 3 * max(copied[-1][0], loose[-1][0])
     assert f"goes to {loose[-1][2]:.1f} without and {copied[-1][2]:.1f} with it" in said
-    assert f"error ends at {loose[-1][0]:.2f} and {copied[-1][0]:.2f}: then" in said
-    assert abs(loose[-1][0] - copied[-1][0]) < 0.02  # "then commitment hardly matters"
+    # "Either way: then commitment hardly matters."
+    assert f"error ends at {copied[-1][0]:.2f} either way: then" in said
+    assert f"{loose[-1][0]:.2f}" == f"{copied[-1][0]:.2f}"
     slow = [trained(beta, True, 0.25)[-1] for beta in (0.0, 0.25)]
     assert f"a standard deviation of {slow[0][2]:.1f} without it, the codes are left" in said
     assert f"the error ends at {slow[0][0]:.2f}; with β = 0.25 it is {slow[1][2]:.1f} and " in said
@@ -694,14 +855,16 @@ def test_what_is_said_of_training(said: str) -> None:
     told = Training(*vq_gradient.training(0.25, True))
     along = np.corrcoef(told.z[-1], told.x[:, 0])[0, 1]
     assert abs(np.corrcoef(told.z[0], told.x[:, 0])[0, 1]) < 0.7 < 0.98 < along
-    # The experiment: "z runs ahead and stays ahead; the codes come after it".
+    # "z grows, and the codes run after it."
     free = Training(*vq_gradient.training(0.0, True))
     spread = free.z.std(1)
     assert (np.diff(spread) > 0).all()
     assert (spread[1:] > free.codes.std(1)[1:])[5:].all()
     assert free.codes[-1].std() > 2 * free.codes[0].std()
-    ends = f"{loose[-1][1]:.2f} apart, in the mean square; with β = 0.25 it is {copied[-1][1]:.2f}"
-    assert ends in said
+    # The experiment.
+    assert f"z runs to a standard deviation of {slow[0][2]:.1f}, codes at a quarter" in said
+    ends = f"the error ends at {slow[0][0]:.2f}. Then press β = 0.25: {slow[1][2]:.1f} and"
+    assert f"{ends} {slow[1][0]:.2f}." in said
 
 
 def test_beta_on_the_other_term(said: str) -> None:
@@ -723,7 +886,8 @@ def test_beta_on_the_other_term(said: str) -> None:
                 weight -= vq_gradient.RATE * slope
     right = Training(*vq_gradient.training(0.25, True))
     assert f"deviation of {told.z[-1].std():.1f} instead of {right.z[-1].std():.1f}, and" in said
-    assert f"at {told.parts[-1, 0]:.2f} instead of {right.parts[-1, 0]:.2f}: nothing" in said
+    assert f"at {told.parts[-1, 0]:.2f} either way: nothing" in said
+    assert f"{told.parts[-1, 0]:.2f}" == f"{right.parts[-1, 0]:.2f}"
 
 
 def test_adam_does_not_feel_a_factor_on_the_only_gradient() -> None:
@@ -802,7 +966,6 @@ def test_what_is_shown_of_training(beta: float, copy: bool, pace: str) -> None:
     assert max(np.abs(told.z).max(), np.abs(told.codes).max()) < extent
     assert np.abs(told.x[:, 0]).max() * vq_gradient.STRETCH < 1
     assert (extent == 20) == (beta == 0 and copy and pace == "quarter")
-    assert (told.leads.sum(1) <= 1 + 1e-12).all()
     for i, (weights, codes) in enumerate(zip(encoders(beta, copy, pace), told.codes, strict=True)):
         if i % 20 == 0:
             borders_part(told.stripes[i], vq_gradient.DATA_EXTENT, lambda x, w=weights, e=codes: (
@@ -814,33 +977,8 @@ def test_what_is_shown_of_training(beta: float, copy: bool, pace: str) -> None:
     assert max(curve.values.max() for curve in frames.curves[:2]) <= frames.curves[0].hi
 
 
-@pytest.mark.parametrize("pace", ["same", "quarter"])
-@pytest.mark.parametrize("copy", ["copied", "the true one"])
-@pytest.mark.parametrize("beta", ["0", "0.25", "1"])
-def test_what_is_said_of_steps_in_training(beta: str, copy: str, pace: str) -> None:
-    at = open_page("vqvae", vqview="Gradient", vqpart="In training", vqbeta=beta, vqcopy=copy,
-                   vqpace=pace)  # fmt: skip
-    told = Training(*vq_gradient.training(float(beta), copy == "copied", pace))
-    best = []
-    for i in (0, -1):
-        own = [int(np.abs(z - told.codes[i]).argmin()) for z in told.z[i]]
-        away = [[((x - made) ** 2).sum() for made in told.shown[i]] for x in told.x]
-        best.append(np.mean([np.argmin(row) == k for row, k in zip(away, own, strict=True)]))
-        # Those that have the best of the codes are led to no better one.
-        assert told.leads[i, 0] <= 1 - best[-1] + 1e-12
-    if copy == "copied":
-        assert f"{best[0]:.0%} of the points at first, and {best[1]:.0%} at the end" in captions(at)
-        # "Steps help all the same": the error ends far below that of the true gradient.
-        true = Training(*vq_gradient.training(float(beta), False, pace))
-        assert told.parts[-1, 0] < 0.6 * true.parts[-1, 0]
-    else:
-        assert f"at the end {told.leads[-1, 0]:.0%} would lead to a better" in captions(at)
-        assert f"as only {best[1]:.0%} of the points have" in captions(at)
-        assert best[1] < 0.6
-
-
 def test_the_place_by_numbers() -> None:
-    at = open_page("vqvae", vqdown="2", vqacross="6")
+    at = open_page("vqvae", vqdown="2", vqacross="6", vqput="one by the farthest code")
     picture = load.gallery_digit(3, 0)
     told = vq_world.swap(picture, 1, 5, "far", 0, 0)
     assert f"Row 2, column 6: token {told.old} → {told.new}" in text(at)

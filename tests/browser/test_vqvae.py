@@ -35,7 +35,7 @@ def test_every_view_is_drawn(
 
 def test_a_token_is_chosen_by_pressing_it(page: Page, base: str) -> None:
     opened(page, f"{base}/vqvae")
-    expect(page.get_by_text(re.compile(r"^Row 4, column 4: token"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Row 4, column 4: the encoder"))).to_be_visible()
     tokens = page.get_by_label("The 7 by 7 tokens as numbers on colours", exact=False)
     expect(tokens.locator("svg").first).to_be_visible()
     idle(page)
@@ -44,9 +44,39 @@ def test_a_token_is_chosen_by_pressing_it(page: Page, base: str) -> None:
     # The middle of the sixth column, and of the second row under the title.
     x, y = box["width"] * 5.5 / 7, 28 + (box["height"] - 28) * 1.5 / 7
     tokens.click(position={"x": x, "y": y})
-    expect(page.get_by_text(re.compile(r"^Row 2, column 6: token"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Row 2, column 6: the encoder"))).to_be_visible()
     expect(page).to_have_url(re.compile(r"vqacross=6"))
     expect(page).to_have_url(re.compile(r"vqdown=2"))
+
+
+def test_the_exchange_shares_the_first_screen_with_its_controls(page: Page, base: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    opened(page, f"{base}/vqvae")
+    page.get_by_text("A digit", exact=True).click()
+    expect(page.get_by_text("Not quite.")).to_be_visible()
+    page.get_by_role("button", name="Exchange all 49, one by one").click()
+    now = page.locator(".player .now")
+    expect(now).to_contain_text("49 of 49 tokens exchanged")
+    box = page.locator(".player .controls").bounding_box()
+    assert box
+    assert box["y"] + box["height"] < 800
+    expect(page).to_have_url(re.compile(r"vqput=all"))
+    page.get_by_role("button", name="Its own tokens again").click()
+    expect(page.get_by_text(re.compile(r"^Row 4, column 4: the encoder"))).to_be_visible()
+
+
+def test_the_nearest_code_is_framed_on_its_picture(page: Page, base: str) -> None:
+    opened(page, f"{base}/vqvae")
+    sheet = page.get_by_alt_text("The 128 codes as little pictures", exact=False)
+    box, frame = sheet.bounding_box(), sheet.locator("xpath=../div").bounding_box()
+    assert box
+    assert frame
+    # Code 98 is the third of the seventh row, and the whole image is drawn as wide as its box.
+    across = (frame["x"] + frame["width"] / 2 - box["x"]) / box["width"]
+    down = (frame["y"] + frame["height"] / 2 - box["y"]) / box["height"]
+    assert abs(across - 2.5 / 16) < 0.01
+    assert abs(down - 6.5 / 8) < 0.02
+    assert sheet.evaluate("e => getComputedStyle(e).objectFit") == "fill"
 
 
 def test_show_me_restarts_the_dead_codes(page: Page, base: str) -> None:
