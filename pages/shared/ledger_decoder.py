@@ -1,0 +1,278 @@
+"""The last step's bell: cut into gray levels for one pixel, and what its width costs for all."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+
+from diffusion_core.gaussian import Gaussian
+from diffusion_core.likelihood import (
+    HALF_BIN,
+    decoder_costs,
+    discretized_gaussian_exact,
+    elbo_term,
+    normal_log_density,
+)
+from pages.shared import chapter
+from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, line_chart, name_at
+from pages.shared.ledger import (
+    DIMENSIONS,
+    SIDE,
+    Pixel,
+    Setting,
+    bits_per_dim,
+    level_chances,
+    model_of,
+    sha_of,
+    unit,
+)
+from pages.shared.palette import COLORS
+from pages.shared.plot import plot
+
+LEVEL = 2 * HALF_BIN
+"""The distance between two gray levels, black being −1 and white 1."""
+WIDTHS = tuple(
+    round(digit * 10.0**power, 3)
+    for power in (-2, -1, 0, 1)
+    for digit in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    if digit * 10.0**power >= 0.02
+)
+"""Widths of the bell that can be chosen, in gray levels."""
+START = 0.6
+"""The one nearest to √β̃₂ of digits-eps on its thousand steps."""
+GRID = np.geomspace(0.002, 500, 140)
+AROUND, MOST_AROUND = 8, 40
+"""So many gray levels are drawn on either side of the true one."""
+FLOOR_BITS = -math.log2(1e-12)
+"""What `discretized_gaussian_tanh` lets a pixel cost at most."""
+TICKS = [digit * 10.0**power for power in range(-3, 3) for digit in (1, 2, 5)]
+_OF = "_decoder_of"
+
+
+class Decoder(NamedTuple):
+    """The decoder of one picture at t = 1; widths are standard deviations, in gray levels.
+
+    Attributes:
+        named: name -> width.
+        widths: [n]: the named ones, `WIDTHS`, then `GRID`.
+        bits: [n] L₀ in bits/dim.
+        unbounded: [len(GRID)] the same by the exact bell, where no pixel's cost is cut off.
+        mean: [28, 28] x̂₀, as gray levels from 0 to 255.
+        true: [28, 28] x₀, the same.
+    """
+
+    named: dict[str, float]
+    widths: np.ndarray
+    bits: np.ndarray
+    unbounded: np.ndarray
+    mean: np.ndarray
+    true: np.ndarray
+
+    def cost(self, width: float) -> float:
+        """L₀ in bits/dim at one of `WIDTHS`."""
+        return float(self.bits[len(self.named) + WIDTHS.index(width)])
+
+    @property
+    def curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Widths and bits of the `GRID`."""
+        return self.widths[-len(GRID) :], self.bits[-len(GRID) :]
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """The cheapest width and its bits/dim."""
+        widths, bits = self.curve
+        return float(widths[bits.argmin()]), float(bits.min())
+
+    @property
+    def typical(self) -> tuple[int, int]:
+        """A pixel that is missed as all are on average, if possible neither black nor white."""
+        gap = np.abs(np.abs(self.mean - self.true) - self.named["error"])
+        gray = (self.true > 0) & (self.true < 255)
+        row, column = np.unravel_index(
+            int(np.where(gray, gap, gap + 256).argmin()), self.true.shape
+        )
+        return int(row), int(column)
+
+
+def named_widths(setting: Setting) -> dict[str, float]:
+    """The widths that code takes for the decoder, √β₁ and √β̃₂, in gray levels."""
+    diffusion, t = model_of(setting).diffusion, torch.ones(1, dtype=torch.int64)
+    one = torch.ones(1, 1, dtype=torch.float64)
+    variances = {
+        "√β₁": diffusion.q_step(one, t, t - 1).var,
+        "√β̃₂": diffusion.posterior_coefficients(t + 1, t, one)[2],
+    }
+    return {name: float(var) ** 0.5 / LEVEL for name, var in variances.items()}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def decoder_of(pixels: bytes, setting: Setting, sha256: str) -> Decoder:
+    """Ask the network once, at t = 1, and price every width."""
+    model, t = model_of(setting), torch.ones(1, dtype=torch.int64)
+    x0 = unit(pixels)
+    generator = torch.Generator().manual_seed(setting.seed)
+    eps = torch.randn(x0.shape, generator=generator, dtype=torch.float64)
+    mean = elbo_term(model.diffusion, model, x0, t, eps, clip_x0=setting.clip).p.mean
+    error = float((mean - x0).square().mean()) ** 0.5 / LEVEL
+    named = named_widths(setting) | {"error": error}
+    widths = np.concatenate([list(named.values()), WIDTHS, GRID])
+    v = torch.from_numpy(widths * LEVEL).square()
+    exact = decoder_costs(x0, mean, v[-len(GRID) :], discretized_gaussian_exact)
+    return Decoder(
+        named,
+        widths,
+        bits_per_dim(decoder_costs(x0, mean, v).numpy()),
+        bits_per_dim(exact.numpy()),
+        ((mean + 1) / LEVEL).reshape(SIDE, SIDE).numpy(),
+        ((x0 + 1) / LEVEL).round().reshape(SIDE, SIDE).numpy(),
+    )
+
+
+def begin_at_the_usual(setting: Setting) -> None:
+    """Put the slider on √β̃₂ when the schedule is another one; a link's own wish comes first."""
+    here = setting.network, setting.T, setting.zero_terminal
+    before = st.session_state.get(_OF)
+    if here != before and (before is not None or "eb_width" not in st.query_params):
+        usual = math.log(named_widths(setting)["√β̃₂"])
+        st.session_state["eb_width"] = min(WIDTHS, key=lambda width: abs(math.log(width) - usual))
+    st.session_state[_OF] = here
+
+
+def decoder_view(pixels: bytes, setting: Setting, pixel: Pixel) -> None:
+    """One pixel's bell over the gray levels, beside the first bar over the width of the bell."""
+    told = decoder_of(pixels, setting, sha_of(setting.network))
+    begin_at_the_usual(setting)
+    chapter.prose(
+        "The last step must name one of 256 gray levels for every pixel. How wide should its bell "
+        "be? About as wide as x̂₀ is wrong: here **"
+        f"{told.named['error']:.2g} gray levels**."
+    )
+    width = st.select_slider(
+        "Width of the bell, in gray levels", WIDTHS, value=START, key="eb_width",
+        bind="query-params", format_func=lambda width: f"{width:g}",
+    )  # fmt: skip
+    row, column = told.typical if pixel is None else pixel
+    mean, true = float(told.mean[row, column]), int(told.true[row, column])
+    chances = bell_chances(mean, width)
+    chance = float(chances[true])
+    left, right = st.columns([4, 5], gap="medium")
+    plot(
+        bell_chart(chances, mean, true, width),
+        key="eb_bell",
+        alt=f"The decoder's bell for pixel {row}, {column}, cut into gray levels: the true one, "
+        f"{true}, has probability {chance:.2g}",
+        place=left,
+    )
+    plot(
+        width_chart(told, width),
+        key="eb_decoder",
+        alt="Cost of the last step over the width of the decoder, with three named widths",
+        place=right,
+    )
+    best, least = told.best
+    usual = ", ".join(
+        f"{name} = {told.named[name]:.2g} levels: {told.bits[i]:.3f}"
+        for i, name in enumerate(told.named)
+        if name != "error"
+    )
+    chapter.prose(
+        f"Pixel {row}, {column}: the bell stands at x̂₀ = {mean:.1f}, and level {true} has the "
+        f"area **{chance:.2g}**, which costs −log₂ {chance:.2g} = "
+        f"**{-math.log2(chance):.2g} bits**. All {DIMENSIONS} pixels: "
+        f"**{told.cost(width):.3f} bits/dim**. The least is **{least:.3f}**, at a width of "
+        f"{best * LEVEL:.2g} on the scale from −1 to 1, that is "
+        f"**{best:.2g} gray levels**. In code: {usual}. √β̃₁ would be no width at all, 0."
+    )
+    st.caption(
+        "“error” is the root of the mean squared error of this x̂₀. Far to the left the curve "
+        "flattens: this decoder counts no probability below 10⁻¹², so a missed pixel costs "
+        f"{FLOOR_BITS:.0f} bits at most. Dashed, where it is higher: the exact bell without that "
+        "floor."
+    )
+
+
+def bell_chances(mean: float, width: float) -> np.ndarray:
+    """Probability of each gray level, [256], under a bell given in gray levels."""
+    centre = torch.tensor([mean * LEVEL - 1], dtype=torch.float64)
+    return level_chances(centre, torch.tensor((width * LEVEL) ** 2))[:, 0].numpy()
+
+
+def bell_chart(chances: np.ndarray, mean: float, true: int, width: float) -> Figure:
+    """Bars for the gray levels around the true one, which is coloured, and the bell over them."""
+    around = min(max(AROUND, math.ceil(1.2 * abs(mean - true))), MOST_AROUND)
+    first = min(max(true - around, 0), 255 - 2 * around)
+    levels = np.arange(first, first + 2 * around + 1)
+    x = np.union1d(
+        np.linspace(levels[0] - 0.5, levels[-1] + 0.5, 120), mean + width * np.linspace(-4, 4, 81)
+    )
+    bell = Gaussian(*(torch.tensor(v, dtype=torch.float64) for v in (mean, width**2)))
+    density = normal_log_density(torch.from_numpy(x), bell).exp().numpy()
+    chance = float(chances[true])
+    traces: list[dict[str, Any]] = [
+        {"type": "bar", "x": levels, "y": chances[levels], "opacity": 0.75, "width": 0.92,
+         "marker": {"color": [COLORS["x0" if level == true else "p"] for level in levels]},
+         "hovertemplate": "level %{x}: %{y:.3g}"},
+        {"type": "scatter", "x": x, "y": density, "mode": "lines", "hoverinfo": "skip",
+         "line": {"color": COLORS["p"], "width": 2}},
+    ]  # fmt: skip
+    layout = {
+        "xaxis": BARE | {"title": {"text": "gray level", "standoff": 8},
+                         "range": [levels[0] - 0.5, levels[-1] + 0.5]},
+        "yaxis": BARE | {"nticks": 5, "showgrid": True, "range": [0, 1.12]},
+        "title": {"text": "one pixel: probability of a level", "font": {"size": 14}, "x": 0,
+                  "xref": "container", "y": 0.98},
+        "height": 270,
+        "margin": {"l": 36, "r": 8, "t": 30, "b": 44},
+        "hovermode": "closest",
+        "annotations": [
+            name_at(true, f"p = {chance:.2g}", "x0", y=chance, yshift=26),
+            name_at(true, f"−log₂ p = {-math.log2(chance):.2g} bits", "bits", y=chance, yshift=10),
+        ],
+    }  # fmt: skip
+    return chart(traces, layout | CLEAR)
+
+
+def width_chart(told: Decoder, width: float) -> Figure:
+    """L₀ over the width, with the named widths and the chosen one as points."""
+    widths, bits = told.curve
+    ends = [*told.named.values(), width]
+    low, high = min(ends[:-1]) / 6, max(ends[:-1]) * 6
+    low, high = min(low, width / 1.2), max(high, width * 1.2)
+    seen = (widths >= low) & (widths <= high)
+    top = max(3.0 * told.best[1], 1.15 * float(bits[seen].max()))
+    higher = np.where(told.unbounded > 1.02 * bits, told.unbounded, np.nan)
+    points = [
+        Line(name, told.widths[i : i + 1], told.bits[i : i + 1], color, 0, anchor=anchor,
+             shift=shift)
+        for i, (name, color, anchor, shift) in enumerate(
+            (("√β₁", "q", "left", -15), ("√β̃₂", "p", "center", -32), ("error", "x0", "right", -15))
+        )
+    ]  # fmt: skip
+    lines = [Line("", widths, higher, "bits", 0, dash="dot", width=1.5),
+             Line("", widths, bits, "bits", 0), *points]  # fmt: skip
+    figure = line_chart(
+        lines,
+        x_title=f"width of the bell, in gray levels (1 level = {LEVEL:.4f})",
+        y_title="all pixels: L₀, bits/dim",
+        log_x=True,
+        height=270,
+        y_range=(0.0, top),
+        x_axis={"range": [math.log10(low), math.log10(high)], "tickvals": TICKS,
+                "ticktext": [f"{tick:g}" for tick in TICKS]},
+    )  # fmt: skip
+    cost = told.cost(width)
+    figure["data"].append(
+        {"type": "scatter", "x": [width], "y": [cost], "mode": "markers", "name": "chosen",
+         "marker": {"color": COLORS["bits"], "size": 15, "symbol": "circle-open",
+                    "line": {"width": 3}},
+         "hovertemplate": "%{y:.4g}"}
+    )  # fmt: skip
+    figure["layout"]["annotations"].append(
+        name_at(math.log10(width), f"{cost:.2f}", "bits", y=cost, yshift=18)
+    )
+    figure["layout"]["margin"] = {"l": 36, "r": 8, "t": 30, "b": 44}
+    return figure
