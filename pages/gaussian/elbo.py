@@ -26,10 +26,10 @@ from pages.shared.ledger import (
     Setting,
     choose_digit,
     draw,
+    face,
     kept_ledger,
     networks,
     resolved,
-    rings,
     sha_of,
     ticks,
 )
@@ -94,10 +94,10 @@ def controls(view: str, row: DeltaGenerator | None) -> tuple[bytes, str, Setting
         view: key in `VIEWS`.
         row: where network and steps stand, if not below the picture.
     """
-    picture, notes = choose_digit(rings)
+    picture, notes = choose_digit(face)
     place = st.container() if row is None else row
     names = networks() or ["digits-eps"]
-    width = 170 if row else "stretch"
+    width = 150 if row else "stretch"
     name = place.selectbox("Network", names, key="eb_net", bind="query-params", width=width)
     T = 1000
     if view != "draws":
@@ -165,7 +165,7 @@ def exhibit() -> None:
         name = st.selectbox("Network", names, key="eb_net", bind="query-params", width=260)
         return weights_view(name)
     stage, side = st.columns([5, 2], gap="large")
-    row = None
+    row, lead = None, stage.container()
     if view == "decoder":  # beside the curve that they move, also on a telephone
         row = stage.container(horizontal=True, gap="medium", vertical_alignment="bottom")
     with side:
@@ -184,8 +184,8 @@ def exhibit() -> None:
             ledger_view(pixels, about, setting, kept, pixel)
         elif view == "forms":
             forms_view(pixels, setting)
-        elif view == "decoder":
-            decoder_view(pixels, setting, pixel)
+        elif row is not None:
+            decoder_view(pixels, setting, pixel, lead, row)
         else:
             ident = repr(("sum", setting, sha_of(setting.network), hash(pixels)))
             estimator_view(pixels, setting, kept, ident)
@@ -423,8 +423,8 @@ def page() -> None:
             ),
             Experiment(
                 "Draw something that is no digit",
-                "a target with rings, and a bill several times a digit’s: the network knows none. "
-                "Draw into it or wipe it: when the pen is lifted, the bill is made anew.",
+                "a face to begin with, and a bill more than twice a test digit’s: the network "
+                "has seen none. Draw into it: when the pen is lifted, the bill is made anew.",
                 {"source": "draw"},
             ),
             Experiment(

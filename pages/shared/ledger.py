@@ -351,12 +351,18 @@ def ticks(parts: Sequence[range]) -> list[tuple[int, str]]:
 # --- what is chosen -------------------------------------------------------------------------------
 
 
-def rings() -> np.ndarray:
-    """A target to shoot at, uint8 [28, 28]: as far from a digit as a few strokes can be."""
-    rows, columns = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
-    strokes = np.abs(np.hypot(rows, columns) % 6 - 3)
-    drawn: np.ndarray = 255 * np.clip(2 - strokes, 0, 1) * (np.hypot(rows, columns) < 13)
-    return drawn.round().astype(np.uint8)
+def face() -> np.ndarray:
+    """A face in a few strokes, uint8 [28, 28]: white on black, and no digit."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+
+    def away(row: float, column: float) -> np.ndarray:
+        distance: np.ndarray = np.hypot(rows - row, columns - column)
+        return distance
+
+    mouth = np.where(rows > 15, np.abs(away(12, 13.5) - 7), SIDE)
+    strokes = np.abs(away(13.5, 13.5) - 12), mouth, away(10, 9) - 0.5, away(10, 18) - 0.5
+    ink: np.ndarray = 255 * np.clip(1.5 - np.minimum.reduce(strokes), 0, 1)
+    return ink.round().astype(np.uint8)
 
 
 def choose_digit(sheet: Callable[[], np.ndarray] | None = None) -> tuple[Picture, list[str]]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.gaussian import Gaussian
 from diffusion_core.likelihood import (
@@ -88,10 +89,14 @@ class Decoder(NamedTuple):
         return float(widths[bits.argmin()]), float(bits.min())
 
     @property
-    def typical(self) -> tuple[int, int]:
-        """A pixel that is missed as all are on average, if possible neither black nor white."""
-        gap = np.abs(np.abs(self.mean - self.true) - self.named["error"])
-        gray = (self.true > 0) & (self.true < 255)
+    def missed(self) -> tuple[int, int]:
+        """A pixel that is missed a little more than all are on average, and not by its bin's luck.
+
+        If possible it is far from black and white, whose bins have no end.
+        """
+        wanted = max(1.5 * self.named["error"], 0.75)
+        gap = np.abs(np.abs(self.mean - self.true) - wanted)
+        gray = np.abs(self.true - 127.5) < 127.5 - AROUND
         row, column = np.unravel_index(
             int(np.where(gray, gap, gap + 256).argmin()), self.true.shape
         )
@@ -142,29 +147,40 @@ def begin_at_the_usual(setting: Setting) -> None:
     st.session_state[_OF] = here
 
 
-def decoder_view(pixels: bytes, setting: Setting, pixel: Pixel) -> None:
-    """One pixel's bell over the gray levels, beside the first bar over the width of the bell."""
+def decoder_view(
+    pixels: bytes, setting: Setting, pixel: Pixel, lead: DeltaGenerator, row: DeltaGenerator
+) -> None:
+    """One pixel's bell over the gray levels, beside the first bar over the width of the bell.
+
+    Args:
+        pixels: the digit.
+        setting: of its ledger.
+        pixel: whose bell is shown; None for one that the network misses a little.
+        lead: where the question stands.
+        row: where the slider stands.
+    """
     told = decoder_of(pixels, setting, sha_of(setting.network))
     begin_at_the_usual(setting)
-    chapter.prose(
-        "The last step must name one of 256 gray levels for every pixel. How wide should its bell "
-        "be? About as wide as x̂₀ is wrong: here **"
-        f"{told.named['error']:.2g} gray levels**."
-    )
-    width = st.select_slider(
+    width = row.select_slider(
         "Width of the bell, in gray levels", WIDTHS, value=START, key="eb_width",
         bind="query-params", format_func=lambda width: f"{width:g}",
     )  # fmt: skip
-    row, column = told.typical if pixel is None else pixel
-    mean, true = float(told.mean[row, column]), int(told.true[row, column])
+    with lead:
+        chapter.prose(
+            "The last step must name one of 256 gray levels for every pixel. How wide should its "
+            "bell be? About as wide as x̂₀ is wrong: here **"
+            f"{told.named['error']:.2g} gray levels**."
+        )
+    at = told.missed if pixel is None else pixel
+    mean, true = float(told.mean[at]), int(told.true[at])
     chances = bell_chances(mean, width)
     chance = float(chances[true])
     left, right = st.columns([4, 5], gap="medium")
     plot(
         bell_chart(chances, mean, true, width),
         key="eb_bell",
-        alt=f"The decoder's bell for pixel {row}, {column}, cut into gray levels: the true one, "
-        f"{true}, has probability {chance:.2g}",
+        alt=f"The decoder's bell for pixel {at[0]}, {at[1]}, cut into gray levels: the true one, "
+        f"{true}, has probability {shown(chance)}",
         place=left,
     )
     plot(
@@ -180,9 +196,9 @@ def decoder_view(pixels: bytes, setting: Setting, pixel: Pixel) -> None:
         if name != "error"
     )
     chapter.prose(
-        f"Pixel {row}, {column}: the bell stands at x̂₀ = {mean:.1f}, and level {true} has the "
-        f"area **{chance:.2g}**, which costs −log₂ {chance:.2g} = "
-        f"**{-math.log2(chance):.2g} bits**. All {DIMENSIONS} pixels: "
+        f"Pixel {at[0]}, {at[1]}: the bell stands at x̂₀ = {mean:.1f}, and level {true} has the "
+        f"area **{shown(chance)}**, which costs −log₂ {shown(chance)} = "
+        f"**{bits_of(chance):.2g} bits**. All {DIMENSIONS} pixels: "
         f"**{told.cost(width):.3f} bits/dim**. The least is **{least:.3f}**, at a width of "
         f"{best * LEVEL:.2g} on the scale from −1 to 1, that is "
         f"**{best:.2g} gray levels**. In code: {usual}. √β̃₁ would be no width at all, 0."
@@ -193,6 +209,19 @@ def decoder_view(pixels: bytes, setting: Setting, pixel: Pixel) -> None:
         f"{FLOOR_BITS:.0f} bits at most. Dashed, where it is higher: the exact bell without that "
         "floor."
     )
+
+
+def shown(chance: float) -> str:
+    """A probability of two digits, the small ones with a power of ten."""
+    if chance >= 1e-3:
+        return f"{chance:.2g}"
+    digits, power = f"{chance:.0e}".split("e")
+    return f"{digits} × 10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def bits_of(chance: float) -> float:
+    """−log₂ of a probability; 0, and not −0, for certainty."""
+    return abs(math.log2(chance))
 
 
 def bell_chances(mean: float, width: float) -> np.ndarray:
@@ -212,26 +241,25 @@ def bell_chart(chances: np.ndarray, mean: float, true: int, width: float) -> Fig
     bell = Gaussian(*(torch.tensor(v, dtype=torch.float64) for v in (mean, width**2)))
     density = normal_log_density(torch.from_numpy(x), bell).exp().numpy()
     chance = float(chances[true])
+    name = f"p = {shown(chance)}, −log₂ p = {bits_of(chance):.2g} bits"
     traces: list[dict[str, Any]] = [
         {"type": "bar", "x": levels, "y": chances[levels], "opacity": 0.75, "width": 0.92,
          "marker": {"color": [COLORS["x0" if level == true else "p"] for level in levels]},
          "hovertemplate": "level %{x}: %{y:.3g}"},
-        {"type": "scatter", "x": x, "y": density, "mode": "lines", "hoverinfo": "skip",
-         "line": {"color": COLORS["p"], "width": 2}},
+        {"type": "scatter", "x": x, "y": np.where(density > 1.05, np.nan, density),
+         "mode": "lines", "hoverinfo": "skip", "line": {"color": COLORS["p"], "width": 2}},
     ]  # fmt: skip
     layout = {
         "xaxis": BARE | {"title": {"text": "gray level", "standoff": 8},
                          "range": [levels[0] - 0.5, levels[-1] + 0.5]},
-        "yaxis": BARE | {"nticks": 5, "showgrid": True, "range": [0, 1.12]},
+        "yaxis": BARE | {"showgrid": True, "tickvals": [0, 0.5, 1],
+                         "range": [0, 1.3]},
         "title": {"text": "one pixel: probability of a level", "font": {"size": 14}, "x": 0,
                   "xref": "container", "y": 0.98},
-        "height": 270,
+        "height": 250,
         "margin": {"l": 36, "r": 8, "t": 30, "b": 44},
         "hovermode": "closest",
-        "annotations": [
-            name_at(true, f"p = {chance:.2g}", "x0", y=chance, yshift=26),
-            name_at(true, f"−log₂ p = {-math.log2(chance):.2g} bits", "bits", y=chance, yshift=10),
-        ],
+        "annotations": [name_at(true, name, "x0", y=1.18)],
     }  # fmt: skip
     return chart(traces, layout | CLEAR)
 
@@ -245,34 +273,37 @@ def width_chart(told: Decoder, width: float) -> Figure:
     seen = (widths >= low) & (widths <= high)
     top = max(3.0 * told.best[1], 1.15 * float(bits[seen].max()))
     higher = np.where(told.unbounded > 1.02 * bits, told.unbounded, np.nan)
-    points = [
-        Line(name, told.widths[i : i + 1], told.bits[i : i + 1], color, 0, anchor=anchor,
-             shift=shift)
-        for i, (name, color, anchor, shift) in enumerate(
-            (("√β₁", "q", "left", -15), ("√β̃₂", "p", "center", -32), ("error", "x0", "right", -15))
+    colors = dict(zip(told.named, ("q", "p", "x0"), strict=True))
+    points = []
+    # Names side by side under the points; above them where the curve is too near the axis.
+    for (name, at), (anchor, shift) in zip(
+        sorted(told.named.items(), key=lambda item: item[1]),
+        (("right", 15), ("center", 33), ("left", 15)),
+        strict=True,
+    ):
+        bar = told.bits[told.widths == at][:1]
+        lift = 1 if bar[0] < 0.2 * top else -1
+        points.append(
+            Line(name, np.array([at]), bar, colors[name], 0, anchor=anchor, shift=lift * shift)
         )
-    ]  # fmt: skip
+    cost = told.cost(width)
     lines = [Line("", widths, higher, "bits", 0, dash="dot", width=1.5),
              Line("", widths, bits, "bits", 0), *points]  # fmt: skip
     figure = line_chart(
         lines,
         x_title=f"width of the bell, in gray levels (1 level = {LEVEL:.4f})",
-        y_title="all pixels: L₀, bits/dim",
+        y_title=f"all pixels: L₀ = {cost:.2f} bits/dim",
         log_x=True,
-        height=270,
+        height=250,
         y_range=(0.0, top),
         x_axis={"range": [math.log10(low), math.log10(high)], "tickvals": TICKS,
                 "ticktext": [f"{tick:g}" for tick in TICKS]},
     )  # fmt: skip
-    cost = told.cost(width)
     figure["data"].append(
         {"type": "scatter", "x": [width], "y": [cost], "mode": "markers", "name": "chosen",
          "marker": {"color": COLORS["bits"], "size": 15, "symbol": "circle-open",
                     "line": {"width": 3}},
          "hovertemplate": "%{y:.4g}"}
     )  # fmt: skip
-    figure["layout"]["annotations"].append(
-        name_at(math.log10(width), f"{cost:.2f}", "bits", y=cost, yshift=18)
-    )
     figure["layout"]["margin"] = {"l": 36, "r": 8, "t": 30, "b": 44}
     return figure
