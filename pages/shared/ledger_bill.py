@@ -38,36 +38,36 @@ def bill_strip(setting: Setting, kept: Kept) -> None:
     parts = {name: bits_per_dim(nats) for name, nats in stretches(kept).items()}
     total = bits_per_dim(kept.total)
     plot(
-        strip_chart(parts, total, total if kept.complete else max(total, usual)),
+        strip_chart(parts, total if kept.complete else max(total, usual), kept.complete),
         key="eb_strip",
         alt="The bill as a strip, from t = 1 on: "
         + ", ".join(f"t = {name}: {bits:.3f} bits/dim" for name, bits in parts.items()),
     )
 
 
-def strip_chart(parts: Mapping[str, float], total: float, whole: float) -> Figure:
+def strip_chart(parts: Mapping[str, float], whole: float, complete: bool) -> Figure:
     """Pieces as wide as they cost, each with its share.
 
     Args:
         parts: steps -> bits/dim, from t = 1 on.
-        total: bits/dim of all that is known.
-        whole: bits/dim that the width of the chart stands for; more than `total`, and the bill
-            is not known to its end.
+        whole: bits/dim that the width of the chart stands for.
+        complete: whether the bill is known to its end; shares are told only then.
     """
+    total = sum(parts.values())
     shapes, names, start = [], [], 0.0
     for (name, bits), opacity in zip(parts.items(), OPACITIES, strict=False):
         shapes.append(
             {"type": "rect", "x0": start, "x1": start + bits, "y0": 0, "y1": 1,
              "fillcolor": COLORS["bits"], "opacity": opacity, "line": {"width": 0}}
         )  # fmt: skip
-        share = "" if whole > total else f"{bits / total:.0%}"
+        share = f"{bits / total:.0%}" if complete else ""
         label = name_at(start + bits / 2, f"{share}<br>t = {name}", "bits", y=1, yshift=19)
         names.append(label | {"font": {"color": COLORS["bits"], "size": 13}})
         start += bits
     layout = {
         "xaxis": BARE | {"range": [0, whole], "showticklabels": False},
         "yaxis": BARE | {"range": [0, 1], "showticklabels": False},
-        "title": {"text": f"the bill {'so far' if whole > total else 'in proportion'}, "
+        "title": {"text": f"the bill {'in proportion' if complete else 'so far'}, "
                   f"{total:.3f} bits/dim", "font": {"size": 14}, "x": 0, "xref": "container",
                   "y": 0.98},
         "height": 92,

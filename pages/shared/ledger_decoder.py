@@ -48,6 +48,8 @@ START = 0.6
 GRID = np.geomspace(0.002, 500, 140)
 AROUND, MOST_AROUND = 8, 40
 """So many gray levels are drawn on either side of the true one."""
+FLAT = 0.03
+"""A bell whose highest level has no more than this is drawn twenty times as high."""
 FLOOR_BITS = -math.log2(1e-12)
 """What `discretized_gaussian_tanh` lets a pixel cost at most."""
 TICKS = [digit * 10.0**power for power in range(-3, 3) for digit in (1, 2, 5)]
@@ -240,26 +242,26 @@ def bell_chart(chances: np.ndarray, mean: float, true: int, width: float) -> Fig
     )
     bell = Gaussian(*(torch.tensor(v, dtype=torch.float64) for v in (mean, width**2)))
     density = normal_log_density(torch.from_numpy(x), bell).exp().numpy()
-    chance = float(chances[true])
+    chance, top = float(chances[true]), 1.0 if chances.max() > FLAT else 0.05
     name = f"p = {shown(chance)}, −log₂ p = {bits_of(chance):.2g} bits"
     traces: list[dict[str, Any]] = [
         {"type": "bar", "x": levels, "y": chances[levels], "opacity": 0.75, "width": 0.92,
          "marker": {"color": [COLORS["x0" if level == true else "p"] for level in levels]},
          "hovertemplate": "level %{x}: %{y:.3g}"},
-        {"type": "scatter", "x": x, "y": np.where(density > 1.05, np.nan, density),
+        {"type": "scatter", "x": x, "y": np.where(density > 1.05 * top, np.nan, density),
          "mode": "lines", "hoverinfo": "skip", "line": {"color": COLORS["p"], "width": 2}},
     ]  # fmt: skip
     layout = {
         "xaxis": BARE | {"title": {"text": "gray level", "standoff": 8},
                          "range": [levels[0] - 0.5, levels[-1] + 0.5]},
-        "yaxis": BARE | {"showgrid": True, "tickvals": [0, 0.5, 1],
-                         "range": [0, 1.3]},
+        "yaxis": BARE | {"showgrid": True, "tickvals": [0, top / 2, top],
+                         "range": [0, 1.3 * top]},
         "title": {"text": "one pixel: probability of a level", "font": {"size": 14}, "x": 0,
                   "xref": "container", "y": 0.98},
         "height": 250,
         "margin": {"l": 36, "r": 8, "t": 30, "b": 44},
         "hovermode": "closest",
-        "annotations": [name_at(true, name, "x0", y=1.18)],
+        "annotations": [name_at(true, name, "x0", y=1.18 * top)],
     }  # fmt: skip
     return chart(traces, layout | CLEAR)
 
@@ -271,7 +273,7 @@ def width_chart(told: Decoder, width: float) -> Figure:
     low, high = min(ends[:-1]) / 6, max(ends[:-1]) * 6
     low, high = min(low, width / 1.2), max(high, width * 1.2)
     seen = (widths >= low) & (widths <= high)
-    top = max(3.0 * told.best[1], 1.15 * float(bits[seen].max()))
+    top = max(1.5 * told.best[1], 1.15 * float(bits[seen].max()))
     higher = np.where(told.unbounded > 1.02 * bits, told.unbounded, np.nan)
     colors = dict(zip(told.named, ("q", "p", "x0"), strict=True))
     points = []

@@ -39,7 +39,7 @@ from pages.shared.ledger import (
     ticks,
     unit,
 )
-from pages.shared.ledger_bill import FAR, stretches
+from pages.shared.ledger_bill import FAR, stretches, strip_chart
 from pages.shared.ledger_decoder import (
     START,
     WIDTHS,
@@ -436,6 +436,13 @@ def test_the_strip_and_the_bars_tell_one_bill(pixels: bytes) -> None:
     lines = list(kept)
     assert list(stretches(kept)) == ["1", "2–10", "11–100"]
     assert sum(stretches(kept).values()) == pytest.approx(kept.total - kept.prior)
+    strip = strip_chart(stretches(kept), kept.total, True)["layout"]
+    wide = [shape["x1"] - shape["x0"] for shape in strip["shapes"]]
+    assert wide == pytest.approx(list(stretches(kept).values()))
+    shares = [int(re.search(r"(\d+)%", note["text"])[1]) for note in strip["annotations"]]  # type: ignore[index]
+    assert shares == [round(100 * w / sum(wide)) for w in wide]
+    so_far = strip_chart(stretches(kept), 2 * kept.total, False)["layout"]
+    assert not any("%" in note["text"] for note in so_far["annotations"])
     frames = draw(lines, 0, kept, None)
     several = next(i for i, line in enumerate(lines) if line.first < line.last)
     first, last = lines[several].first, lines[several].last
