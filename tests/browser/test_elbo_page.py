@@ -122,7 +122,7 @@ def test_the_bell_follows_its_slider(page: Page, url: str, assert_clean: Check) 
     before = bell.first.get_attribute("aria-label") or ""
     title = page.get_by_text(re.compile(r"all pixels: L₀ = [\d.]+ bits/dim"))
     expect(title).to_be_visible()
-    drawn = title.inner_text()
+    drawn = title.text_content() or ""
     slider = page.get_by_role("slider", name="Width of the bell")
     for _ in range(4):
         slider.press("ArrowRight")
