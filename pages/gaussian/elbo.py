@@ -20,6 +20,7 @@ from pages.shared import chapter, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.ledger import (
+    LEVEL,
     Impossible,
     Kept,
     Pixel,
@@ -34,7 +35,7 @@ from pages.shared.ledger import (
     ticks,
 )
 from pages.shared.ledger_bill import bill_strip, sums
-from pages.shared.ledger_decoder import LEVEL, START, decoder_view
+from pages.shared.ledger_decoder import START, decoder_view
 from pages.shared.ledger_estimators import (
     chain_of,
     chain_view,

@@ -25,7 +25,7 @@ from diffusion_core.ledger import (
     read_averages,
     with_steps,
 )
-from diffusion_core.likelihood import GREY_LEVELS, discretized_gaussian_tanh
+from diffusion_core.likelihood import GREY_LEVELS, HALF_BIN, discretized_gaussian_tanh
 from diffusion_core.recipes import RECIPES
 from pages.shared import load
 from pages.shared.canvas import canvas
@@ -38,6 +38,8 @@ DIMENSIONS = SIDE * SIDE
 BELL_BINS = 42
 BELL_REACH = 5.0
 """The two bells are drawn this many standard deviations to both sides."""
+LEVEL = 2 * HALF_BIN
+"""The distance between two gray levels, black being −1 and white 1."""
 NEAR = 5
 """At t = 1 so many gray levels are drawn on either side of the true one."""
 
@@ -85,9 +87,8 @@ class Line(NamedTuple):
         share: uint8 [28, 28]; 255 is the pixel that costs most.
         gap: float32 [28, 28], model mean minus true mean, in standard deviations.
         spread: float32 [28, 28], the model's standard deviation over the true one.
-        near: at t = 1, where q is a point, the decoder's probabilities of the gray levels NEAR
-            below the true one to NEAR above it, float32 [2 * NEAR + 1, 28, 28]; all that lies
-            further out is in the first and the last. None at other steps.
+        decoder: at t = 1, where q is a point, mean and width of the decoder's bell and the true
+            level, all in gray levels from 0, float64 [3, 28, 28]; None at other steps.
     """
 
     first: int
@@ -98,29 +99,35 @@ class Line(NamedTuple):
     share: np.ndarray
     gap: np.ndarray
     spread: np.ndarray
-    near: np.ndarray | None = None
+    decoder: np.ndarray | None = None
 
 
-def level_chances(mean: torch.Tensor, var: torch.Tensor) -> torch.Tensor:
-    """The decoder's probability of every gray level, for means [*D]: [256, *D], their sum 1."""
-    levels = GREY_LEVELS.reshape(-1, *[1] * mean.ndim)
-    model = Gaussian(mean.expand(256, *mean.shape), var.expand_as(mean))
-    return discretized_gaussian_tanh(levels.expand(256, *mean.shape), model).exp()
+def bell_chances(mean: float, width: float) -> np.ndarray:
+    """The decoder's probability of each gray level, [256], for a bell given in gray levels."""
+    centre = torch.full((256,), mean * LEVEL - 1, dtype=torch.float64)
+    model = Gaussian(centre, torch.tensor((width * LEVEL) ** 2, dtype=torch.float64))
+    return discretized_gaussian_tanh(GREY_LEVELS, model).exp().numpy()
 
 
-def near_levels(entry: Entry) -> np.ndarray:
-    """What `Line.near` is made of: the entry of t = 1, whose true mean is the picture itself."""
-    error, width = (v.double() * entry.std.double() for v in (entry.gap, entry.spread))
-    mean = entry.x0.double()
-    true = ((mean - error + 1) * 127.5).round().long().reshape(SIDE, SIDE)
-    chances = level_chances(
-        mean.reshape(SIDE, SIDE), width.square().expand(1, SIDE, SIDE).reshape(SIDE, SIDE)
-    )
-    below = torch.cat([torch.zeros(1, SIDE, SIDE), chances.cumsum(0)])  # [k]: of all under level k
-    edges = torch.arange(1 - NEAR, NEAR + 1).reshape(-1, 1, 1) + true
-    upto = below.gather(0, edges.clamp(0, 256))
-    ends = torch.zeros_like(upto[:1])
-    return torch.cat([ends, upto, ends + 1]).diff(dim=0).float().numpy()
+def near_levels(mean: float, width: float, true: int) -> np.ndarray:
+    """Probabilities of the levels NEAR below the true one to NEAR above it, [2 * NEAR + 1].
+
+    What lies further out is in the first and the last.
+    """
+    chances = bell_chances(mean, width)
+    inner: np.ndarray = np.pad(chances, NEAR)[true : true + 2 * NEAR + 1]
+    inner[0] = chances[: max(true - NEAR + 1, 0)].sum()
+    inner[-1] = chances[true + NEAR :].sum()
+    return inner
+
+
+def decoder_bells(entry: Entry) -> np.ndarray:
+    """`Line.decoder`, from the entry of t = 1, whose true mean is the picture itself."""
+    std, mean = entry.std.double(), entry.x0.double()
+    width = (entry.spread.double() * std).expand_as(mean)
+    true = ((mean - entry.gap.double() * std + 1) / LEVEL).round()
+    told = torch.stack([(mean + 1) / LEVEL, width / LEVEL, true])
+    return told.reshape(3, SIDE, SIDE).numpy()
 
 
 def line_of(entry: Entry) -> Line:
@@ -137,7 +144,7 @@ def line_of(entry: Entry) -> Line:
         (255 * share / largest).round().to(torch.uint8).reshape(SIDE, SIDE).numpy(),
         entry.gap.float().reshape(SIDE, SIDE).numpy(),
         spread.reshape(SIDE, SIDE).numpy().copy(),
-        near_levels(entry) if entry.steps[-1] == 1 else None,
+        decoder_bells(entry) if entry.steps[-1] == 1 else None,
     )
 
 
@@ -263,9 +270,9 @@ def bells(line: Line, pixel: Pixel) -> np.ndarray:
         pixel = int(row), int(column)
     edge = BELL_REACH - BELL_REACH / BELL_BINS
     x = np.linspace(-edge, edge, BELL_BINS)
-    if line.near is not None:
-        level: np.ndarray = line.near[np.rint(x).astype(int) + NEAR, *pixel]
-        return level
+    if line.decoder is not None:
+        mean, width, true = line.decoder[:, *pixel]
+        return near_levels(mean, width, int(true))[np.rint(x).astype(int) + NEAR]
     centre = float(np.clip(line.gap[pixel], -edge, edge))
     width = float(line.spread[pixel])
     density: np.ndarray = np.exp(-0.5 * ((x - centre) / width) ** 2)

@@ -12,7 +12,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.gaussian import Gaussian
 from diffusion_core.likelihood import (
-    HALF_BIN,
     decoder_costs,
     discretized_gaussian_exact,
     elbo_term,
@@ -22,11 +21,12 @@ from pages.shared import chapter
 from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, line_chart, name_at
 from pages.shared.ledger import (
     DIMENSIONS,
+    LEVEL,
     SIDE,
     Pixel,
     Setting,
+    bell_chances,
     bits_per_dim,
-    level_chances,
     model_of,
     sha_of,
     unit,
@@ -34,8 +34,6 @@ from pages.shared.ledger import (
 from pages.shared.palette import COLORS
 from pages.shared.plot import plot
 
-LEVEL = 2 * HALF_BIN
-"""The distance between two gray levels, black being −1 and white 1."""
 WIDTHS = tuple(
     round(digit * 10.0**power, 3)
     for power in (-2, -1, 0, 1)
@@ -224,12 +222,6 @@ def shown(chance: float) -> str:
 def bits_of(chance: float) -> float:
     """−log₂ of a probability; 0, and not −0, for certainty."""
     return abs(math.log2(chance))
-
-
-def bell_chances(mean: float, width: float) -> np.ndarray:
-    """Probability of each gray level, [256], under a bell given in gray levels."""
-    centre = torch.tensor([mean * LEVEL - 1], dtype=torch.float64)
-    return level_chances(centre, torch.tensor((width * LEVEL) ** 2))[:, 0].numpy()
 
 
 def bell_chart(chances: np.ndarray, mean: float, true: int, width: float) -> Figure:

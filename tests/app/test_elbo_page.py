@@ -29,10 +29,12 @@ from pages.shared.ledger import (
     Kept,
     Line,
     Setting,
+    bell_chances,
     bells,
     bits_per_dim,
     draw,
     kept_ledger,
+    near_levels,
     networks,
     resolved,
     sha_of,
@@ -43,7 +45,6 @@ from pages.shared.ledger_bill import FAR, stretches, strip_chart
 from pages.shared.ledger_decoder import (
     START,
     WIDTHS,
-    bell_chances,
     decoder_of,
     named_widths,
     shown,
@@ -421,13 +422,13 @@ def test_the_decoder_at_its_ends(T: int, width: float) -> None:
 
 def test_at_the_first_step_q_is_a_point_and_p_names_levels(pixels: bytes) -> None:
     first, second, *_ = kept_ledger(pixels, SHORT, sha_of("digits-eps"))
-    assert second.near is None
-    assert first.near is not None
-    np.testing.assert_allclose(first.near.sum(0), 1, atol=1e-6)
+    assert second.decoder is None
+    assert first.decoder is not None
+    found = np.stack([near_levels(m, w, int(k)) for m, w, k in first.decoder.reshape(3, -1).T])
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
     # The middle of the eleven is the true level: all costs together are the first term.
-    middle = first.near[5].astype(np.float64)
-    assert -np.log(middle).sum() == pytest.approx(first.nats, rel=1e-4)
-    assert set(bells(first, (9, 14)).tolist()) == set(first.near[:, 9, 14].tolist())
+    assert -np.log(found[:, 5]).sum() == pytest.approx(first.nats, rel=1e-4)
+    assert set(bells(first, (9, 14)).tolist()) == set(found[9 * 28 + 14].tolist())
     assert sent(open_page("elbo"))["histograms"][0]["points"] == 1
 
 
