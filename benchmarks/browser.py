@@ -48,6 +48,7 @@ CONTROLS = (
     ("discrete_posterior", "dT"),
     ("discrete_sampling", "dssteps"),
     ("elbo", "eb_T"),
+    ("elbo?eb_view=Decoder", "eb_width"),
     ("elbo?eb_view=Three+forms", "eb_t"),
     ("elbo?eb_view=Two+decompositions", "eb_x0"),
     ("entropy?enview=Two+orders", "enapart"),

@@ -103,23 +103,29 @@ def discretized_gaussian_exact(x0: Tensor, model: Gaussian) -> Tensor:
     return torch.where(x0 < -EDGE, to_black, torch.where(x0 > EDGE, to_white, inside))
 
 
-def decoder_costs(x0: Tensor, mean: Tensor, variances: Tensor) -> Tensor:
+def decoder_costs(
+    x0: Tensor,
+    mean: Tensor,
+    variances: Tensor,
+    decode: Callable[[Tensor, Gaussian], Tensor] = discretized_gaussian_tanh,
+) -> Tensor:
     r"""What naming the grey levels costs for each width of the decoder, [n] nats per picture.
 
     $$L_0(v) = -\log p\left(x_0 \mid \mathcal N(\hat x_0, v)\right)$$
 
-    Source: Ho et al. 2020, eq. 13, by `discretized_gaussian_tanh`. A density would cost least where
-    v is the mean squared error of x_0-hat; with bins the place is another, but near.
+    Source: Ho et al. 2020, eq. 13. A density would cost least where v is the mean squared error of
+    x_0-hat; with bins the place is another, but near.
 
     Args:
         x0: [1, *D] grey levels in [-1, 1].
         mean: [1, *D], the prediction at t = 1.
         variances: [n], positive.
+        decode: (x0, p) -> log-likelihood of each element.
     """
     wide = variances.reshape(-1, *[1] * (x0.ndim - 1))
     many = (len(variances), *x0.shape[1:])
     model = Gaussian(mean.expand(many), wide)
-    return -discretized_gaussian_tanh(x0.expand(many), model).flatten(1).sum(1)
+    return -decode(x0.expand(many), model).flatten(1).sum(1)
 
 
 def nearest_level(x0: Tensor, levels: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.elbo import ElboTerms, elbo_draws, gaussian_elbo
-from diffusion_core.ledger import FIRST_STEPS, bound_weight, draws_needed
+from diffusion_core.ledger import bound_weight, draws_needed
 from diffusion_core.likelihood import (
-    TWO_STEPS,
     discretized_gaussian_tanh,
     standard_normal_kl,
     term_from_eps,
@@ -20,20 +20,22 @@ from pages.shared import chapter, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.ledger import (
+    LEVEL,
     Impossible,
     Kept,
     Pixel,
     Setting,
-    averages_of,
-    bits_per_dim,
     choose_digit,
     draw,
+    face,
     kept_ledger,
     networks,
     resolved,
     sha_of,
     ticks,
 )
+from pages.shared.ledger_bill import bill_strip, sums
+from pages.shared.ledger_decoder import START, decoder_view
 from pages.shared.ledger_estimators import (
     chain_of,
     chain_view,
@@ -42,7 +44,6 @@ from pages.shared.ledger_estimators import (
     telescoping_residual,
 )
 from pages.shared.ledger_views import (
-    decoder_view,
     early_share,
     forms_view,
     measured,
@@ -54,16 +55,14 @@ from pages.shared.player import follow, session_runs
 
 VIEWS = {
     "ledger": "Ledger",
-    "forms": "Three forms",
     "decoder": "Decoder",
     "test": "Test set",
+    "forms": "Three forms",
     "weights": "Weights",
     "draws": "Estimator",
     "chain": "Two decompositions",
 }
-STEPS = (1, 2, 5, 10, 50, 100, 1000)
-FAR = 5
-"""Standard deviations above the mean of the test digits from which a picture is called far out."""
+STEPS = (2, 5, 10, 50, 100, 1000)
 VARIANCES = {"trained": "the network's", "posterior": "β̃", "beta": "β"}
 DEFAULTS = {
     "eb_view": "ledger",
@@ -77,6 +76,7 @@ DEFAULTS = {
     "eb_row": 9,
     "eb_col": 14,
     "eb_t": 100,
+    "eb_width": START,
     "eb_n": 128,
     "eb_gap": 0.03,
     "eb_model": "rough",
@@ -88,15 +88,23 @@ DEFAULTS = {
 }
 
 
-def controls(view: str) -> tuple[bytes, str, Setting, Pixel]:
-    """The picture and the network, with what can be changed about them."""
-    picture, notes = choose_digit()
+def controls(view: str, row: DeltaGenerator | None) -> tuple[bytes, str, Setting, Pixel]:
+    """The picture and the network, with what can be changed about them.
+
+    Args:
+        view: key in `VIEWS`.
+        row: where network and steps stand, if not below the picture.
+    """
+    picture, notes = choose_digit(face)
+    place = st.container() if row is None else row
     names = networks() or ["digits-eps"]
-    name = st.selectbox("Network", names, key="eb_net", bind="query-params")
+    width = 150 if row else "stretch"
+    name = place.selectbox("Network", names, key="eb_net", bind="query-params", width=width)
     T = 1000
     if view != "draws":
-        T = st.select_slider("Steps T", STEPS, value=1000, key="eb_T", bind="query-params",
-                             help="Fewer are a respaced chain of the same network.")  # fmt: skip
+        T = place.select_slider("Steps T", STEPS, value=1000, key="eb_T", bind="query-params",
+                                help="Fewer are a respaced chain of the same network.",
+                                width=width)  # fmt: skip
     with st.expander("More: pixel, variance, noise"):
         chosen = st.toggle(
             "The two bells of one pixel", False, key="eb_one", bind="query-params",
@@ -127,10 +135,7 @@ def opened(pixels: bytes, setting: Setting) -> tuple[Setting, Kept, list[str]]:
     Raises:
         Impossible: when there is none at all.
     """
-    said = []
-    if setting.T < 2:
-        said.append(f"T = 1 has no such bound: {TWO_STEPS}. The page uses T = 2.")
-        setting = setting._replace(T=2)
+    said: list[str] = []
     setting, sha = resolved(setting), sha_of(setting.network)
     try:
         return setting, kept_ledger(pixels, setting, sha), said
@@ -161,8 +166,11 @@ def exhibit() -> None:
         name = st.selectbox("Network", names, key="eb_net", bind="query-params", width=260)
         return weights_view(name)
     stage, side = st.columns([5, 2], gap="large")
+    row, lead = None, stage.container()
+    if view == "decoder":  # beside the curve that they move, also on a telephone
+        row = stage.container(horizontal=True, gap="medium", vertical_alignment="bottom")
     with side:
-        pixels, about, setting, pixel = controls(view)
+        pixels, about, setting, pixel = controls(view, row)
     load.network_or_stop(setting.network)
     with stage:
         try:
@@ -177,8 +185,8 @@ def exhibit() -> None:
             ledger_view(pixels, about, setting, kept, pixel)
         elif view == "forms":
             forms_view(pixels, setting)
-        elif view == "decoder":
-            decoder_view(pixels, setting)
+        elif row is not None:
+            decoder_view(pixels, setting, pixel, lead, row)
         else:
             ident = repr(("sum", setting, sha_of(setting.network), hash(pixels)))
             estimator_view(pixels, setting, kept, ident)
@@ -187,6 +195,7 @@ def exhibit() -> None:
 
 def ledger_view(pixels: bytes, about: str, setting: Setting, kept: Kept, pixel: Pixel) -> None:
     """The terms one after the other, followed live, and their sums."""
+    strip = st.container()
     live = session_runs().open(
         repr((setting, sha_of(setting.network), hash(pixels), pixel)),
         lambda: iter(kept),
@@ -209,54 +218,9 @@ def ledger_view(pixels: bytes, about: str, setting: Setting, kept: Kept, pixel: 
     except ValueError as error:  # a network whose answer is no number
         st.error(f"The ledger stops here: {error}.", icon=":material/block:")
         return
+    with strip:
+        bill_strip(setting, kept)
     sums(setting, kept)
-
-
-def sums(setting: Setting, kept: Kept) -> None:
-    """What the terms add up to, as far as they are known."""
-    lines = list(kept.lines)
-    last = lines[-1].last if lines else 1
-    parts = {"$L_0$": lines[0].nats if lines else 0.0}
-    for low, high in ((2, min(FIRST_STEPS, last)), (FIRST_STEPS + 1, last)):
-        if low <= high:
-            name = f"step {low}" if low == high else f"steps {low}–{high}"
-            parts[name] = sum(line.nats for line in lines if low <= line.first <= high)
-    parts["$L_T$"] = kept.prior
-    cells = [
-        f"{name} **{'under 0.001' if 0 < nats < 0.001 else f'{nats:.4g}'}**"
-        for name, nats in parts.items()
-    ]
-    total = kept.total
-    whole = "Together" if kept.complete else "So far"
-    chapter.prose(
-        f"Nats: {' + '.join(cells)}. {whole} **{total:,.1f} nats = {total / np.log(2):,.0f} bits = "
-        f"{bits_per_dim(total):.3f} bits/dim**: bits per pixel, and 1 nat is {1 / np.log(2):.2f} "
-        "bits."
-    )
-    long = next((part for part in kept.parts if len(part) > 1), None)
-    st.caption(
-        "At t = 1, q is the point x₀ itself: there the cost is that of naming the gray levels, "
-        "−log p(x₀|x₁)."
-        + (f" From t = {long[0]} on, a bar is the mean of several steps." if long else "")
-        + compared(setting, kept)
-    )
-
-
-def compared(setting: Setting, kept: Kept) -> str:
-    """The picture's bill beside that of test digits, where both are known."""
-    if not kept.complete:
-        return ""
-    averages = averages_of(setting.network, sha_of(setting.network))
-    if averages is None or averages.T != kept.parts[-1][-1]:
-        return ""
-    mean, deviation = bits_per_dim(averages.total.mean), bits_per_dim(averages.deviation)
-    text = f" Test digits cost {mean:.2f} bits/dim on average, give or take {deviation:.2f}."
-    if bits_per_dim(kept.total) > mean + FAR * deviation:
-        text += (
-            " **This picture is far outside of what the network has learned**: it knows "
-            "handwritten digits only, and pays in bits for everything else."
-        )
-    return text
 
 
 def beta_over_tilde(t: int) -> float:
@@ -335,8 +299,9 @@ def confusions() -> list[Confusion]:
             "gray level; black and white take the whole tail. So L₀ is a true −log probability, "
             "and the first bar may be read as bits of a file. A density instead would give a "
             "number that depends on the unit of brightness.",
-            {"eb_T": 1000},
-            "The first bar, t = 1: go back to it with the first button, and see where it costs.",
+            {"eb_view": "decoder"},
+            "The bars at left: the blue one is the true level’s area, its logarithm the pixel’s "
+            "cost. Move the slider: a narrow bell misses it, a wide one gives it little.",
             threads=[
                 "lucidrains/denoising-diffusion-pytorch#271",
                 "openai/improved-diffusion#89",
@@ -368,13 +333,15 @@ def confusions() -> list[Confusion]:
         ),
         Confusion(
             "Why is the first variance in the list replaced by the second of β̃?",
-            "Because β̃₁ is 0, and the list holds logarithms. For pictures the entry is idle: the "
-            "last step adds no noise. For the bound it is the width of the decoder p(x₀ | x₁), and "
-            "the best width is about the error of x̂₀: any narrower, and the pixels that are "
-            "missed cost a lot; any wider, and all cost more. "
-            f"β̃₂ = {tilde_second:.1e} is a guess, nearer to it here than β₁ = {first_beta:.1e}. It "
-            "can be a bad one: for digits-vdm, with its learned schedule, it is 200 times too "
-            "narrow, and a first bar of 0.5 bits/dim becomes one of 3.8.",
+            "Code keeps a list of the logarithms of all β̃ₜ, the reverse steps’ variances, and "
+            "β̃₁ is 0. For pictures the entry is idle: the last step adds no noise. For the "
+            "bound its root is the width of the decoder p(x₀ | x₁), and the best width is about "
+            "the error of x̂₀, half a gray level for digits-eps: any narrower, and the pixels that "
+            "are missed cost a lot; any wider, and all cost more. "
+            f"√β̃₂ = {tilde_second**0.5 / LEVEL:.2f} gray levels is a guess, nearer to it here than "
+            f"√β₁ = {first_beta**0.5 / LEVEL:.2f}. It can be a bad one: for digits-vdm, with its "
+            "learned schedule, it is 14 times too narrow, and a first bar of 0.5 bits/dim becomes "
+            "one of 3.8.",
             {"eb_view": "decoder"},
             "The lowest point of the curve, and how far the named variances are from it.",
             threads=[
@@ -405,7 +372,7 @@ def page() -> None:
     chapter.prose(
         "What does each step from noise to picture cost, in bits? The bill adds up to minus the "
         + term("ELBO", "evidence lower bound: minus this cost is at most log p(x₀)")
-        + "."
+        + ", a bound on the bits of the picture: the model needs no more than that to tell it."
     )
     found = measured().get("digits-eps")
     early = "most" if found is None else f"{early_share(found):.0%}"
@@ -457,7 +424,8 @@ def page() -> None:
             ),
             Experiment(
                 "Draw something that is no digit",
-                "the bits go where the strokes are: lift the pen, and the bill is made anew.",
+                "a face to begin with, and a bill more than twice a test digit’s: the network "
+                "has seen none. Draw into it: when the pen is lifted, the bill is made anew.",
                 {"source": "draw"},
             ),
             Experiment(

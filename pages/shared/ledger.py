@@ -15,6 +15,7 @@ from diffusion_core.bits import BOUNDS
 from diffusion_core.checkpoints import CheckpointError, read_card
 from diffusion_core.datasets import to_uint8
 from diffusion_core.elbo import prior_kl
+from diffusion_core.gaussian import Gaussian
 from diffusion_core.ledger import (
     Averages,
     Entry,
@@ -24,6 +25,7 @@ from diffusion_core.ledger import (
     read_averages,
     with_steps,
 )
+from diffusion_core.likelihood import GREY_LEVELS, HALF_BIN, discretized_gaussian_tanh
 from diffusion_core.recipes import RECIPES
 from pages.shared import load
 from pages.shared.canvas import canvas
@@ -36,6 +38,10 @@ DIMENSIONS = SIDE * SIDE
 BELL_BINS = 42
 BELL_REACH = 5.0
 """The two bells are drawn this many standard deviations to both sides."""
+LEVEL = 2 * HALF_BIN
+"""The distance between two gray levels, black being −1 and white 1."""
+NEAR = 5
+"""At t = 1 so many gray levels are drawn on either side of the true one."""
 
 Pixel = tuple[int, int] | None
 """Row and column, or None for the costliest one of each step."""
@@ -76,23 +82,52 @@ class Line(NamedTuple):
         first: first step of the part.
         last: its last step, which is the one that is shown.
         nats: cost of the whole part.
-        own: cost of the last step alone.
         x_t: uint8 [28, 28].
         x0: uint8 [28, 28].
         share: uint8 [28, 28]; 255 is the pixel that costs most.
         gap: float32 [28, 28], model mean minus true mean, in standard deviations.
         spread: float32 [28, 28], the model's standard deviation over the true one.
+        decoder: at t = 1, where q is a point, mean and width of the decoder's bell and the true
+            level, all in gray levels from 0, float64 [3, 28, 28]; None at other steps.
     """
 
     first: int
     last: int
     nats: float
-    own: float
     x_t: np.ndarray
     x0: np.ndarray
     share: np.ndarray
     gap: np.ndarray
     spread: np.ndarray
+    decoder: np.ndarray | None = None
+
+
+def bell_chances(mean: float, width: float) -> np.ndarray:
+    """The decoder's probability of each gray level, [256], for a bell given in gray levels."""
+    centre = torch.full((256,), mean * LEVEL - 1, dtype=torch.float64)
+    model = Gaussian(centre, torch.tensor((width * LEVEL) ** 2, dtype=torch.float64))
+    return discretized_gaussian_tanh(GREY_LEVELS, model).exp().numpy()
+
+
+def near_levels(mean: float, width: float, true: int) -> np.ndarray:
+    """Probabilities of the levels NEAR below the true one to NEAR above it, [2 * NEAR + 1].
+
+    What lies further out is in the first and the last.
+    """
+    chances = bell_chances(mean, width)
+    inner: np.ndarray = np.pad(chances, NEAR)[true : true + 2 * NEAR + 1]
+    inner[0] = chances[: max(true - NEAR + 1, 0)].sum()
+    inner[-1] = chances[true + NEAR :].sum()
+    return inner
+
+
+def decoder_bells(entry: Entry) -> np.ndarray:
+    """`Line.decoder`, from the entry of t = 1, whose true mean is the picture itself."""
+    std, mean = entry.std.double(), entry.x0.double()
+    width = (entry.spread.double() * std).expand_as(mean)
+    true = ((mean - entry.gap.double() * std + 1) / LEVEL).round()
+    told = torch.stack([(mean + 1) / LEVEL, width / LEVEL, true])
+    return told.reshape(3, SIDE, SIDE).numpy()
 
 
 def line_of(entry: Entry) -> Line:
@@ -105,11 +140,11 @@ def line_of(entry: Entry) -> Line:
         entry.steps[0],
         entry.steps[-1],
         float(entry.nats.sum()),
-        float(entry.nats[-1]),
         *pictures,
         (255 * share / largest).round().to(torch.uint8).reshape(SIDE, SIDE).numpy(),
         entry.gap.float().reshape(SIDE, SIDE).numpy(),
         spread.reshape(SIDE, SIDE).numpy().copy(),
+        decoder_bells(entry) if entry.steps[-1] == 1 else None,
     )
 
 
@@ -228,12 +263,16 @@ def bells(line: Line, pixel: Pixel) -> np.ndarray:
     """The model's Gaussian for one pixel on the axis where the true one is N(0, 1), [BELL_BINS].
 
     A bell that lies beyond the axis is shown at its end. Without a pixel it is the costliest one.
+    At t = 1 the axis counts gray levels from the true one, and each bar has its level's height.
     """
     if pixel is None:
         row, column = np.unravel_index(int(line.share.argmax()), line.share.shape)
         pixel = int(row), int(column)
     edge = BELL_REACH - BELL_REACH / BELL_BINS
     x = np.linspace(-edge, edge, BELL_BINS)
+    if line.decoder is not None:
+        mean, width, true = line.decoder[:, *pixel]
+        return near_levels(mean, width, int(true))[np.rint(x).astype(int) + NEAR]
     centre = float(np.clip(line.gap[pixel], -edge, edge))
     width = float(line.spread[pixel])
     density: np.ndarray = np.exp(-0.5 * ((x - centre) / width) ** 2)
@@ -249,9 +288,8 @@ def draw(lines: Sequence[Line], start: int, kept: Kept, pixel: Pixel) -> Frames:
     """What the player shows of consecutive lines, `start` being the first one's index."""
     which = "white pixel" if pixel is None else f"pixel {pixel[0]}, {pixel[1]}"
     sums = np.cumsum([line.nats for line in kept.lines[: start + len(lines)]])[start:]
-    single = np.array([bits_per_dim(ln.nats / (ln.last - ln.first + 1)) for ln in lines])
-    # Short: beside it "computing…" must find room, or the buttons under it would jump.
-    captions = [f"t = {ln.last} · {name_of(ln.last)} = {rounded(ln.own)} nats" for ln in lines]
+    single = np.array([each(line) for line in lines])
+    captions = [heading(line) for line in lines]
     return Frames(
         [
             Panel("$x_t$", "the noisy digit at step t", np.stack([ln.x_t for ln in lines])),
@@ -280,14 +318,28 @@ def draw(lines: Sequence[Line], start: int, kept: Kept, pixel: Pixel) -> Frames:
         [
             Histogram(
                 f"{which}: p bars, q line",
-                "the model's Gaussian for one pixel, as bars, on the true posterior, a line",
+                "the model's Gaussian for one pixel, as bars, on the true posterior, a line; at "
+                "t = 1 the decoder's gray levels around the true one",
                 np.stack([bells(ln, pixel) for ln in lines]),
                 -BELL_REACH,
                 BELL_REACH,
                 "p",
+                points=1,
             )
         ],
     )  # fmt: skip
+
+
+def each(line: Line) -> float:
+    """What a step of the part costs on average, in bits/dim: the height of its bar."""
+    return bits_per_dim(line.nats / (line.last - line.first + 1))
+
+
+def heading(line: Line) -> str:
+    """The steps of a bar and its height; so short that "computing…" finds room beside it."""
+    if line.first == line.last:
+        return f"t = {line.last} · {name_of(line.last)} = {rounded(each(line))} bits/dim"
+    return f"t = {line.first}–{line.last} · each {rounded(each(line))} bits/dim"
 
 
 def name_of(t: int) -> str:
@@ -306,15 +358,34 @@ def ticks(parts: Sequence[range]) -> list[tuple[int, str]]:
 # --- what is chosen -------------------------------------------------------------------------------
 
 
-def choose_digit() -> tuple[Picture, list[str]]:
-    """Draw the controls for x_0, a digit of 28 by 28 gray pixels; also say what was done to it."""
+def face() -> np.ndarray:
+    """A face in a few strokes, uint8 [28, 28]: white on black, and no digit."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+
+    def away(row: float, column: float) -> np.ndarray:
+        distance: np.ndarray = np.hypot(rows - row, columns - column)
+        return distance
+
+    mouth = np.where(rows > 15, np.abs(away(12, 13.5) - 7), SIDE)
+    strokes = np.abs(away(13.5, 13.5) - 12), mouth, away(10, 9) - 0.5, away(10, 18) - 0.5
+    ink: np.ndarray = 255 * np.clip(1.5 - np.minimum.reduce(strokes), 0, 1)
+    return ink.round().astype(np.uint8)
+
+
+def choose_digit(sheet: Callable[[], np.ndarray] | None = None) -> tuple[Picture, list[str]]:
+    """Draw the controls for x_0, a digit of 28 by 28 gray pixels; also say what was done to it.
+
+    Args:
+        sheet: makes what the sheet to draw on begins with; None for a digit.
+    """
     source = st.segmented_control(
         "Picture x₀", SOURCES, key="source", default=SOURCES[0], required=True,
         bind="query-params", format_func=str.capitalize,
         help="Digits of the gallery were made by a network of this app.",
     )  # fmt: skip
     if source == "draw":
-        return Picture(canvas(key="drawn", initial=load.gallery_digit(3, 0)), "your drawing"), []
+        initial = load.gallery_digit(3, 0) if sheet is None else sheet()
+        return Picture(canvas(key="drawn", initial=initial), "your drawing"), []
     if source == "upload":
         return _uploaded()
     left, right = st.columns(2)

@@ -32,7 +32,7 @@ from pages.shared.ledger import (
     unit,
 )
 from pages.shared.ledger_views import measured, wide_table
-from pages.shared.numbers import plus_minus
+from pages.shared.numbers import about, plus_minus
 from pages.shared.palette import COLORS
 from pages.shared.player import session_runs
 from pages.shared.plot import plot
@@ -46,7 +46,7 @@ CHAIN_NAMES = {
     "denoising_log_ratios": "denoising, log-ratios drawn",
     "denoising_analytic_kl": "denoising, exact KL",
     "consistency_log_ratios": "consistency, log-ratios drawn",
-    "consistency_bridge": "consistency, x_t integrated out",
+    "consistency_bridge": "consistency, xₜ integrated out",
     "consistency_as_written": "consistency, KL as often written",
 }
 
@@ -277,12 +277,13 @@ def needed(averages: Averages | None) -> None:
             }
             between = (
                 f" For the {bits_per_dim(delta):.3f} bits/dim between {averages.name} and "
-                f"{apart.name}: {few['uniform']:,} uniform draws, or {few['importance']:,}."
+                f"{apart.name}: {about(few['uniform'])} uniform draws, or "
+                f"{about(few['importance'])}."
             )
     chapter.prose(
         f"Until two standard errors of a test-set average are shorter than {difference:g} "
-        f"bits/dim: **{counts['uniform']:,}** uniform draws, **{counts['importance']:,}** when the "
-        f"step is drawn where the bits are.{between}"
+        f"bits/dim: **{about(counts['uniform'])}** uniform draws, "
+        f"**{about(counts['importance'])}** when the step is drawn where the bits are.{between}"
     )
     st.caption(
         f"Each draw takes another test digit, another step and other noise. Variances from "

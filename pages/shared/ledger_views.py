@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -17,7 +17,7 @@ from diffusion_core.ledger import (
     bound_weight,
     distances,
 )
-from diffusion_core.likelihood import FORMS, decoder_costs, elbo_term
+from diffusion_core.likelihood import FORMS, elbo_term
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.recipes import RECIPES
 from diffusion_core.training import MAX_WEIGHT, WEIGHTINGS
@@ -154,65 +154,6 @@ def forms_view(pixels: bytes, setting: Setting) -> None:
     )
 
 
-# --- the width of the decoder ---------------------------------------------------------------------
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def decoder_widths(
-    pixels: bytes, setting: Setting, sha256: str
-) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-    """Named variances, and L₀ in bits/dim for them and for 60 others: name -> v, [n] v, [n] bits.
-
-    A plain tuple, the named ones first.
-    """
-    model, t = model_of(setting), torch.ones(1, dtype=torch.int64)
-    x0 = unit(pixels)
-    generator = torch.Generator().manual_seed(setting.seed)
-    eps = torch.randn(x0.shape, generator=generator, dtype=torch.float64)
-    found = elbo_term(model.diffusion, model, x0, t, eps, clip_x0=setting.clip)
-    one = x0.new_ones(1, 1)
-    named = {
-        "β₁": float(model.diffusion.q_step(one, t, t - 1).var),
-        "β̃₂": float(model.diffusion.posterior_coefficients(t + 1, t, one)[2]),
-        "error": float((found.p.mean - x0).square().mean()),
-    }
-    ends = min(named.values()) / 30, max(named.values()) * 30
-    v = np.concatenate([list(named.values()), np.geomspace(max(ends[0], 1e-9), ends[1], 60)])
-    return named, v, bits_per_dim(decoder_costs(x0, found.p.mean, torch.from_numpy(v)).numpy())
-
-
-def decoder_view(pixels: bytes, setting: Setting) -> None:
-    """The first bar over the width of the decoder, with the widths that have a name."""
-    named, v, bits = decoder_widths(pixels, setting, sha_of(setting.network))
-    n = len(named)
-    best = n + int(bits[n:].argmin())
-    points = [
-        Line(name, v[i : i + 1], bits[i : i + 1], color, 0, shift=shift)
-        for i, (name, color, shift) in enumerate(
-            zip(("β₁", "β̃₂", "error²"), ("q", "p", "x0"), (14, -14, 30), strict=True)
-        )
-    ]
-    curve = Line("L₀", v[n:], bits[n:], "bits", 58, anchor="right")
-    plot(
-        line_chart(
-            [curve, *points],
-            x_title="variance of the decoder p(x₀|x₁)",
-            y_title="L₀, bits/dim",
-            log_x=True,
-            height=320,
-            y_range=(0.0, max(3.0 * float(bits[best]), 1.2 * float(bits[:n].max()))),
-        ),
-        key="eb_decoder",
-        alt="Cost of the last step over the variance of the decoder, with three named variances",
-    )
-    cells = [f"{name} = {v[i]:.2g}: **{bits[i]:.3f}**" for i, name in enumerate(("β₁", "β̃₂"))]
-    chapter.prose(
-        f"L₀ in bits/dim with the variance {', '.join(cells)}; with the squared error of this x̂₀, "
-        f"{named['error']:.2g}: **{bits[n - 1]:.3f}**. The least is **{bits[best]:.3f}**, at "
-        f"{v[best]:.2g}. β̃₁ would be no width at all, 0."
-    )
-
-
 # --- the test set ---------------------------------------------------------------------------------
 
 PUBLISHED = [
@@ -316,6 +257,7 @@ def test_set_view() -> None:
         rows += [(who, f"{value:g}", where) for who, value, where in PUBLISHED]
         table = ["| model | bits/dim | from |", "|---|---|---|"]
         wide_table(table + [f"| {' | '.join(row)} |" for row in rows], "published")
+        st.caption(two_tables(next(iter(found.values()))))
         alike = "".join(f", and so was {name}" for name in own if learned_schedule(name))
         st.caption(
             "All for MNIST's 10,000 test digits with 256 gray levels; ± is one standard error. The "
@@ -324,20 +266,39 @@ def test_set_view() -> None:
         )
 
 
-def bits_on_cards() -> dict[str, str]:
-    """Bits per dimension of the networks whose card tells them, best first, with standard error.
+def on_cards() -> dict[str, dict[str, Any]]:
+    """The metric that is the bound in bits per dimension, of each network whose card tells it.
 
     Networks of gray bytes alone: a bound on binary digits is another quantity.
     """
-    found = []
-    for name, recipe in RECIPES.items():
-        if recipe.task in BOUNDS:
-            for metric in metrics_of(name):
-                if metric.get("name") == BITS:
-                    found.append((metric["value"], metric["standard_error"], name))
     return {
-        name: plus_minus(f"{value:.3f}", f"{error:.3f}") for value, error, name in sorted(found)
+        name: metric
+        for name, recipe in RECIPES.items()
+        if recipe.task in BOUNDS
+        for metric in metrics_of(name)
+        if metric.get("name") == BITS
     }
+
+
+def bits_on_cards() -> dict[str, str]:
+    """Bits per dimension with their standard error, best first."""
+    found = sorted((m["value"], m["standard_error"], name) for name, m in on_cards().items())
+    return {name: plus_minus(f"{value:.3f}", f"{error:.3f}") for value, error, name in found}
+
+
+def two_tables(told: Averages) -> str:
+    """Why the two tables say different numbers of one network; "" where its card says none."""
+    card = on_cards().get(told.name)
+    if card is None:
+        return ""
+    upper, error = (told.bits_per_dim(nats) for nats in told.total)
+    return (
+        f"Why {upper:.3f} above and {card['value']:.3f} here, both for {told.name}? Above, all "
+        f"{told.T:,} terms of the first {told.samples:,} test digits were computed; here, a few "
+        f"random terms of each of {card['samples']:,}. Which {told.samples:,} digits come first is "
+        f"chance: the two are {abs(card['value'] - upper) / error:.1f} standard errors of the "
+        "upper one apart."
+    )
 
 
 # --- weights --------------------------------------------------------------------------------------

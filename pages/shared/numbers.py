@@ -13,3 +13,12 @@ def plus_minus(value: str, error: str) -> str:
         error: its error.
     """
     return f"{value}{_TOGETHER}{error}".lstrip()
+
+
+def about(count: int) -> str:
+    """A whole number that is an estimate: "37", "about 8,200", "about 82 million"."""
+    if count < 100:
+        return f"{count}"
+    digits = f"{count:.1e}"
+    known = round(float(digits))
+    return f"about {known / 1e6:g} million" if known >= 1_000_000 else f"about {known:,}"

@@ -111,6 +111,7 @@ class Histogram:
         color: A key of `COLORS`.
         row: As for a panel.
         reference: Whether the density of N(0, 1) is drawn over it.
+        points: In so many frames, from the run's first on, a point at 0 is drawn in its place.
     """
 
     title: str
@@ -121,6 +122,7 @@ class Histogram:
     color: str = "xt"
     row: int = 0
     reference: bool = True
+    points: int = 0
 
 
 class Frames(NamedTuple):
@@ -416,6 +418,7 @@ def _pack(
         header["histograms"].append(
             {"title": hist.title, "alt": hist.alt, "color": hist.color, "row": hist.row}
             | {"lo": hist.lo, "hi": hist.hi, "bins": counts.shape[1], "reference": hist.reference}
+            | {"points": hist.points}
         )
         blobs.append(counts.tobytes())
     header["curves"] = []

@@ -107,6 +107,8 @@ def test_the_component_draws_all_that_a_chart_asks_for(kind: str) -> None:
 VIEWS = [
     ("discrete_posterior", {}, 1),
     ("discrete_posterior", {"dview": "Bayes' rule as a table"}, 1),
+    ("elbo", {}, 1),
+    ("elbo", {"eb_view": "Decoder"}, 2),
     ("elbo", {"eb_view": "Estimator"}, 2),
     ("elbo", {"eb_view": "Two decompositions"}, 1),
     ("elbo", {"eb_view": "Three forms"}, 2),

@@ -18,7 +18,7 @@ Shot = Callable[[Page, str], Path]
 
 FIRST_MS = 120_000  # the first visitor waits for torch and the network, on a busy machine long
 VIEWS = (
-    "Ledger", "Three forms", "Decoder", "Test set", "Weights", "Estimator", "Two decompositions"
+    "Ledger", "Decoder", "Test set", "Three forms", "Weights", "Estimator", "Two decompositions"
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_the_ledger_is_computed_and_added_up(page: Page, url: str, assert_clean:
     opened(page, f"{url}?eb_T=50")
     expect(player(page)).to_have_attribute("data-have", "50", timeout=FIRST_MS)
     expect(
-        page.get_by_text(re.compile(r"Together [\d,.]+ nats = [\d,]+ bits = [\d.]+ bits/dim"))
+        page.get_by_text(re.compile(r"Together [\d.]+ bits/dim, that is [\d,]+ bits for 784"))
     ).to_be_visible()
     assert bars(page) == 50
     player(page).get_by_role("slider").press("Home")
@@ -88,6 +88,50 @@ def test_why_shows_the_decompositions(page: Page, url: str, assert_clean: Check)
     assert_clean(page)
 
 
+def test_at_the_first_step_a_point_is_drawn(page: Page, url: str) -> None:
+    """In the middle of the small chart, high up: the point's line at t = 1, nothing at t = 2."""
+    opened(page, f"{url}?eb_T=5")
+    expect(player(page)).to_have_attribute("data-have", "5", timeout=FIRST_MS)
+    slider = player(page).get_by_role("slider")
+
+    def ink() -> int:
+        return int(
+            page.locator(".player canvas.chart").evaluate(
+                """(c) => {
+                  const [x, y] = [Math.round(c.width / 2) - 2, Math.round(0.2 * c.height)];
+                  const found = c.getContext("2d").getImageData(x, y, 5, 3).data;
+                  return found.filter((_, i) => i % 4 === 3).reduce((a, b) => a + b);
+                }"""
+            )
+        )
+
+    slider.press("Home")
+    assert caption(page).startswith("t = 1 ")
+    assert ink() > 0
+    slider.press("ArrowRight")
+    assert caption(page).startswith("t = 2 ")
+    assert ink() == 0
+
+
+def test_the_bell_follows_its_slider(page: Page, url: str, assert_clean: Check) -> None:
+    page.goto(f"{url}?eb_view=Decoder")
+    bell = page.get_by_role("img", name="The decoder's bell for pixel").or_(
+        page.get_by_label(re.compile("The decoder's bell for pixel"))
+    )
+    expect(bell.first).to_be_visible(timeout=FIRST_MS)
+    before = bell.first.get_attribute("aria-label") or ""
+    title = page.get_by_text(re.compile(r"all pixels: L₀ = [\d.]+ bits/dim"))
+    expect(title).to_be_visible()
+    drawn = title.text_content() or ""
+    slider = page.get_by_role("slider", name="Width of the bell")
+    for _ in range(4):
+        slider.press("ArrowRight")
+    expect(bell.first).not_to_have_attribute("aria-label", before)
+    expect(title).not_to_have_text(drawn)
+    expect(page).to_have_url(re.compile(r"eb_width=1\.5"))
+    assert_clean(page)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_view_fits_a_telephone(
     new_page: NewPage, url: str, assert_clean: Check, shot: Shot, scheme: str
@@ -99,10 +143,12 @@ def test_every_view_fits_a_telephone(
             page.get_by_role("button", name=view, exact=True)
         ).first.click()
         expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
-        marker = page.locator(".player") if view == "Ledger" else page.locator("main table, table")
-        expect(marker.first if view != "Estimator" else page.get_by_text("After ")).to_be_visible(
-            timeout=FIRST_MS
-        )
+        marker = {
+            "Ledger": page.locator(".player"),
+            "Decoder": page.get_by_text("The last step must name"),
+            "Estimator": page.get_by_text("After "),
+        }.get(view, page.locator("main table, table"))
+        expect(marker.first).to_be_visible(timeout=FIRST_MS)
         assert_clean(page)
     shot(page, f"elbo_{scheme}")
 

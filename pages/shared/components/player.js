@@ -1154,7 +1154,10 @@ class Player {
       context.strokeStyle = soft;
       context.lineWidth = 1.5;
       context.beginPath();
-      for (let x = 0; x <= w; x += 2) {
+      if (frame < item.points) {
+        context.moveTo(px(0), floor);
+        context.lineTo(px(0), 14);
+      } else for (let x = 0; x <= w; x += 2) {
         const v = item.lo + (x / w) * (item.hi - item.lo);
         context.lineTo(x, py(Math.exp((-v * v) / 2) / Math.sqrt(2 * Math.PI)));
       }
