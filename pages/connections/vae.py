@@ -61,14 +61,13 @@ VIEWS = {
     "prior": View(
         "Without the KL", vae_exhibits.without_the_kl,
         (vae_loss_without_kl, vae_loss, VAE.forward, Aggregate),
-        "Two networks: on the left the VAE of the other views, on the right a **second one, "
-        "trained without the KL**.",
+        "Two networks: left the VAE of the other views, right a **second one, trained without the "
+        "KL**.",
     ),
     "loss": View(
         "Sum or mean", sum_or_mean, (weight_of_kl, latent_nats, share_kept),
-        f"Another model: a **linear VAE**, with {LATENT} latent numbers unless you choose fewer, "
-        "whose training has a formula. What holds of it is exact; the VAE of the other views is "
-        "not in it.",
+        f"Another model: a **linear VAE** with {LATENT} latents, or fewer; what training ends in "
+        "has a formula.",
     ),
     "gray": View("Gray pixels", gray_pixels, (gray_cost,)),
 }  # fmt: skip

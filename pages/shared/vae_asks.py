@@ -135,8 +135,8 @@ def of_sums(_: Facts) -> None:
     some = int((right.nats > 0).sum())
     said = f"The KL then counts {wrong.beta:.0f}-fold beside the error"
     chapter.question(
-        f"The error is averaged over {wrong.beta:.0f} pixels, the KL summed over {LATENT} latents, "
-        "a slip in much public code. How many latents of this linear VAE still tell something?",
+        f"Error averaged over {wrong.beta:.0f} pixels, KL summed over {LATENT} latents: how many "
+        "latents still tell something?",
         {
             f"All {LATENT}, each a little less": said + ", and a latent that varies too little "
             "for that is given up altogether: all are.",

@@ -122,10 +122,10 @@ def pictures(label: int, told: Digit, seen: np.ndarray) -> None:
     decoded = ("decoded", seen, "p", "What q’s mean is decoded to: chances of being white")
     draw = ("drawn", vae_world.drawn(seen), "p", "A draw of black and white by those chances")
     shown = [x, decoded, draw]
-    if told.elsewhere:  # the two that are compared stand beside each other
+    if told.elsewhere:  # the two that are compared stand beside each other, on a phone, too
         peak = vae_world.pictured(tuple(told.peak.tolist()))
-        shown = [x, draw, decoded,
-                 ("at the peak", peak, "q", "What the posterior’s peak is decoded to")]  # fmt: skip
+        shown = [decoded, ("at the peak", peak, "q", "What the posterior’s peak is decoded to"), x,
+                 draw]  # fmt: skip
     for name, picture, color, about in shown:
         with st.container(width=vae_views.PICTURE):
             plot(
