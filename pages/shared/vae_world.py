@@ -297,9 +297,9 @@ def said_of_weights(source: str) -> str:
     return (
         "But where a σ of q is below √½, as here, the weights have no upper limit and, strictly, "
         "no finite variance. Their logarithms have one, and with small K the band can be believed. "
-        f"With K = {COUNTS[-1]} it is told by {DRAWS // COUNTS[-1]} averages, each ruled by its few "
-        "largest weights, and means next to nothing: what was not drawn is missing from curve and "
-        "band alike."
+        f"With K = {COUNTS[-1]} it is told by {DRAWS // COUNTS[-1]} averages, each ruled by its "
+        "few largest weights, and means next to nothing: what was not drawn is missing from curve "
+        "and band alike."
     )
 
 

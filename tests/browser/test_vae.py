@@ -15,8 +15,8 @@ Check = Callable[[Page], None]
 
 def told(page: Page, term: str) -> float:
     """What the bars' chart writes behind a term."""
-    found = page.get_by_text(re.compile(rf"^{re.escape(term)} = [\d.]+$")).first.text_content()
-    return float((found or "").split(" = ")[1])
+    found = page.get_by_text(re.compile(rf"^{re.escape(term)} = [\d.]+( →)?$")).first.text_content()
+    return float((found or "").removesuffix(" →").split(" = ")[1])
 
 
 def guessed(page: Page, base: str) -> None:
