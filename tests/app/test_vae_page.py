@@ -367,16 +367,6 @@ def test_the_weights_of_q_have_no_finite_variance_and_those_of_the_prior_a_limit
         assert ("no finite variance" in " ".join(c.value for c in at.caption)) == (source[0] == "q")
 
 
-def test_both_bars_at_their_end() -> None:
-    """A q that is worse than the chart reaches: the bars are cut off, and the numbers say so."""
-    told = digit(0, 1)
-    q = vae_world.q_of(told, best=False, shift=(-4.0, -4.0), width=4.0)
-    terms = vae_world.terms_of(0, 0, q)
-    layout = vae_views.bars_figure(told, terms)["layout"]
-    if -terms.bound > layout["xaxis"]["range"][1]:
-        assert layout["annotations"][3]["text"].endswith("→</b>")
-
-
 def test_what_is_said_of_the_gap(said: str) -> None:
     told = digit(3, 1)
     lost = gap(3, 1, encoder(told))
