@@ -147,6 +147,7 @@ def question(
     key: str = "",
     state: Mapping[str, object] | None = None,
     look: str = "",
+    alone: bool = True,
 ) -> None:
     """Ask for a prediction, then say why it holds or doesn't. Never blocks the exhibit.
 
@@ -158,6 +159,9 @@ def question(
             control's, it is not in the address: a shared link must not give the answer away.
         state: control values that show the answer; a button under it sets them.
         look: what to look at then, as a confusion's.
+        alone: whether a guess leaves what is around the question as it is. If not, what the
+            question stands in runs again: it may name what it had kept from the reader, whose
+            guess is in the session's state under `key`.
 
     Raises:
         ValueError: if `answer` is not among the options.
@@ -165,10 +169,10 @@ def question(
     if answer not in options:
         raise ValueError(f"the answer {answer!r} is not one of {list(options)}")
     see = None if state is None else ("See it", "question", state, look)
-    _ask(text, options, answer, key or f"guess_{crc32(text.encode()):08x}", see)
+    ask = st.fragment(_ask) if alone else _ask  # a guess must not disturb the exhibit
+    ask(text, options, answer, key or f"guess_{crc32(text.encode()):08x}", see)
 
 
-@st.fragment  # a guess must not disturb the exhibit
 def _ask(
     text: str,
     options: Mapping[str, str],

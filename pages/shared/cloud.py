@@ -75,6 +75,7 @@ class Cloud:
         fresh: How many of the last steps of each way are drawn in full, the rest faint; 0: all.
         radius: Of a point, in CSS pixels.
         marks: One character per point, drawn in place of its dot; "" for dots.
+        hues: The marks' concepts, one per point; none for the points' own.
         numbered: Whether those with a trail are numbered, from 1 on.
         rings: float `[n, R, 2]` places that get a ring; NaN for none.
         ring: The rings' concept.
@@ -103,6 +104,7 @@ class Cloud:
     fresh: int = 0
     radius: float = 1.5
     marks: str = ""
+    hues: Sequence[str] = ()
     numbered: bool = False
     rings: np.ndarray | None = None
     ring: str = "bits"
@@ -137,7 +139,7 @@ def _pack_cloud(
 ) -> tuple[dict[str, Any], dict[str, bytes], list[np.ndarray]]:
     colors = {cloud.color, cloud.shade, cloud.field, cloud.pull, cloud.trail, cloud.ring}
     colors |= {color for _, color in cloud.lines} | {word.color for word in cloud.words}
-    colors |= {stroke.color for stroke in cloud.strokes}
+    colors |= {stroke.color for stroke in cloud.strokes} | {*cloud.hues}
     if not colors <= set(COLORS):
         raise ValueError(f"{colors - set(COLORS)} are no concepts; they are {', '.join(COLORS)}")
     nothing = np.zeros((n, 0, 4), np.float32)
@@ -152,6 +154,8 @@ def _pack_cloud(
         raise ValueError(
             f"cloud {cloud.title!r}: {len(cloud.marks)} marks, {points.shape[1]} points"
         )
+    if len(cloud.hues) not in {0, len(cloud.marks)}:
+        raise ValueError(f"cloud {cloud.title!r}: {len(cloud.hues)} hues, {len(cloud.marks)} marks")
     rings = _numbers(cloud, np.zeros((n, 0, 2)) if cloud.rings is None else cloud.rings, n, 2)
     lines = [_numbers(cloud, line, n, 2) for line, _ in cloud.lines]
     words = [
@@ -167,7 +171,7 @@ def _pack_cloud(
     ]
     header = {
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
-        "marks": cloud.marks,
+        "marks": cloud.marks, "hues": list(cloud.hues),
         "units": UNITS, "shade": cloud.shade, "field": cloud.field, "pull": cloud.pull,
         "trails": cloud.trails, "trail": cloud.trail, "fresh": cloud.fresh,
         "radius": cloud.radius,

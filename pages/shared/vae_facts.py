@@ -15,6 +15,7 @@ from pages.shared.vae_world import COUNTS, DRAWS, WIDTHS, Digit, Many
 DEFAULT = 3
 TWO_PLACES = (9, 2)  # a digit, and its variant, whose posterior has two peaks
 WRONG_PLACE = (8, 1)  # one that the encoder puts where its posterior is not
+BY_HAND = ((2.0, -2.0), (-1.5, 1.5))  # shifts of q: off the posterior, and onto it
 LATE = 256  # draws of the gradient, after which the one by value is still off
 
 
@@ -29,6 +30,8 @@ class Judged(NamedTuple):
         same: share of draws of the first digit's q(z|x) that are taken for it, with the KL.
         any_common: as `common`, of draws of q(z|x) of any digit.
         any_sure: as `sure`, of those.
+        wrong: what the digit that is encoded to the wrong place is taken for, decoded from where
+            the encoder puts it and from the peak of its posterior.
     """
 
     common: tuple[float, float]
@@ -37,11 +40,12 @@ class Judged(NamedTuple):
     same: float
     any_common: tuple[float, float]
     any_sure: tuple[float, float]
+    wrong: tuple[int, int]
 
 
 JUDGED = Judged(
     (0.05469, 0.13281), (1, 4, 7, 9), (0.92188, 0.77344),
-    1.0, (0.05469, 0.14844), (0.95312, 0.95312),
+    1.0, (0.05469, 0.14844), (0.95312, 0.95312), (8, 6),
 )  # fmt: skip
 
 
@@ -58,6 +62,11 @@ class Facts(NamedTuple):
         kept: the share of that digit's posterior within four widths of that normal.
         wrong: the gap of the digit that is encoded to the wrong place: encoder's q, best near it,
             best at the posterior's peak.
+        wrong_pixels: nats that its pixels cost at the encoder's place, and at the peak.
+        by_hand: the gap of the first digit with q shifted as in BY_HAND.
+        neighbours: [10] of each digit's numerals on the plane, the share whose nearest neighbour
+            is the same digit.
+        among: what most of the other neighbours are, of the digit with the smallest share.
         saved: by how much reconstruction falls at the smallest width.
         paid: by how much KL(q || p(z)) rises there.
         prior_bound: the bound with draws of the prior, K = 1.
@@ -85,6 +94,10 @@ class Facts(NamedTuple):
     two: float
     kept: float
     wrong: tuple[float, float, float]
+    wrong_pixels: tuple[float, float]
+    by_hand: tuple[float, float]
+    neighbours: tuple[float, ...]
+    among: int
     saved: float
     paid: float
     prior_bound: float
@@ -103,15 +116,37 @@ class Facts(NamedTuple):
     card: tuple[float, float, int]
 
 
+def neighbours(places: np.ndarray, labels: np.ndarray) -> tuple[tuple[float, ...], int]:
+    """How often the nearest of the other places is of the same class, by class.
+
+    Args:
+        places: [N, 2].
+        labels: [N], each below 10.
+
+    Returns:
+        The ten shares, and which other class is nearest most often to the class with the smallest.
+    """
+    if not len(places):  # the sheet is missing
+        return (0.0,) * 10, 0
+    apart = np.linalg.norm(places[:, None] - places, axis=2) + np.diag([np.inf] * len(places))
+    nearest = labels[apart.argmin(1)]
+    shares = [float((nearest[labels == k] == k).mean()) for k in range(10)]
+    fewest = int(np.argmin(shares))
+    others = nearest[(labels == fewest) & (nearest != fewest)]
+    return tuple(shares), int(np.bincount(others, minlength=10).argmax())
+
+
 @st.cache_data(max_entries=1, show_spinner=False)
 def facts() -> tuple:
     """Compute them."""
     card = vae_world.network()[2]
     told = Digit(*vae_world.digit(DEFAULT, 0))
 
-    def gap(label: int, variant: int, *, best: bool) -> float:
+    def gap(
+        label: int, variant: int, *, best: bool, shift: tuple[float, float] = (0.0, 0.0)
+    ) -> float:
         of = Digit(*vae_world.digit(label, variant - 1))
-        q = vae_world.q_of(of, best=best, shift=(0.0, 0.0), width=1.0)
+        q = vae_world.q_of(of, best=best, shift=shift, width=1.0)
         return of.log_evidence - vae_world.terms_of(label, variant - 1, q).bound
 
     own = WIDTHS.index(1.0)
@@ -144,6 +179,9 @@ def facts() -> tuple:
                 wrong.log_evidence
                 - vae_world.terms_of(*there, vae_world.at_the_peak(*there)).bound,
             ),
+            wrong.pixels,
+            tuple(gap(DEFAULT, 1, best=False, shift=shift) for shift in BY_HAND),
+            *neighbours(*vae_world.codes()),
             float(told.costs[own] - told.costs[0]),
             float(told.nats[0] - told.nats[own]),
             float(prior.bounds[0]),

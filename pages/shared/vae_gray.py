@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 import torch
-from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.vae_bound import gray_cost
 from pages.shared import load, vae_world
@@ -15,6 +14,8 @@ from pages.shared.chapter import Confusion
 from pages.shared.figures import Figure, Line, level, line_chart
 from pages.shared.palette import COLORS
 from pages.shared.plot import plot
+from pages.shared.vae_controls import digit, other_variant
+from pages.shared.vae_controls import row as controls
 from pages.shared.vae_views import PICTURE, picture_figure
 
 GRAY = 0.5
@@ -71,12 +72,17 @@ def pixel_figure(x: float) -> Figure:
     return figure
 
 
-def gray_pixels(label: int, row: int, third: DeltaGenerator, stage: DeltaGenerator) -> None:
+@st.fragment
+def gray_pixels() -> None:
     """One gray pixel, and all of a digit."""
-    x = third.slider(
-        "Gray of a pixel, x", 0.0, 1.0, GRAY, 0.05, key="vagray", bind="query-params", width=200
-    )
-    told = Gray(*gray(label, row))
+    with controls():
+        label = digit()
+        x = st.slider(
+            "Gray of a pixel, x", 0.0, 1.0, GRAY, 0.05, key="vagray", bind="query-params",
+            width=200,
+        )  # fmt: skip
+    stage = st.container()
+    told = Gray(*gray(label, other_variant()))
     top = float(np.log(2))
     with stage:
         left, right = st.columns(2, gap="medium")

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 import torch
-from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.linear_vae import latent_nats, principal_directions, share_kept, weight_of_kl
 from diffusion_core.vae import PIXELS
@@ -16,6 +15,7 @@ from pages.shared.chapter import Confusion, term
 from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, level, line_chart, name_at
 from pages.shared.palette import COLORS
 from pages.shared.plot import plot
+from pages.shared.vae_controls import row
 from pages.shared.vae_training_views import sheet_figure
 from pages.shared.vae_training_world import SHEET
 from pages.shared.vae_views import PICTURE, picture_figure
@@ -118,9 +118,10 @@ def nats_figure(told: Linear) -> Figure:
     return chart([bars], layout)
 
 
-def sum_or_mean(third: DeltaGenerator, stage: DeltaGenerator) -> None:
+@st.fragment
+def sum_or_mean() -> None:
     """One linear VAE, trained on sums or on means."""
-    with third.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with row():
         pixels, latents = (
             st.segmented_control(
                 name, list(PARTS), key=key, default="sum", required=True, bind="query-params",
@@ -128,6 +129,7 @@ def sum_or_mean(third: DeltaGenerator, stage: DeltaGenerator) -> None:
             )
             for name, key in (("Error over pixels", "vapixels"), ("KL over latents", "valatents"))
         )  # fmt: skip
+    stage = st.container()
     with st.expander("More: σ² of the decoder, number of latents"):
         left, right = st.columns(2, gap="large")
         noise = left.select_slider(

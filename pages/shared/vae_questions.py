@@ -6,15 +6,10 @@ import math
 
 from pages.shared import vae_gray, vae_loss, vae_views
 from pages.shared.chapter import Confusion, term
+from pages.shared.vae_asks import listed
 from pages.shared.vae_facts import DEFAULT, JUDGED, LATE, TWO_PLACES, WRONG_PLACE, Facts
 from pages.shared.vae_training_world import PRIOR_DRAWS, about
 from pages.shared.vae_world import COUNTS, DRAWS, WIDTHS
-
-
-def _listed(digits: tuple[int, ...]) -> str:
-    """Digits as a sentence has them: a 1, a 7 or a 9."""
-    *most, last = [f"a{'n' * (digit == 8)} {digit}" for digit in digits]
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def confusions(told: Facts) -> list[Confusion]:
@@ -36,14 +31,16 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "Is it the encoder’s fault, or the decoder’s?",
-            "Not the decoder’s: a bad one makes log p(x) itself low, the green part, and no q "
-            "changes that. The gap is the encoder’s for the most part, with the opening 3. The "
-            "best normal nearby, found by climbing the "
+            "With the opening 3 the gap is the encoder’s for the most part. The best normal "
+            "nearby, found by climbing the "
             f"bound itself, leaves {told.best:.2f} of the {told.gap:.2f} nats. The rest is the "
             "price of one network that answers for all digits (the "
             + term("amortization gap")
             + "); what even the best normal leaves is there because the posterior is no normal "
-            "with independent numbers (the approximation gap). Now and then an encoder errs "
+            "with independent numbers (the approximation gap). The decoder has a part in both. If "
+            "it is bad, log p(x) itself is low, the green part, and no q changes that; but it also "
+            "makes the posterior that q has to fit, and, trained together with an encoder, comes "
+            "to suit q (Cremer et al. 2018). Now and then an encoder errs "
             "grossly: variant "
             f"{WRONG_PLACE[1]} of the digit {WRONG_PLACE[0]} is put where its posterior is not, at "
             f"a price of {told.wrong[0]:.0f} nats. Climbing from there ends on a lower hill, with "
@@ -96,8 +93,9 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Many draws of q, and the red curve still ends below log p(x)?",
             f"By {told.far[0]:.2f} nats at K = {COUNTS[-1]}, outside its own band. The bound is "
-            "right, but p(x, z)/q(z) has no upper limit where q is narrower than the prior: in "
-            "q’s tails lie rare draws with large weights, and a run that has too few of them tells "
+            "right, but p(x, z)/q(z) has no upper limit where q is narrower than the prior, and no "
+            "finite variance where σ² is below ½: in q’s tails lie rare draws with large weights, "
+            "and a run that has too few of them tells "
             f"the bound too low, and its error too small. The {DRAWS:,} draws count as "
             f"{told.useful[0]:.0f}. Draws of a q twice as wide count as {told.useful[1]:,.0f}: "
             "with K = 1 they say less, since that q is no good fit, and with K = "
@@ -127,11 +125,12 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{told.farthest:.0f} from 0, and {told.near[1]:.0%} of the 200 digits within 2 of 0, "
             f"against {told.near[0]:.0%}; of N(0, I) {1 - math.exp(-2):.0%} does. So a draw of "
             f"N(0, I) shows what happens to lie there: of {PRIOR_DRAWS} draws none is taken for "
-            f"{_listed(JUDGED.missing)}, where the VAE gives every digit {JUDGED.common[0]:.0%} to "
+            f"{listed(JUDGED.missing)}, where the VAE gives every digit {JUDGED.common[0]:.0%} to "
             f"{JUDGED.common[1]:.0%} of them. The judge is sure of {JUDGED.sure[1]:.0%} of its "
-            f"draws, and of {JUDGED.sure[0]:.0%} of the VAE’s: no large difference, since with two "
-            "numbers the decoder draws strokes nearly everywhere. A wider N(0, s²I) finds more "
-            "digits, but nothing in training says which s. Learning where the codes lie is what "
+            f"draws, and of {JUDGED.sure[0]:.0%} of the VAE’s. So "
+            "what is lost is which digits come, more than how each looks: with two numbers the "
+            "decoder draws strokes nearly everywhere. A wider N(0, s²I) finds more digits, but "
+            "nothing in training says which s. Learning where the codes lie is what "
             "[latent diffusion](latent_diffusion) does.",
             {"vaview": "prior", "vaspread": 1, "vaseed": 0, "vanear": True},
             "With the KL: numerals all over the ring of the draws. Without: most draws lie where "
@@ -145,10 +144,12 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{JUDGED.same:.1%} of those of the opening 3 for a 3. Encode a training picture "
             "picked at random, and draw there: over all pictures that is q(z), the mean of all "
             "q(z|x). It is N(0, I) only if training brought it there; KL(q(z)‖p(z)) is a part "
-            "of the average KL term. In this VAE it makes little difference: every digit has "
-            f"{JUDGED.any_common[0]:.0%} to {JUDGED.any_common[1]:.0%} of the draws, and the judge "
-            f"is sure of {JUDGED.any_sure[0]:.0%}. Without the KL it makes all the difference: "
-            f"{JUDGED.any_sure[1]:.0%} sure, and no digit is missing. But such a draw starts at a "
+            "of the average KL term. So in this VAE q(z) and N(0, I) give much the same: of q(z)’s "
+            f"draws every digit has {JUDGED.any_common[0]:.0%} to {JUDGED.any_common[1]:.0%}, and "
+            f"the judge is sure of {JUDGED.any_sure[0]:.0%}; of those of N(0, I) it is of "
+            f"{JUDGED.sure[0]:.0%}. Without the KL the two differ in which digits come: q(z) gives "
+            f"all ten, N(0, I) {10 - len(JUDGED.missing)}; and the judge is sure of "
+            f"{JUDGED.any_sure[1]:.0%} and of {JUDGED.sure[1]:.0%}. But such a draw starts at a "
             "picture one has, and with points for q it ends there, too. A density for q(z) "
             "can be learnt afterwards: [latent diffusion](latent_diffusion).",
             {"vaview": "prior", "vasource": "any", "vaseed": 0, "vanear": False},

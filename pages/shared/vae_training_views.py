@@ -25,13 +25,12 @@ from pages.shared.vae_training_world import (
     Drawn,
     Gradients,
 )
-from pages.shared.vae_views import GRAYS
+from pages.shared.vae_views import GRAYS, HUES, upwards
 
 WAYS = {"through": ("through z = μ + σε", "p"), "by_value": ("by value, times ∇ log q", "eps")}
 BINS = 61
 PLANE = 262  # side of the plane in pixels: a ring is round
 WIDE = 40 + PLANE + 8  # with what stands beside it
-HUES = ("x0", "eps", "q", "p", "bits")  # of the digits 0 to 4, and again of 5 to 9
 
 
 def reach(told: Gradients) -> tuple[float, float]:
@@ -131,7 +130,7 @@ def codes_figure(name: str, means: np.ndarray, z: np.ndarray, spread: int, *, ne
         "title": {"text": f"Trained {NETWORKS[name]}{' the KL' if name != 'vae' else ''}",
                   "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
         "height": 34 + PLANE + 40, "margin": {"l": 40, "r": 8, "t": 34, "b": 40},
-        "hovermode": "closest",
+        "hovermode": "closest", "annotations": [upwards("z₂")],
     } | CLEAR  # fmt: skip
     return chart(traces, layout)
 

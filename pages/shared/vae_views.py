@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -28,11 +27,27 @@ from pages.shared.vae_world import BETWEEN, COUNTS, STEPS, WIDTHS, Digit, Many, 
 GRAYS = [[0, "#000000"], [1, "#ffffff"]]
 SHORT = 210  # height of a chart in pixels
 PICTURE = 104  # side of a digit
+HUES = ("x0", "eps", "q", "p", "bits")  # of the numerals 0 to 4, and again of 5 to 9
 
 
 def signed(value: float) -> str:
     """A number with two places, and a minus as long as a plus."""
     return f"{value:.2f}".replace("-", "−")
+
+
+CORNER = {"xref": "paper", "yref": "paper", "xanchor": "right"}
+
+
+def upwards(name: str) -> dict[str, Any]:
+    """The name of an upright axis, at its upper end."""
+    return {"x": 0, "y": 0.98, "xref": "paper", "yref": "paper", "xanchor": "left",
+            "text": f"↑ {name}", "showarrow": False, "font": {"size": 13}}  # fmt: skip
+
+
+def reach(told: Digit) -> float:
+    """How far above -log p(x) both charts of one digit go, in nats, whatever q is."""
+    own = WIDTHS.index(1.0)
+    return max(20.0, float(told.costs[own] + told.nats[own]) + told.log_evidence + 8)
 
 
 def picture_figure(name: str, picture: np.ndarray, color: str) -> Figure:
@@ -77,38 +92,52 @@ def window_figure(told: Digit, q: Gaussian) -> Figure:
         "xaxis": BARE | {"title": {"text": "z₁", "standoff": 4}, "nticks": 5,
                          "range": ranges[0]},
         "yaxis": BARE | {"nticks": 5, "range": ranges[1]},
-        "title": {"text": "z₂", "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        "title": {"text": "a piece of the plane", "font": {"size": 14}, "x": 0,
+                  "xref": "container", "y": 0.98},
         "height": 350, "margin": {"l": 44, "r": 8, "t": 34, "b": 40}, "hovermode": "closest",
+        "annotations": [upwards("z₂"), name_at(0.98, "p(z|x)", "q", y=0.97, **CORNER),
+                        name_at(0.98, "q(z|x)", "p", y=0.9, **CORNER)],
     } | CLEAR  # fmt: skip
     return chart(traces, layout)
 
 
-def bars_figure(told: Digit, terms: BoundTerms) -> Figure:
-    """The negative bound, cut up in both ways: two bars of one length."""
+def bars_figure(told: Digit, terms: BoundTerms, *, named: bool = True) -> Figure:
+    """The negative bound, cut up in both ways: two bars of one length.
+
+    The axis is that of the digit, whatever q is; a bar that is longer is cut off.
+
+    Args:
+        told: the digit.
+        terms: q's.
+        named: whether what is missing has its name; not before the reader has guessed.
+    """
     total, exact = -terms.bound, -told.log_evidence
-    start = 10 * math.floor((min(told.costs.min(), exact) - 12) / 10)
+    # In the middle lies log p(x): there is room for a name on either side.
+    start, end = exact - 1.1 * reach(told), exact + reach(told)
+    last = "KL(q‖p(z|x))" if named else "missing"
     rows = [
-        ("what is trained", [("E[−log p(x|z)]", terms.cost, "x0"), ("KL(q‖p(z))", terms.kl, "p")]),
-        ("what it means", [("−log p(x)", exact, "q"),
-                           ("KL(q‖p(z|x))", total - exact, "bits")]),
-    ]  # fmt: skip
+        [("E[−log p(x|z)]", terms.cost, "x0"), ("KL(q‖p(z))", terms.kl, "p")],
+        [("−log p(x)", exact, "q"), (last, total - exact, "bits")],
+    ]
     shapes, names = [], []
-    end = max(total, exact + 12) + 2
-    for k, (_, parts) in enumerate(rows):
-        at = start
+    first, middle, late = (start + share * (end - start) for share in (0.0, 0.51, 0.57))
+    for k, parts in enumerate(rows):
         low = 1 - k
-        for j, (name, value, color) in enumerate(parts):
-            to = value if j == 0 else at + value
+        (name, value, color), (other, rest, hue) = parts
+        for x0, x1, fill in ((start, value, color), (value, total, hue)):
             shapes.append(
-                {"type": "rect", "x0": at, "x1": to, "y0": low + 0.12, "y1": low + 0.55,
-                 "fillcolor": COLORS[color], "line": {"width": 0}, "opacity": 0.85}
+                {"type": "rect", "x0": x0, "x1": x1, "y0": low + 0.12, "y1": low + 0.55,
+                 "fillcolor": COLORS[fill], "line": {"width": 0}, "opacity": 0.85}
             )  # fmt: skip
-            left = j == 0
-            names.append(
-                name_at(start if left else end, f"{name} = {value:.2f}", color,
-                        y=low + 0.6, xanchor="left" if left else "right", yanchor="bottom")
-            )  # fmt: skip
-            at = to
+        # A name begins where its piece does, and ends with the chart where it would not fit.
+        fits = value < late
+        more = " →" if total > end else ""
+        names += [
+            name_at(first, f"{name} = {value:.2f}", color, y=low + 0.6, xanchor="left",
+                    yanchor="bottom"),
+            name_at(max(value, middle) if fits else end, f"{other} = {rest:.2f}{more}", hue,
+                    y=low + 0.6, xanchor="left" if fits else "right", yanchor="bottom"),
+        ]  # fmt: skip
     # An invisible trace: a chart of shapes alone has no axes.
     trace = {"type": "scatter", "mode": "lines", "x": [start, end], "y": [0, 2], "opacity": 0,
              "hoverinfo": "skip", "line": {"width": 0}}  # fmt: skip
@@ -119,43 +148,45 @@ def bars_figure(told: Digit, terms: BoundTerms) -> Figure:
         "title": {"text": f"−ELBO = {total:.2f} nats, cut up twice", "font": {"size": 14}, "x": 0,
                   "xref": "container", "y": 0.98},
         "height": 184, "margin": {"l": 12, "r": 12, "t": 34, "b": 40},
-        "shapes": [*shapes, upright(total, "xt", width=1, dash="dot")], "annotations": names,
-        "hovermode": "closest",
+        "shapes": shapes, "annotations": names, "hovermode": "closest",
     } | CLEAR  # fmt: skip
     return chart([trace], layout)
 
 
-def width_figure(told: Digit, width: float | None, terms: BoundTerms) -> Figure:
-    """What the encoder's q costs where it is narrower or wider, against log p(x).
+def width_figure(
+    told: Digit, curves: tuple[np.ndarray, np.ndarray], whose: str, width: float, terms: BoundTerms
+) -> Figure:
+    """What a q costs where it is narrower or wider, against log p(x).
 
     Args:
         told: the digit.
-        width: where q is now, as a point; None where it is no wider or narrower encoder's q.
+        curves: reconstruction and KL to the prior at each of WIDTHS.
+        whose: q's owner, whose width is 1.
+        width: where q is now, as a point.
         terms: q's.
     """
     x, exact = np.array(WIDTHS), -told.log_evidence
-    least, own = float(told.costs.min()) - exact, WIDTHS.index(1.0)
-    total = told.costs + told.nats - exact
-    high = max(20.0, float(total[own]) + 8)
-    ends = (min(-0.2 * high, least - 5), high)  # below the line at 0 stands its name
-    at = int(np.flatnonzero(total <= high - 4)[-1])
+    costs, nats = curves
+    above, high = costs - exact, reach(told)
+    total = above + nats
+    ends = (min(-0.2 * high, float(above.min()) - 5), high)  # below the line at 0 stands its name
+    at = int(max(np.flatnonzero(total <= high - 4), default=total.argmin()))
     lines = [
-        Line("E[−log p(x|z)]", x, told.costs - exact, "x0", 1, "left", -14),
-        Line("KL(q‖p(z))", x, told.nats, "p", 0, "left", 14),
-        Line("their sum, −ELBO", x, total, "bits", at, "right", 14),
+        Line("E[−log p(x|z)]", x, above, "x0", 1, "left", -14),
+        Line("KL(q‖p(z))", x, nats, "p", 0, "left", 14),
+        Line("sum: log p(x) − ELBO", x, total, "bits", at, "right", 14),
     ]
     figure = line_chart(
-        lines, x_title="width of q, in the encoder’s own", log_x=True, height=SHORT,
-        y_title="nats; blue and red counted from −log p(x)", y_range=ends,
+        lines, x_title=f"width of q, in {whose} own", log_x=True, height=SHORT,
+        y_title="nats; blue counted from −log p(x)", y_range=ends,
         x_axis={"tickvals": [0.125, 0.25, 0.5, 1, 2, 4],
                 "ticktext": ["⅛", "¼", "½", "1", "2", "4"]},
     )  # fmt: skip
-    if width is not None:
-        figure["data"].append(
-            {"type": "scatter", "mode": "markers", "x": [width], "y": [-terms.bound - exact],
-             "name": "q now", "hovertemplate": "%{y:.2f}",
-             "marker": {"color": COLORS["bits"], "size": 11, "symbol": "circle"}}
-        )  # fmt: skip
+    figure["data"].append(
+        {"type": "scatter", "mode": "markers", "x": [width], "y": [-terms.bound - exact],
+         "name": "q now", "hovertemplate": "%{y:.2f}",
+         "marker": {"color": COLORS["bits"], "size": 11, "symbol": "circle"}}
+    )  # fmt: skip
     figure["layout"]["shapes"] = [level(0.0, "q")]
     figure["layout"]["annotations"].append(
         name_at(1, "−log p(x)", "q", xref="paper", y=0, xanchor="right", xshift=-6, yshift=-12)
@@ -238,9 +269,10 @@ def way_frames(told: Way, codes: np.ndarray, first: int, second: int) -> Frames:
     cloud = Cloud(
         "The plane",
         f"where the encoder puts 200 digits, and the way from a {first} to a {second}",
-        points.astype(np.float32), color="xt", extent=BETWEEN, trails=1, trail="p", radius=2.0,
-        strong=_arrow(told.z), pull="p", side=28, row=1,
+        points.astype(np.float32), color="xt", extent=BETWEEN, trails=1, trail="p", radius=2.2,
+        strong=_arrow(told.z), pull="p", side=38, row=1, axes=("z₁", "z₂"),
         marks=" " + "".join(str(k % 10) for k in range(len(codes))),
+        hues=["p", *(HUES[k % 5] for k in range(len(codes)))],
     )  # fmt: skip
     panels = [
         Panel("Decoded", "the decoder’s picture", _bytes(told.decoded), "p", lo=0),

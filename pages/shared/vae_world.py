@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from diffusion_core.checkpoints import load_as
 from diffusion_core.datasets import to_states, to_unit
@@ -73,6 +74,8 @@ class Digit(NamedTuple):
         std: [2].
         best_mean: [2] of the best normal near it.
         best_std: [2].
+        peak: [2] the highest place of the posterior.
+        pixels: -log p(x|z) in nats at the encoder's mean, and at the peak.
         across: [CELLS] places of the window's columns.
         up: [CELLS] of its rows.
         posterior: [CELLS, CELLS] p(z|x) there, over its largest value.
@@ -87,12 +90,19 @@ class Digit(NamedTuple):
     std: np.ndarray
     best_mean: np.ndarray
     best_std: np.ndarray
+    peak: np.ndarray
+    pixels: tuple[float, float]
     across: np.ndarray
     up: np.ndarray
     posterior: np.ndarray
     surprise: float
     costs: np.ndarray
     nats: np.ndarray
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the posterior's peak lies outside of the encoder's q, by four widths of it."""
+        return bool((np.abs(self.peak - self.mean) > 4 * self.std).any())
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -110,7 +120,10 @@ def digit(label: int, row: int) -> tuple:
     corners = torch.cat([near.double(), reach])
     low, high = corners.amin(0), corners.amax(0)
     middle, half = (low + high) / 2, float((high - low).max()) * 0.55
-    terms = [bound_terms(vae, x, Gaussian(q.mean, q.var * w**2)) for w in WIDTHS]
+    peak = plane.places[plane.joint.argmax()]
+    with torch.inference_mode():
+        logits = vae.logits(torch.stack([q.mean, peak.double()]).float())
+    pixels = functional.softplus(logits).sum(1) - logits @ x
     return tuple(
         Digit(
             x.reshape(28, 28).numpy(),
@@ -119,12 +132,19 @@ def digit(label: int, row: int) -> tuple:
             q.var.sqrt().numpy(),
             best.mean.numpy(),
             best.var.sqrt().numpy(),
+            peak.double().numpy(),
+            tuple(pixels.tolist()),
             *shade(vae, x, plane, middle, half),
             surprise(plane),
-            np.array([t.cost for t in terms]),
-            np.array([t.kl for t in terms]),
+            *widened(vae, x, q),
         )
     )
+
+
+def widened(vae: VAE, x: Tensor, q: Gaussian) -> tuple[np.ndarray, np.ndarray]:
+    """Both terms of the negative bound for q at each of WIDTHS: [len(WIDTHS)] each."""
+    terms = [bound_terms(vae, x, Gaussian(q.mean, q.var * w**2)) for w in WIDTHS]
+    return np.array([t.cost for t in terms]), np.array([t.kl for t in terms])
 
 
 def surprise(plane: Plane) -> float:
@@ -183,6 +203,26 @@ def at_the_peak(label: int, row: int) -> Gaussian:
     return Gaussian(*map(torch.from_numpy, from_the_peak(label, row)))
 
 
+def fitted(label: int, row: int, fit: str) -> Gaussian:
+    """The q that a choice begins with: "hand" the encoder's, "best", or "peak"."""
+    if fit == "peak":
+        return at_the_peak(label, row)
+    told = Digit(*digit(label, row))
+    return q_of(told, best=fit == "best", shift=(0.0, 0.0), width=1.0)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def widths_of(label: int, row: int, fit: str) -> tuple[np.ndarray, np.ndarray]:
+    """What the q of a choice costs at each width, as `widened`."""
+    return widened(network()[0], binary(label, row), fitted(label, row, fit))
+
+
+def one_hill(label: int, row: int) -> bool:
+    """Whether both climbs end at one place, the encoder's and the one from the peak."""
+    told, peak = Digit(*digit(label, row)), at_the_peak(label, row)
+    return bool((np.abs(peak.mean.numpy() - told.best_mean) < told.best_std).all())
+
+
 def terms_of(label: int, row: int, q: Gaussian) -> BoundTerms:
     """The bound's two terms for one digit and any q."""
     return bound_terms(network()[0], binary(label, row), q, 24)
@@ -199,6 +239,12 @@ def decoded(z: Tensor) -> np.ndarray:
     """Pictures of latents [N, 2], the chance of each pixel being white: float32 [N, 28, 28]."""
     pixels: np.ndarray = network()[0].logits(z.float()).sigmoid().reshape(-1, 28, 28).numpy()
     return pixels
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def pictured(place: tuple[float, float]) -> np.ndarray:
+    """What a place of the plane is decoded to, [28, 28]."""
+    return decoded(torch.tensor([place]))[0]
 
 
 class Many(NamedTuple):
@@ -238,6 +284,22 @@ def many(label: int, row: int, source: str, seed: int) -> tuple:
             np.array([float(g.std() / len(g) ** 0.5) for g in groups]),
             useful,
         )
+    )
+
+
+def said_of_weights(source: str) -> str:
+    """What the band of the bound's curve is worth, for the weights of a source."""
+    if source == "prior":
+        return (
+            "Weights are p(x|z) here, 1 at most; but the few large ones may not have been drawn, "
+            "and are then missing from curve and band alike."
+        )
+    return (
+        "But where a σ of q is below √½, as here, the weights have no upper limit and, strictly, "
+        "no finite variance. Their logarithms have one, and with small K the band can be believed. "
+        f"With K = {COUNTS[-1]} it is told by {DRAWS // COUNTS[-1]} averages, each ruled by its "
+        "few largest weights, and means next to nothing: what was not drawn is missing from curve "
+        "and band alike."
     )
 
 

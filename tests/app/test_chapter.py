@@ -82,6 +82,25 @@ def test_a_guess_is_not_in_the_address() -> None:
     assert not params(at)
 
 
+def test_a_guess_runs_what_is_around_the_question_if_it_is_not_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a fragment of its own a guess would leave the rest of the page as it was."""
+    fragments = []
+    monkeypatch.setattr(chapter.st, "fragment", lambda f: fragments.append(f) or f)
+    for alone in (True, False):
+        at = AppTest.from_string(
+            "from pages.shared import chapter\n"
+            f"chapter.question('?', {{'a': 'so'}}, answer='a', key='guess', alone={alone})",
+            default_timeout=20,
+        ).run()
+        assert not at.exception
+        at.pills[0].select("a").run()
+        assert "**Right.** so" in said(at)
+        assert bool(fragments) == alone
+        fragments.clear()
+
+
 def test_the_answer_must_be_an_option() -> None:
     with pytest.raises(ValueError, match="'b' is not one of"):
         chapter.question("?", {"a": ""}, answer="b")

@@ -119,6 +119,18 @@ def test_a_mark_stands_for_every_point_or_for_none() -> None:
         pack_clouds([Cloud("c", "", POINTS, marks="0123")], 3)
 
 
+def test_marks_have_a_hue_each_or_their_points() -> None:
+    hues = ["p", "x0", "eps", "q", "bits"]
+    (plain, hued), _ = pack_clouds(
+        [Cloud("a", "", POINTS), Cloud("b", "", POINTS, marks=" 0123", hues=hues)], 3
+    )
+    assert (plain["hues"], hued["hues"]) == ([], hues)
+    with pytest.raises(ValueError, match="1 hues, 5 marks"):
+        pack_clouds([Cloud("c", "", POINTS, marks=" 0123", hues=["p"])], 3)
+    with pytest.raises(ValueError, match="are no concepts"):
+        pack_clouds([Cloud("d", "", POINTS, marks=" 0123", hues=["mauve"] * 5)], 3)
+
+
 def test_rings_lines_and_words_travel_behind_the_rest() -> None:
     """player_cloud.js takes rings after the shade, then all lines frame by frame."""
     rings = np.full((3, 2, 2), np.nan)

@@ -224,9 +224,11 @@ function drawCloud(item, frame, ratio, root) {
   context.font = `${Math.round(5.5 * radius)}px sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
+  const inks = Object.fromEntries([...new Set(item.hues)].map((hue) => [hue, style.getPropertyValue(`--t-${hue}`)]));
   for (let i = 0; i < now.points.length; i += 2) {
     const [x, y] = [px(now.points[i]), py(now.points[i + 1])];
     if (item.marks) {
+      if (item.hues.length) context.fillStyle = inks[item.hues[i / 2]];
       context.fillText(item.marks[i / 2], x, y);
       continue;
     }
