@@ -26,6 +26,7 @@ from pages.shared.cloud import Cloud, pack_clouds
 from pages.shared.component import component
 from pages.shared.palette import COLORS
 from pages.shared.runs import Line, LiveRun, Pull, Runs, parse_pull
+from pages.shared.state import jumps
 
 S = TypeVar("S")
 
@@ -232,7 +233,8 @@ def player(
         hold: Whether another run begins where the reader was in the one before, paused or playing
             as that was, so that the two can be compared at one place in time.
         loop: Whether playing begins again at the end.
-        frame: Where a new run begins.
+        frame: Where a new run begins; a run that is there already goes to it when a button of the
+            page's text has set the exhibit.
         ends: What the two ends of the timeline are called, e.g. ("t = 1000", "t = 0").
         row_labels: One per row of panels.
         fps: Frames a second at normal speed; None: the whole run in about five seconds.
@@ -266,6 +268,7 @@ def player(
         "hold": hold,
         "loop": loop,
         "at": frame,
+        "jump": 0 if frame is None else jumps(),
         "ends": list(ends),
         "rows": list(row_labels),
         "fps": fps,

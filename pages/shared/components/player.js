@@ -283,6 +283,11 @@ class Player {
       }
     }
     if (isNew) this.begin(batch);
+    else if (batch.jump && batch.jump !== this.jumped) {
+      this.touch(); // a run that played by itself stays where the button has sent it
+      this.go(batch.at);
+    }
+    this.jumped = batch.jump || this.jumped;
     if (this.target !== null) this.seek(this.target);
     this.drawn = null; // its pixels may be new
     this.draw();
