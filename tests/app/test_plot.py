@@ -129,6 +129,7 @@ VIEWS = [
     ("x0_vs_eps", {"xview": "Loss weights"}, 2),
     ("x0_vs_eps", {"xview": "Rounding"}, 1),
     ("x0_vs_eps", {"xview": "Errors"}, 2),
+    ("x0_vs_eps", {"xview": "Errors", "xpart": "Which noise?"}, 1),
 ]
 
 
