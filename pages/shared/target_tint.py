@@ -81,6 +81,13 @@ def seen(network: str, sha256: str) -> np.ndarray:
     return as_bytes(said.x0[:, 0] / RANGE)
 
 
+@st.cache_data(max_entries=1, show_spinner=False)
+def example() -> tuple[np.ndarray, float]:
+    """The digit that is shown, uint8 [28, 28] as the others, and the mean brightness of all."""
+    x0 = pictures_and_noise()[0]
+    return as_bytes(x0[SHOWN] / RANGE)[0], float(x0.mean())
+
+
 def factor(target: Parameterization, steps: tuple[int, ...]) -> np.ndarray:
     """What a bias of the answer is multiplied by on its way into the picture, [n]."""
     a, sigma = rates(steps)
@@ -165,9 +172,8 @@ def signed(value: float, digits: int) -> str:
 
 def row_of_pictures(shas: dict[str, str], told: dict[str, list[NoiseErrors]], t: int) -> str:
     """The digit and what each network makes of it, with their mean brightness, as HTML."""
-    x0 = pictures_and_noise()[0]
-    true = float(x0.mean())
-    cells = [cell("true x₀", "x0", as_bytes(x0[SHOWN] / RANGE)[0], true, "")]
+    digit, true = example()
+    cells = [cell("true x₀", "x0", digit, true, "")]
     for name, look in LOOKS.items():
         if name not in told:
             continue

@@ -176,15 +176,14 @@ def test_the_law_is_broken_where_the_page_says_so() -> None:
     )
     (figure,) = plots(at)
     names = [note["text"] for note in figure["layout"]["annotations"]]
-    assert "<b>at t = 1: 0.77 named, 0.54 explained</b>" in names
+    assert "<b>t = 1: 0.77 against 0.54</b>" in names
 
 
 def test_the_last_steps_share_is_drawn_and_what_is_named_of_it() -> None:
     (figure,) = plots(errors(xpart="Which noise?"))
     drawn = lines(figure)
     share, of_it, named = (
-        np.array(drawn[name]["y"])
-        for name in ("βₜ/(1−ᾱₜ), the last step's share", "what is named of that", "mean of ε̂²")
+        np.array(drawn[name]["y"]) for name in ("βₜ/(1−ᾱₜ)", "what is named of that", "mean of ε̂²")
     )
     schedule = checkpoints.load("digits-eps")[0].diffusion.schedule
     steps = torch.tensor(averages.ASKED)

@@ -136,7 +136,7 @@ def test_the_pictures_of_the_tint_follow_the_choice(
     assert pictures.nth(1).get_attribute("src") != before
     page.get_by_role("radio", name="Which noise?").click()
     expect(page.locator(".plot")).to_have_count(1)
-    expect(page.locator(".plot")).to_contain_text("at t = 1: 0.77 named, 0.54 explained")
+    expect(page.locator(".plot")).to_contain_text("t = 1: 0.77 against 0.54")
     assert_clean(page)
 
 
