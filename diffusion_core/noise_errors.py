@@ -10,6 +10,7 @@ from torch import Tensor
 
 from diffusion_core.denoisers import Denoiser
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.parameterization import EPS, Parameterization
 
 
 class NoiseErrors(NamedTuple):
@@ -21,6 +22,7 @@ class NoiseErrors(NamedTuple):
         brightness: mean of x0_hat - x0, not clipped.
         explained: share of the noise's mean square that is gone from eps - eps_hat.
         named: mean square of eps_hat, as a share of the noise's.
+        spread: standard error of `brightness`, from how the pictures differ in it.
     """
 
     t: int
@@ -28,6 +30,7 @@ class NoiseErrors(NamedTuple):
     brightness: float
     explained: float
     named: float
+    spread: float
 
 
 def noise_errors(
@@ -53,25 +56,36 @@ def noise_errors(
         t = torch.full((len(x0),), step, dtype=torch.int64, device=x0.device)
         said = denoiser(diffusion.q_sample(x0, t, eps), t)
         wrong = (said.eps - eps).double()
+        brightness = (said.x0 - x0).double().flatten(1).mean(1)  # [B]
         yield NoiseErrors(
             step,
             float(wrong.mean()),
-            float((said.x0 - x0).double().mean()),
+            float(brightness.mean()),
             1 - float(wrong.square().mean()) / power,
             float(said.eps.double().square().mean()) / power,
+            float(brightness.std()) / len(x0) ** 0.5,
         )
 
 
-def brightness_error(bias: Tensor, a: Tensor, sigma: Tensor) -> Tensor:
-    r"""What a bias of the predicted noise does to the brightness of the picture read from it.
+def brightness_error(
+    bias: Tensor, a: Tensor, sigma: Tensor, target: Parameterization = EPS
+) -> Tensor:
+    r"""What a bias of a network's answer does to the brightness of the picture read from it.
 
-    $$\overline{\hat x_0 - x_0} = -\frac{\sigma}{a}\,\delta, \qquad
-    \delta = \overline{\hat\epsilon-\epsilon}$$
+    $$\overline{\hat x_0 - x_0} = -\frac{\sigma}{\det}\,\delta, \qquad
+    \delta = \overline{\text{answer} - \text{target}}$$
 
-    Source: x0_hat = (x_t - sigma eps_hat)/a (Ho et al. 2020, eq. 4 solved for x0), averaged over
-    pixels: what has no sign averages out, a bias does not.
+    Source: `Parameterization.recover` averaged over pixels: what has no sign averages out, a bias
+    does not. The factor is -sigma/a for eps (Ho et al. 2020, eq. 4 solved for x0), 1 for x0 and
+    -sigma for v.
+
+    Args:
+        bias: the answer's mean error.
+        a: rate of the picture, of a shape that broadcasts with `bias`.
+        sigma: rate of the noise, likewise.
+        target: what the network names.
     """
-    return -sigma / a * bias
+    return -sigma / target.determinant(a, sigma) * bias
 
 
 def last_dose(diffusion: GaussianDiffusion, eps: Tensor, t: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -30,9 +32,10 @@ from pages.shared.explain import formula_and_code
 from pages.shared.numbers import plus_minus
 from pages.shared.player import Curve, Panel, follow, player, session_runs
 from pages.shared.runs import STEPS
-from pages.shared.target_averages import averaged
+from pages.shared.target_averages import measured, naming
 from pages.shared.target_charts import rounded, weighted
 from pages.shared.target_facts import confusions, facts
+from pages.shared.target_tint import EDGE, tinted
 
 VIEWS = {
     "one": "Five readings",
@@ -49,6 +52,8 @@ CLIPS = (
     exhibits.Row("clipped, ε̂ kept", "p", rederive=False),
     exhibits.Row("not clipped", "bits", clip=False),
 )
+PARTS = {"tint": "Tint", "naming": "Which noise?"}
+TICKS = [(exhibits.SHOWN.index(t), str(t)) for t in (20, 120, 500, 900, 990)]
 RUN_STEPS = (5, 10, 25, 50)
 DEFAULTS = {
     "xview": "one",
@@ -66,6 +71,8 @@ DEFAULTS = {
     "xread": "x0",
     "xgamma": 5.0,
     "xbase": "x0",
+    "xpart": "tint",
+    "xgain": EDGE,
 }
 
 
@@ -128,6 +135,12 @@ def exhibit() -> None:
     draw[view](row)
 
 
+def standing() -> dict[str, Any]:
+    """How a player begins: still, on the frame that a Why or a Try asked for, or else playing."""
+    frame = st.session_state.pop(exhibits.FRAME, None)
+    return {"frame": frame, "autoplay": frame is None}
+
+
 def the_digit(row: st.delta_generator.DeltaGenerator) -> int:
     """Which digit of the gallery stands beside the view's name."""
     return row.number_input("Digit", 0, 9, 3, key="digit", bind="query-params", width=110)
@@ -165,6 +178,7 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
     network, pixels, about, seed = more(digit, list(cards))
     told = five(network, cards[network].fields["sha256"], pixels.tobytes(), seed)
     noise = {"lo": -bench.NOISE_RANGE, "hi": bench.NOISE_RANGE}
+    still = standing()
     chart = "error against the true picture, noise, v (rms, log)"
     gain = "error of x̂₀ ÷ error of ε̂ (log)"
     with stage:
@@ -195,9 +209,9 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
                 for t, snr in zip(exhibits.SHOWN, told["snr"], strict=True)
             ],
             ends=("t = 1", "t = 1000"),
-            ticks=[(exhibits.SHOWN.index(t), str(t)) for t in (200, 400, 600, 800, 990)],
-            autoplay=True,
-            hold=True,
+            ticks=TICKS,
+            **still,
+            hold=still["frame"] is None,
             rest=exhibits.SHOWN.index(600),
             report_frame=False,
             label="Five readings of one network, over the steps t",
@@ -206,7 +220,8 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
             "Score: −ε̂/σ, the direction in which xₜ becomes more likely. Mean μ: where the picture "
             "one step back lies on average, before its fresh noise. "
             f"Network {network}, asked once per t about one picture under one noise, not told the "
-            "digit. Noise, v and score are drawn from −3 (black) to 3 (white), the rest from −1 to "
+            "digit. From frame to frame the logarithm of σ/a grows evenly, as far as whole steps t "
+            "allow. Noise, v and score are drawn from −3 (black) to 3 (white), the rest from −1 to "
             "1."
         )
 
@@ -281,8 +296,8 @@ def side_by_side(row: st.delta_generator.DeltaGenerator) -> None:
                 shots, start, times, rows, compare == "clips"
             ),
             key="x_runs",
-            scale=3,
-            autoplay=True,
+            scale=2,  # so that the curves are on the first screen
+            **standing(),
             beside=True,
             report_frame=False,
             ends=("noise", "picture"),
@@ -301,10 +316,19 @@ def side_by_side(row: st.delta_generator.DeltaGenerator) -> None:
             st.caption("One network, one starting noise, DDIM steps without fresh noise.")
 
 
-def on_average(_: st.delta_generator.DeltaGenerator) -> None:
-    """Errors of the networks, averaged over pictures and pixels."""
+def on_average(row: st.delta_generator.DeltaGenerator) -> None:
+    """Errors of the networks, averaged over pictures and pixels: two questions."""
+    part = row.segmented_control(
+        "Errors of", list(PARTS), key="xpart", default="tint", required=True,
+        bind="query-params", format_func=PARTS.get, width="content",
+    )  # fmt: skip
     cards = {"digits-eps": load.network_or_stop("digits-eps")[1]} | shipped()
-    averaged({name: card.fields["sha256"] for name, card in cards.items()})
+    shas = {name: card.fields["sha256"] for name, card in cards.items()}
+    told = {name: measured(name, sha) for name, sha in shas.items()}
+    if part == "tint":
+        tinted(shas, told)
+    else:
+        naming(told["digits-eps"])
 
 
 def through_the_lens(row: st.delta_generator.DeltaGenerator) -> None:
@@ -319,6 +343,7 @@ def through_the_lens(row: st.delta_generator.DeltaGenerator) -> None:
     cards = {"digits-eps": load.network_or_stop("digits-eps")[1]} | shipped()
     network, pixels, about, seed = more(digit, list(cards))
     told = lens(network, cards[network].fields["sha256"], pixels.tobytes(), seed, back)
+    still = standing()
     short, exact = (float(np.nanmax(told[key])) for key in ("gap32", "gap64"))
     rounded_by, moved_by = exhibits.GAP_SCALE * 1e6, exhibits.MOVED_SCALE[back] * 1e3
     chart = "largest difference between the means (log)"
@@ -351,8 +376,9 @@ def through_the_lens(row: st.delta_generator.DeltaGenerator) -> None:
                 for t, s, share in zip(exhibits.SHOWN, told["s"], told["clipped"], strict=True)
             ],
             ends=("t = 1", "t = 1000"),
-            autoplay=True,
-            hold=True,
+            ticks=TICKS,
+            **still,
+            hold=still["frame"] is None,
             rest=exhibits.SHOWN.index(960),
             report_frame=False,
             label="Two routes to one mean, over the steps t",
@@ -419,25 +445,25 @@ def experiments() -> list[Experiment]:
     grain = {back: float(each["gap32"][at]) for back, each in seen.items()}
     return [
         Experiment(
-            "Go to t = 1, then to t = 990, two frames before the end",
-            f"at t = 1 x̂₀ is off by {told['wrong_x0'][first]:.3f} and ε̂ by "
-            f"{told['wrong_eps'][first]:.2f}; at t = 990 it is {told['wrong_x0'][late]:.2f} and "
-            f"{told['wrong_eps'][late]:.3f}. It is one answer: the error of x̂₀ is σ/a times that "
+            "Go to t = 990",
+            f"x̂₀ is off by {told['wrong_x0'][late]:.2f} and ε̂ by {told['wrong_eps'][late]:.3f}. At "
+            f"t = 1, the left end, it is {told['wrong_x0'][first]:.3f} and "
+            f"{told['wrong_eps'][first]:.2f}. It is one answer: the error of x̂₀ is σ/a times that "
             "of ε̂, at every t.",
-            {"xview": "one"},
+            {"xview": "one", exhibits.FRAME: late},
         ),
         Experiment(
             "Clip, and go back one step only",
             f"at t = 960 clipping moves the mean by at most {moved['one']:.4f}, after a step of 40 "
             f"by {moved['jump']:.3f}: the longer the step, the more of x̂₀ is in the mean. Rounding "
             f"makes {grain['one']:.0e} and {grain['jump']:.0e} there.",
-            {"xview": "clip", "xback": "one"},
+            {"xview": "clip", "xback": "one", exhibits.FRAME: at},
         ),
         Experiment(
             "Sample without clipping",
             "only the network that names ε gets lost: its first x̂₀ leaves the range of pixels by "
             "thousands, and nothing brings it back. The other two still draw digits.",
-            {"xview": "three", "xclip": False},
+            {"xview": "three", "xclip": False, exhibits.FRAME: int(DEFAULTS["xsteps"]) - 1},
         ),
         lid,
     ]
@@ -450,8 +476,8 @@ def page() -> None:
     chapter.prose(
         "A network looks at xₜ = a x₀ + σ ε: a is the picture’s share, σ the noise’s. It may be "
         "trained to name the picture, the noise, or "
-        + term("v", "a·ε − σ·x₀, the direction in which the blend turns as noise is added")
-        + ". One of them and xₜ give all the others."
+        + term("v", "The direction in which the blend turns as noise is added.")
+        + " = a ε − σ x₀. One of them and xₜ give all the others."
     )
     chapter.question(
         "At t = 990 a network names the noise with an error of 0.01. How far off is the picture "

@@ -19,7 +19,7 @@ class Line:
         label: set beside the line in its colour.
         x: [n].
         y: [n]; values that a logarithmic axis can't show leave a gap.
-        color: a key of `COLORS`.
+        color: a key of `COLORS`, or "ink", the text's own colour: a player draws "xt" in it.
         at: where along the line its label stands, as an index.
         anchor: which side of the label is at that place: "left", "center" or "right".
         shift: pixels that the label stands above the line; negative is below.
@@ -37,6 +37,9 @@ class Line:
     dash: str = "solid"
     width: float = 2
 
+
+INKS = COLORS | {"ink": "currentColor"}
+"""What a line or a name may be drawn in."""
 
 Figure = dict[str, Any]
 """A figure in plotly's words: {"data": a list of traces, "layout": {...}}, all plain.
@@ -72,7 +75,7 @@ def level(y: float, color: str, *, width: float = 2) -> dict[str, Any]:
 def name_at(x: float, text: str, color: str, **options: Any) -> dict[str, Any]:
     """A bold name in its colour, as an annotation; plotly's properties say where."""
     return {"x": x, "text": f"<b>{text}</b>", "showarrow": False,
-            "font": {"color": COLORS[color], "size": 14}} | options  # fmt: skip
+            "font": {"color": INKS[color], "size": 14}} | options  # fmt: skip
 
 
 def line_chart(
@@ -110,7 +113,7 @@ def line_chart(
                 "y": y,
                 "mode": "lines" if len(line.x) > 20 else "lines+markers",
                 "name": line.label,
-                "line": {"color": COLORS[line.color], "dash": line.dash, "width": line.width},
+                "line": {"color": INKS[line.color], "dash": line.dash, "width": line.width},
                 "hovertemplate": "%{y:.4g}",
             }
         )

@@ -23,8 +23,13 @@ from pages.shared.first_look import remembering
 from pages.shared.pictures import as_bytes
 from pages.shared.player import Curve, Frames, Panel
 
-SHOWN = (1, *range(40, 1000, 40), 980, 990, 995, 1000)
-"""Steps t that get a frame; closer together where a network's x̂0 gets wild."""
+SHOWN = (
+    1, 2, 4, 7, 12, 20, 35, 55, 80, 120, 180, 260, 360, 500, 600, 720, 800, 860, 900, 940, 960, 980,
+    987, 990, 995, 997, 998, 999, 1000,
+)  # fmt: skip
+"""Steps t that get a frame: log(σ/a), by which errors grow, advances evenly, as far as it can."""
+FRAME = "_x_frame"
+"""In the session: the frame on which a player that is drawn next stands still."""
 BACK = {"one": 1, "jump": 40}  # from t to s; 40 is a stride of sampling in 25 steps
 GAP_SCALE = 5e-7  # white and black of the picture that shows rounding
 MOVED_SCALE = {"one": 0.002, "jump": 0.02}  # and of the one that shows what clipping moves

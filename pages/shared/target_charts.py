@@ -16,7 +16,7 @@ from pages.shared.plot import plot
 FORMATS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 READ = {"x0": "x̂₀", "eps": "ε̂"}
 TARGETS = {"eps": "ε", "x0": "x₀", "v": "v"}
-COLOR_OF = {"eps": "eps", "x0": "x0", "v": "xt"}  # v, like x_t, is a blend of picture and noise
+COLOR_OF = {"eps": "eps", "x0": "x0", "v": "ink"}  # v, like x_t, is a blend of picture and noise
 LOSSES = {"eps": "loss on ε", "x0": "loss on x₀", "v": "loss on v", "min": "Min-SNR"}
 Place = tuple[int, str, int]
 """Where a line's name stands: index along the line, side of the name that is there, pixels up."""

@@ -17,6 +17,7 @@ from diffusion_core.conversion import (
 from diffusion_core.noise_errors import last_dose
 from diffusion_core.parameterization import EPS
 from pages.shared.chapter import Confusion
+from pages.shared.readings import FRAME, SHOWN
 from pages.shared.target_averages import BIAS, TINT
 from pages.shared.target_charts import TARGETS, digits_process, rounding
 
@@ -70,9 +71,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "detour pays because x̂₀ appears on the way, and there it can be clipped to the range "
             "of pixels. Then the two are no longer the same. It also needs one formula, the "
             "posterior's, for every target and any s < t.",
-            {"xview": "clip", "xback": "one"},
-            "Without clipping the gap is a grain of rounding; with it, whole regions move. Near "
-            "t = 1000 they move far.",
+            {"xview": "clip", "xback": "jump", FRAME: SHOWN.index(990)},
+            "Without clipping the gap is a grain of rounding; with it, whole regions move.",
             threads=[
                 "openai/improved-diffusion#64",
                 "openai/guided-diffusion#146",
@@ -91,9 +91,9 @@ def confusions(told: Facts) -> list[Confusion]:
             f"σ/a, which is {told.gain_990:.0f} at t = 990. A pixel can't be brighter than white, "
             "so whatever lies outside is known to be wrong, and clipping throws that part of the "
             "error away. Without it the first step alone can throw a run off for good.",
-            {"xview": "three", "xcompare": "clips"},
+            {"xview": "three", "xcompare": "clips", FRAME: 24},
             "The third run is not clipped. Its x̂₀ starts in the thousands and stays there; the "
-            "sheet ends black and white.",
+            "sheet is black and white. This is the last step that has an x̂₀.",
             threads=[
                 "lucidrains/denoising-diffusion-pytorch#65",
                 "bot66/MNISTDiffusion#2",
@@ -108,7 +108,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "never uses ε̂, so nothing can go wrong there. DDIM's uses both. improved-diffusion "
             "recomputes ε̂; diffusers keeps the network's unless `use_clipped_model_output` is "
             "set. With this network little is left over, and the two runs end nearly alike.",
-            {"xview": "three", "xcompare": "clips", "xsteps": 10},
+            {"xview": "three", "xcompare": "clips", "xsteps": 10, FRAME: 9},
             "First and second run, digit by digit: small differences in the strokes. The curve "
             "says how much of xₜ is left unexplained when ε̂ is kept.",
             threads=[
@@ -124,12 +124,13 @@ def confusions(told: Facts) -> list[Confusion]:
             f"shifts the whole picture by δ σ/a. digits-eps has δ = {BIAS:g} near t = 1000. The "
             f"loss sees δ² = {BIAS**2:.6f} of it, and at t = 998 x̂₀ is "
             f"{-TINT['digits-eps']:.2f} too dark, where black and white are 2 apart. The networks "
-            "that name x₀ or v have no such factor. Clipping hides it here, since most of a digit "
-            "is black or white; most of a photo lies between. Two of the threads report that a "
-            "network which names x₀ cured it; that this is the cause in all is likely, not proven.",
+            "that name x₀ or v are biased as well, but have no such factor. Clipping hides it "
+            "here, since most of a digit is black or white; most of a photo lies between. Two of "
+            "the threads report that a network which names x₀ cured it; that this is the cause "
+            "in all is likely, not proven.",
             {"xview": "mean"},
-            "First chart: the bias of ε̂ (dashed) hardly changes on the right half, the error of "
-            "brightness grows with σ/a. x₀ and v stay low.",
+            "x̂₀ of the network that names ε is static, and too dark; its line falls as σ/a grows. "
+            "The other two stay at 0, within chance.",
             threads=[
                 "openai/improved-diffusion#62",
                 "openai/guided-diffusion#81",
@@ -143,11 +144,12 @@ def confusions(told: Facts) -> list[Confusion]:
             "It was random when it was drawn, but xₜ = a x₀ + σ ε holds it: who knows the picture "
             "knows the noise. It is all of the noise from 0 to t, not what the last step added. "
             "The best answer is the mean of every ε that may be in xₜ, so it is smaller than ε: "
-            "its mean square is 1 minus the squared error that is left. That is a law, not a "
-            "defect. The noise of the last step alone can hardly be seen in xₜ: the best guess of "
+            "its mean square is 1 minus the squared error that is left. That is a law of the best "
+            "answer, not a defect; a network keeps it as far as it is that good. The noise of the "
+            "last step alone can hardly be seen in xₜ: the best guess of "
             f"it is √(βₜ/(1−ᾱₜ)) ε̂, at t = 400 not even {told.dose_400:.1%} of its variance.",
-            {"xview": "mean"},
-            "Second chart: what is named of the noise, and 1 minus the error, are nearly one line. "
+            {"xview": "mean", "xpart": "naming"},
+            "What is named of the noise, and 1 minus the error, are nearly one line but for t = 1. "
             "The lowest line is the last step's noise.",
             threads=[
                 "dome272/Diffusion-Models-pytorch#24",

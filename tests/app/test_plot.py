@@ -131,6 +131,7 @@ VIEWS = [
     ("x0_vs_eps", {"xview": "Loss weights"}, 2),
     ("x0_vs_eps", {"xview": "Rounding"}, 1),
     ("x0_vs_eps", {"xview": "Errors"}, 2),
+    ("x0_vs_eps", {"xview": "Errors", "xpart": "Which noise?"}, 1),
 ]
 
 

@@ -18,7 +18,7 @@ Shot = Callable[[Page, str], Path]
 
 VIEWS = {
     "one": "", "three": "Side by side", "clip": "Clip lens", "round": "Rounding",
-    "weights": "Loss weights", "mean": "Errors",
+    "weights": "Loss weights", "mean": "Errors", "naming": "Errors&xpart=Which noise?",
 }  # fmt: skip
 
 
@@ -82,6 +82,64 @@ def test_three_ways_to_clip_run_to_the_end(page: Page, url: str, assert_clean: C
     assert_clean(page)
 
 
+def press(page: Page, label: str) -> None:
+    page.locator(".try button[data-show]").filter(has_text=label).click()
+
+
+def test_a_button_goes_to_its_frame_again_and_again(
+    page: Page, url: str, assert_clean: Check
+) -> None:
+    page.goto(url)
+    settled(page)
+    player = page.locator(".player")
+    for label, told in (
+        ("Go to t = 990", re.compile("^t = 990 ·")),
+        ("Sample without clipping", "t = 40 · step 24 of 25"),
+    ):
+        for _ in range(2):
+            press(page, label)
+            expect(player.get_by_text(told)).to_be_visible(timeout=30_000)
+            expect(player).not_to_have_class(re.compile("playing"))
+            expect(player.locator(".curve .value").first).not_to_have_text("–")
+            player.get_by_role("button", name="First").click()
+            expect(player.get_by_text(told)).not_to_be_visible()
+    assert_clean(page)
+
+
+def test_runs_side_by_side_share_the_first_screen_with_their_curves(
+    new_page: NewPage, url: str
+) -> None:
+    page = new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    page.goto(f"{url}?xview=Side by side&xsteps=5")
+    settled(page)
+    slider = page.locator(".player").get_by_role("slider")
+    expect(slider).to_be_visible()
+    box = slider.bounding_box()
+    assert box
+    assert box["y"] + box["height"] < 800
+
+
+def test_the_pictures_of_the_tint_follow_the_choice(
+    page: Page, url: str, assert_clean: Check
+) -> None:
+    page.goto(f"{url}?xview=Errors")
+    settled(page)
+    pictures = page.locator(".tints img")
+    expect(pictures).to_have_count(4)
+    expect(page.locator(".tints")).to_contain_text("× −321")
+    widths = pictures.evaluate_all("(all) => all.map((i) => [i.naturalWidth, i.offsetWidth])")
+    assert widths == [[28, 84]] * 4
+    before = pictures.nth(1).get_attribute("src")
+    page.get_by_role("radio", name="64", exact=True).click()
+    expect(page.locator(".tints")).to_contain_text("× −64")
+    expect(page).to_have_url(re.compile("xgain=64"))
+    assert pictures.nth(1).get_attribute("src") != before
+    page.get_by_role("radio", name="Which noise?").click()
+    expect(page.locator(".plot")).to_have_count(1)
+    expect(page.locator(".plot")).to_contain_text("t = 1: 0.77 against 0.54")
+    assert_clean(page)
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])
 def test_every_view_is_clean(
     new_page: NewPage, url: str, assert_clean: Check, shot: Shot, width: int, scheme: str
@@ -90,7 +148,7 @@ def test_every_view_is_clean(
     for view, label in VIEWS.items():
         page.goto(f"{url}?xview={label}" if label else url)
         settled(page)
-        if view in {"round", "weights", "mean"}:
+        if view in {"round", "weights", "mean", "naming"}:
             expect(page.locator(".plot svg").first).to_be_visible()
         else:
             expect(page.locator(".player canvas").first).to_be_visible()

@@ -6,7 +6,7 @@ import torch
 from diffusion_core.denoisers import ideal_denoiser
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.noise_errors import brightness_error, last_dose, noise_errors
-from diffusion_core.parameterization import EPS, Prediction
+from diffusion_core.parameterization import EPS, X0, Parameterization, Prediction, V
 from diffusion_core.schedules import SCHEDULES
 
 DIFFUSION = GaussianDiffusion(SCHEDULES["cosine"](40))
@@ -40,18 +40,31 @@ def test_a_guess_that_is_too_loud_names_more_than_it_explains() -> None:
 
 
 @pytest.mark.parametrize("t", [1, 12, 39])
-def test_a_bias_of_the_noise_shifts_the_brightness(t: int) -> None:
+@pytest.mark.parametrize("target", [EPS, X0, V])
+def test_a_bias_of_the_answer_shifts_the_brightness(target: Parameterization, t: int) -> None:
     x0, eps = drawn(100)
 
     def biased(x_t: torch.Tensor, at: torch.Tensor, label: object = None) -> Prediction:
-        return EPS.recover(eps + 0.002, x_t, *DIFFUSION.rates(at, x_t))
+        rates = DIFFUSION.rates(at, x_t)
+        return target.recover(target.target(x0, eps, *rates) + 0.002, x_t, *rates)
 
     (told,) = noise_errors(DIFFUSION, biased, x0, eps, [t])
-    rates = DIFFUSION.rates(torch.tensor([t]), x0[:1])
-    assert told.bias == pytest.approx(0.002)
+    a, sigma = rates = DIFFUSION.rates(torch.tensor([t]), x0[:1])
     assert told.brightness == pytest.approx(
-        float(brightness_error(torch.tensor(0.002, dtype=torch.float64), *rates)), rel=1e-9
+        float(brightness_error(torch.tensor(0.002, dtype=torch.float64), *rates, target)), rel=1e-6
     )
+    times = {EPS: -sigma / a, X0: torch.ones(1), V: -sigma}[target]
+    assert told.brightness == pytest.approx(0.002 * float(times), rel=1e-6)
+    assert target is not EPS or told.bias == pytest.approx(0.002)
+
+
+def test_the_spread_is_how_far_such_an_average_lies_from_the_truth() -> None:
+    """Of 300 averages of 40 pictures each, about 95 in 100 lie within two of their spreads."""
+    best, found = ideal_denoiser(DIFFUSION, DATA[:, None]), []
+    for x0, eps in zip(*(each.split(40) for each in drawn(12_000)), strict=True):
+        (told,) = noise_errors(DIFFUSION, best, x0, eps, [25])
+        found.append(abs(told.brightness) < 2 * told.spread)
+    assert 0.91 < sum(found) / len(found) < 0.98
 
 
 @pytest.mark.parametrize("t", [1, 3, 15, 38])

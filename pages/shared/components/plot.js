@@ -27,7 +27,7 @@ function channels(color) {
 
 // The colour of a word: it needs more contrast than a line in the same colour.
 function inked(color) {
-  if (!color) return color;
+  if (!color || color === "currentColor") return color;
   const [r, g, b] = channels(color);
   const colourful = Math.max(r, g, b) - Math.min(r, g, b) > 40;
   return colourful ? `color-mix(in srgb, ${color} 70%, var(--st-text-color))` : color;
