@@ -28,7 +28,7 @@ from pages.shared.curve_editor import curve_editor
 from pages.shared.explain import formula_and_code
 from pages.shared.pictures import as_bytes, choose_picture, shown_steps
 from pages.shared.player import Curve, Panel, player
-from pages.shared.schedule_ends import BRIGHTNESS, ENDS, NETWORKS, VIEWS, share
+from pages.shared.schedule_ends import BRIGHTNESS, ENDS, NETWORKS, VIEWS, left_of, signed
 
 DRAWN = "drawn"
 UNSCALED = "linear_unscaled"
@@ -434,18 +434,6 @@ def timeline(
         report_frame=False,
         label=label,
     )
-
-
-def left_of(alpha_bar: float) -> str:
-    """What is left of the picture, as a share of the variance and of the picture itself."""
-    digits = 3 if alpha_bar >= 0.001 else 7
-    shown = np.format_float_positional(alpha_bar, 2) if digits > 3 else f"{alpha_bar:.3f}"
-    return f"ᾱ {shown.rstrip('.')}, signal √ᾱ {share(float(alpha_bar) ** 0.5)}"
-
-
-def signed(value: float) -> str:
-    """A number with two decimals and a minus sign instead of a hyphen."""
-    return f"{value:.2f}".replace("-", "−")
 
 
 class Facts(NamedTuple):

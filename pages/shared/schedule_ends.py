@@ -155,7 +155,7 @@ def starts() -> None:
         chapter.prose(
             f"**Steps counted {begins}**: {', '.join(map(str, times))}. Signal √ᾱ at the first: "
             f"{share(left)}. Mean brightness of 50 digits: "
-            f"**{str(BRIGHTNESS[way]).replace('-', '−')}**."
+            f"**{signed(BRIGHTNESS[way])}**."
         )
         shown_picture(sheet()[row], f"Ten digits made in {STEPS} steps counted {begins}", 3)
     st.caption("Black is −1, white 1. Same network, same ten noises, same labels 0 to 9.")
@@ -220,6 +220,20 @@ def share(left: float) -> str:
     if left >= 0.01:
         return f"{left:.0%}"
     return f"{left:.2%}" if left >= 1e-4 else f"{100 * left:.1g}%"
+
+
+def left_of(alpha_bar: float) -> str:
+    """What is left of the picture, as a share of the variance and of the picture itself."""
+    digits = 3 if alpha_bar >= 0.001 else 2
+    variance = np.format_float_positional(alpha_bar, digits, fractional=False, trim="-")
+    if 0 < alpha_bar < 1e-5:
+        variance = "below 10⁻⁵"
+    return f"ᾱ {variance}, signal √ᾱ {share(float(alpha_bar) ** 0.5)}"
+
+
+def signed(value: float) -> str:
+    """A number with two decimals and a minus sign instead of a hyphen."""
+    return f"{value:.2f}".replace("-", "−")
 
 
 VIEWS = {
