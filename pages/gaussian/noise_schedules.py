@@ -395,8 +395,8 @@ def timeline(
     n = len(captions)
     one, other = labels
     notes = [
-        f"{one}: {left_of(a)} · {other}: {left_of(b)}"
-        for a, b in zip(*shown.alpha_bar, strict=True)
+        f"{one}: ᾱ {a[0]}, signal √ᾱ {a[1]} · {other}: ᾱ {b[0]}, √ᾱ {b[1]}"
+        for a, b in zip(*(map(left_of, side) for side in shown.alpha_bar), strict=True)
     ]
     player(
         [

@@ -222,13 +222,11 @@ def share(left: float) -> str:
     return f"{left:.2%}" if left >= 1e-4 else f"{100 * left:.1g}%"
 
 
-def left_of(alpha_bar: float) -> str:
-    """What is left of the picture, as a share of the variance and of the picture itself."""
+def left_of(alpha_bar: float) -> tuple[str, str]:
+    """What is left of the picture: as a share of the variance, and of the picture itself."""
     digits = 3 if alpha_bar >= 0.001 else 2
     variance = np.format_float_positional(alpha_bar, digits, fractional=False, trim="-")
-    if 0 < alpha_bar < 1e-5:
-        variance = "below 10⁻⁵"
-    return f"ᾱ {variance}, signal √ᾱ {share(float(alpha_bar) ** 0.5)}"
+    return "< 10⁻⁵" if 0 < alpha_bar < 1e-5 else variance, share(float(alpha_bar) ** 0.5)
 
 
 def signed(value: float) -> str:

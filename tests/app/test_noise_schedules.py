@@ -221,14 +221,15 @@ def test_both_measures_of_what_is_left_are_said_at_every_frame() -> None:
         "B: linear, β as for T = 1000",
     ]
     left = np.prod(1 - np.linspace(1e-4, 0.02, 100))
-    assert header["notes"][-1].endswith(f"B: ᾱ {left:.3f}, signal √ᾱ {left**0.5:.0%}")
+    assert header["notes"][-1].endswith(f"B: ᾱ {left:.3f}, √ᾱ {left**0.5:.0%}")
     assert len(header["notes"]) == header["n"]
     end = alpha_bar_of(BETAS["linear"](100))[-1]
-    assert left_of(end) in header["notes"][-1]
-    assert left_of(end) == f"ᾱ {round(end, 6):.5f}, signal √ᾱ {end**0.5:.2%}"
-    assert left_of(0.0) == "ᾱ 0, signal √ᾱ 0%"
-    assert left_of(2e-9) == "ᾱ below 10⁻⁵, signal √ᾱ 0.004%"
-    assert left_of(1.0) == "ᾱ 1, signal √ᾱ 100%"
+    variance, signal = left_of(end)
+    assert header["notes"][-1].startswith(f"A: ᾱ {variance}, signal √ᾱ {signal} · ")
+    assert (variance, signal) == (f"{end:.5f}", f"{end**0.5:.2%}")
+    assert left_of(0.0) == ("0", "0%")
+    assert left_of(2e-9) == ("< 10⁻⁵", "0.004%")
+    assert left_of(1.0) == ("1", "100%")
 
 
 def test_the_log_snr_is_twice_as_high_as_the_other_charts() -> None:
