@@ -85,7 +85,12 @@ def nats(value: float) -> str:
 
 def lead(told: Called, call: str) -> str:
     """What the chosen call comes to, and why; Markdown."""
-    return f"You type `kl_div({CALLS[call]})` and get **{nats(told.sums[call])}**. {MISTAKES[call]}"
+    value = told.sums[call]
+    none = " Somewhere 0 is multiplied with the logarithm of 0, which is no number."
+    return (
+        f"You type `kl_div({CALLS[call]})` and get **{nats(value)}**. {MISTAKES[call]}"
+        f"{none * math.isnan(value)}"
+    )
 
 
 def drawn(said: np.ndarray, n: int) -> str:
@@ -101,7 +106,7 @@ def about_draws(p: tuple[float, ...], n: int) -> str:
     """How the histogram was made, and why it may have gaps."""
     possible = math.comb(n + sum(v > 0 for v in p) - 1, n)
     gaps = f" At most {possible} different ones are possible, hence the gaps."
-    return f"{AVERAGES:,} averages; red: those below 0.{gaps * (possible < POSSIBLE)}"
+    return f"The {AVERAGES:,} averages, those below 0 in red.{gaps * (possible < POSSIBLE)}"
 
 
 def terms_figure(told: Called, call: str) -> Figure:
@@ -125,8 +130,8 @@ def terms_figure(told: Called, call: str) -> Figure:
         "xaxis": BARE | {"tickvals": x, "ticktext": names, "range": [-0.6, len(x) - 0.4]},
         "yaxis": BARE | {"range": [low - pad, high + pad], "nticks": 4, "showgrid": True,
                          "zeroline": True, "zerolinecolor": COLORS["xt"]},
-        "title": {"text": "what each letter adds, nats; green: p log(p/q)", "font": {"size": 14},
-                  "x": 0, "xref": "container", "y": 0.98},
+        "title": {"text": "what each letter adds (nats), and p log(p/q) in green",
+                  "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
         "height": 190, "margin": {"l": 48, "r": 12, "t": 28, "b": 40}, "hovermode": "closest",
     } | CLEAR  # fmt: skip
     return chart(traces, layout)

@@ -503,4 +503,5 @@ def test_zeros_are_told_as_pytorch_has_them(p: str, q: str, call: str) -> None:
     names = [n["text"] for n in entropy_calls.calls_figure(told, call)["layout"]["annotations"]]
     shown = names[list(entropy_calls.CALLS).index(call)]
     assert ("no number" in shown) == math.isnan(theirs)
+    assert ("logarithm of 0" in entropy_calls.lead(told, call)) == math.isnan(theirs)
     assert ("∞" in shown) == math.isinf(theirs)
