@@ -64,6 +64,7 @@ CONTROLS = (
     ("learned_schedule?ls_view=T+steps", "ls_T"),
     ("noise_schedules", "T"),
     ("noise_schedules?match=fewer+steps", "kept"),
+    ("noise_schedules?nview=A+large+picture", "nside"),
     ("posterior", "T"),
     ("reverse_rules", "rust"),
     ("reverse_rules", "ruT"),

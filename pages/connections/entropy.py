@@ -31,34 +31,37 @@ from pages.shared.plot import plot
 
 VIEWS = {"codes": "Codes", "orders": "Two orders", "calls": "Below 0?"}
 FITS = {"seek": "Smallest KL(q‖p)", "cover": "Smallest KL(p‖q)", "hand": "By hand"}
-P, Q = "0.5 0.25 0.125 0.125", "0.25 0.25 0.25 0.25"
-OTHER = "0.25 0.125 0.125 0.5"  # another order of p's numbers, in which both KLs differ
+P, OTHER = "0.5 0.25 0.125 0.125", "0.25 0.125 0.125 0.5"
+START = {"codes": (P, OTHER), "calls": (entropy_calls.P, entropy_calls.Q)}
+"""View -> the p and q that it begins with: in both of them the two orders differ."""
 THREE = "0.5 0.25 0.25"  # no word for the last letter
 RARE = "0.9 0.1"
 APART, PEAK = 4.0, 0.6  # of p's two peaks: how far apart, how wide each
 LEFT = 0.6  # the share of the left one
 DEFAULTS = {
     "enview": "codes",
-    "enp": P,
-    "enq": Q,
+    "enp": "",  # the view's own
+    "enq": "",
     "enseed": 0,
     "enfit": "seek",
     "enapart": APART,
     "enmean": 0.0,
     "enstd": 1.0,
-    "encall": "right",
+    "encall": "bare",
     "endraws": 10,
 }
 
 
-def set_p(text: str) -> None:
-    """Take over what p's bars were pulled to."""
-    chapter.apply_state(enp=text)
+def letters_of(view: str) -> tuple[str, str]:
+    """The text of p and of q as the controls have them, or as the view begins."""
+    p, q = START[view]
+    return st.session_state.get("enp") or p, st.session_state.get("enq") or q
 
 
-def set_q(text: str) -> None:
-    """Take over what q's bars were pulled to."""
-    chapter.apply_state(enq=text)
+def set_letters(view: str, **pulled: str) -> None:
+    """Take over what bars were pulled to; what the view began with is said from here on."""
+    p, q = letters_of(view)
+    chapter.apply_state(**{"enp": p, "enq": q} | pulled)
 
 
 @st.fragment
@@ -73,53 +76,56 @@ def exhibit() -> None:
     if view == "orders":
         two_orders(third)
     else:
-        letters(view, third)
+        letters(view)
 
 
-def letters(view: str, third: DeltaGenerator) -> None:
+def letters(view: str) -> None:
     """Letters are drawn from p and coded for q, or their divergence is asked for."""
-    if view == "calls":
-        call = third.segmented_control(
-            "kl_div(input, target) is given", list(CALLS), key="encall", default="right",
-            required=True, bind="query-params", format_func=CALLS.get, width="content",
-        )  # fmt: skip
-    # Blocks, bars, sums: on a phone one below the other, with blocks and bars on one screen.
-    left, right = st.columns(2, gap="medium")
-    pulled = right.container(horizontal=True, gap="small")
-    with st.expander(f"More: numbers, other letters{', how many draws' * (view == 'calls')}"):
-        one, two, three = st.columns(3)
-        rows = [
-            field.text_input(
-                label, start, key=key, bind="query-params", max_chars=200,
-                help="Two to five numbers; they are divided by their sum.",
-            )
-            for field, label, start, key in (
-                (one, "p, one number per letter", P, "enp"),
-                (two, "q, one number per letter", Q, "enq"),
-            )
-        ]  # fmt: skip
-        seed = three.number_input("Seed", 0, 9999, 0, key="enseed", bind="query-params")
-        if view == "calls":
-            n = one.select_slider("Draws averaged", COUNTS, 10, key="endraws", bind="query-params")
-    p, q = (read_distribution(row) for row in rows)
+    if view == "calls":  # beside the bars what a call adds up, then what a few draws say
+        bars, left, right = st.columns([100, 206, 206], gap="medium")
+        pulled = bars.container(horizontal=True, gap="small")
+    else:  # blocks, bars, sums: on a phone one below the other, blocks and bars on one screen
+        left, right = st.columns(2, gap="medium")
+        pulled = bars = right.container(horizontal=True, gap="small")
+    more = st.expander("More: numbers, other letters")
+    p, q = (read_distribution(row) for row in letter_fields(more, view))
     for name, read in (("p", p), ("q", q)):
         if read.note:
             st.info(f"{name}: {read.note}", icon=":material/info:")
-    for name, text, read, set_it, color, about in (
-        ("What is drawn, p", rows[0], p, set_p, "q", "How often each letter is drawn"),
-        ("Code made for, q", rows[1], q, set_q, "p", "What the code was made for"),
+    for name, text, read, key, color, about in (
+        ("What is drawn, p", letters_of(view)[0], p, "enp", "q", "How often each letter is drawn"),
+        ("Code made for, q", letters_of(view)[1], q, "enq", "p", "What the code was made for"),
     ):
         with pulled.container(width=165):
             chapter.prose(name)
             distribution_bars(
-                text, read.probs, key=f"en_{color}_bars", on_text=set_it, label=about,
+                text, read.probs, key=f"en_{color}_bars",
+                on_text=lambda text, key=key: set_letters(view, **{key: text}), label=about,
                 color=color, names=entropy_views.LETTERS, each=f"{about}: #",
             )  # fmt: skip
+    seed = int(st.session_state.get("enseed", 0))
     if view == "calls":
-        below_zero(p.probs, q.probs, call, n, seed, left, right)
+        below_zero(p.probs, q.probs, seed, left, right)
     else:
         in_words(p.probs, q.probs, seed, left, right)
-    left.button("Swap p and q", key="en_swap", on_click=swap, type="tertiary")
+    (bars if view == "calls" else left).button(
+        "Swap p and q", key="en_swap", on_click=swap, args=(view,)
+    )
+
+
+def letter_fields(place: DeltaGenerator, view: str) -> tuple[str, str]:
+    """The numbers as text, and the seed; what p and q are then."""
+    one, two, three = place.columns(3)
+    for field, label, key, own in (
+        (one, "p, one number per letter", "enp", START[view][0]),
+        (two, "q, one number per letter", "enq", START[view][1]),
+    ):
+        field.text_input(
+            label, "", key=key, bind="query-params", max_chars=200, placeholder=own,
+            help="Two to five numbers; they are divided by their sum.",
+        )  # fmt: skip
+    three.number_input("Seed", 0, 9999, 0, key="enseed", bind="query-params")
+    return letters_of(view)
 
 
 def in_words(
@@ -147,40 +153,58 @@ def in_words(
         "Area of green and faint green: H(p), the fewest bits per letter that any code can take. "
         "Of green and red: H(p, q), what the code made for q takes. Red is too long, faint was "
         "saved; red less faint is KL(p‖q). Dots: a real code for q, in words of whole bits, "
-        f"{code}. Drawn: {told.message}… A real code for p takes {told.own:.2f} bits per letter on "
-        "average."
+        f"{code}. Drawn: {told.message}… {by_chance(told)}A real code for p takes {told.own:.2f} "
+        "bits per letter on average."
+    )
+
+
+def by_chance(told: entropy_views.Codes) -> str:
+    """What the drawn letters take in q's code, beside what they take on average."""
+    if math.isinf(told.bits):
+        return ""
+    return (
+        f"These {entropy_views.DRAWN:,} letters take {told.bits:.2f} bits each in q’s code, "
+        f"{told.mean:.2f} on average over all draws: the rest is chance. "
     )
 
 
 def below_zero(
-    p: tuple[float, ...], q: tuple[float, ...], call: str, n: int, seed: int,
+    p: tuple[float, ...], q: tuple[float, ...], seed: int,
     left: DeltaGenerator, right: DeltaGenerator,
 ) -> None:  # fmt: skip
     """What PyTorch's `kl_div` makes of p and q, and what draws of p say."""
     told = entropy_calls.called(p, q)
-    said = entropy_calls.averages(p, told, n, seed)
+    with left:
+        chapter.prose("**A wrong call**")
+        call = st.segmented_control(
+            "What you type into kl_div( )", list(CALLS), key="encall", default="bare",
+            required=True, bind="query-params", format_func=CALLS.get, width="content",
+        )  # fmt: skip
+        st.markdown(entropy_calls.lead(told, call))
+    plot(
+        entropy_calls.calls_figure(told, call), key="en_calls", place=left,
+        alt="What kl_div comes to, given (log q, p), (log p, q), (q, p) and (p, q)",
+    )  # fmt: skip
     plot(
         entropy_calls.terms_figure(told, call), key="en_terms", place=left,
         alt=f"What kl_div({CALLS[call]}) adds for each letter, and marks for p log(p/q)",
     )  # fmt: skip
-    plot(
-        entropy_calls.calls_figure(told, call), key="en_calls", place=right,
-        alt="What kl_div comes to, given (log q, p), (log p, q), (q, p) and (p, q)",
-    )  # fmt: skip
+    left.caption("kl_div is PyTorch’s, with reduction=\"sum\".")
+    with right:
+        chapter.prose("**The right call, from a few draws**")
+        n = st.select_slider("Draws averaged", COUNTS, 10, key="endraws", bind="query-params")
+        said = entropy_calls.averages(p, told, n, seed)
+        st.markdown(entropy_calls.drawn(said, n))
     plot(
         entropy_calls.draws_figure(said, told, n), key="en_draws", place=right,
         alt=f"Histogram of averages of log(p/q) over {n} draws of p, and KL(p‖q)",
     )  # fmt: skip
-    st.caption(
-        "kl_div is PyTorch’s, with reduction=\"sum\": the sum of b (log b − a). Full colour: the "
-        "call that is chosen, and its letters on the left. No number: 0 times the logarithm of 0. "
-        f"Histogram: {entropy_calls.AVERAGES:,} averages; dark, those below 0."
-    )
+    right.caption(entropy_calls.about_draws(p, n))
 
 
-def swap() -> None:
+def swap(view: str) -> None:
     """Let p and q change places."""
-    p, q = (st.session_state.get(key, start) for key, start in (("enp", P), ("enq", Q)))
+    p, q = letters_of(view)
     chapter.apply_state(enp=q, enq=p)
 
 
@@ -273,7 +297,6 @@ class Facts(NamedTuple):
 
     Attributes:
         entropy: H(p) of the letters, bits.
-        cross: H(p, q).
         spare: KL, bits, where the code has a word too many: p is ½, ¼, ¼ and q the letters.
         orders: KL of p from its other order, and the other way round, bits.
         seek: mean, standard deviation, KL(q||p), KL(p||q) of the normal with the smallest KL(q||p).
@@ -284,7 +307,6 @@ class Facts(NamedTuple):
     """
 
     entropy: float
-    cross: float
     spare: float
     orders: tuple[float, float]
     seek: tuple[float, float, float, float]
@@ -297,9 +319,9 @@ class Facts(NamedTuple):
 @st.cache_data(max_entries=1, show_spinner=False)
 def facts() -> tuple:
     """Compute them."""
-    p, q, other, three = (
+    p, other, three = (
         torch.tensor(read_distribution(t).probs, dtype=torch.float64)
-        for t in (P, Q, OTHER, f"{THREE} 0")
+        for t in (P, OTHER, f"{THREE} 0")
     )
     pairs = ((p, other), (other, p))
     pair = [read_distribution(row).probs for row in (entropy_calls.P, entropy_calls.Q)]
@@ -314,7 +336,6 @@ def facts() -> tuple:
     return tuple(
         Facts(
             float(entropy(p)) * bits,
-            float(cross_entropy(p, q)) * bits,
             float(cross_entropy(three, p) - entropy(three)) * bits,
             tuple(float(cross_entropy(a, b) - entropy(a)) * bits for a, b in pairs),
             both("seek"),
@@ -454,12 +475,13 @@ def page() -> None:
         "A rare event surprises more: −log p is the length of its word in the best code. The "
         "average length is the entropy, and what a code made for something else takes on top, the "
         + term("KL divergence")
-        + ". The losses of this app are sums of such lengths."
+        + ". The losses of this app are sums of such lengths; the [ELBO](elbo) is one, step by "
+        "step."
     )
     chapter.question(
-        "Letters come ½, ¼, ⅛, ⅛; a code for even letters, below, wastes "
-        f"{told.cross - told.entropy:.2f} bits per letter, on average. What does a code waste that "
-        "is made for ½, ¼, ¼, and has no word for the last one?",
+        "Letters come ½, ¼, ⅛, ⅛; a code made for ¼, ⅛, ⅛, ½, below, wastes "
+        f"{entropy_views.bits(told.orders[0])} bits per letter, on average. A code made for "
+        "½, ¼, ¼, 0 has no word for the last letter. What does it waste?",
         {
             "Less: it is right for the first two": "It is right for them, and gives the third a "
             "shorter word. But one letter in eight can’t be said at all: −log 0 has no end, and "
@@ -497,7 +519,9 @@ def page() -> None:
             ),
             Experiment(
                 "A normal by hand",
-                "no q makes both numbers small; each is 0 only for q = p, which is no normal.",
+                f"KL(p‖q) can’t get below {told.cover[3]:.2f} nats, nor KL(q‖p) below "
+                f"{told.seek[2]:.2f}, and no q has both. Each is 0 only for q = p, which is no "
+                "normal.",
                 {"enview": "orders", "enfit": "hand", "enmean": -1.0, "enstd": 1.5},
             ),
         ]

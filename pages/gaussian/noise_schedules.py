@@ -28,14 +28,23 @@ from pages.shared.curve_editor import curve_editor
 from pages.shared.explain import formula_and_code
 from pages.shared.pictures import as_bytes, choose_picture, shown_steps
 from pages.shared.player import Curve, Panel, player
+from pages.shared.schedule_ends import BRIGHTNESS, ENDS, NETWORKS, VIEWS, left_of, signed
 
 DRAWN = "drawn"
 UNSCALED = "linear_unscaled"
 RECIPES = {**SCHEDULES, UNSCALED: straight_betas}
+NAMES = {
+    UNSCALED: "linear, β as for T = 1000",
+    "log_snr_linear": "straight in log-SNR",
+    DRAWN: "drawn by you",
+}
+"""What a picture's title says for the names that only code would choose."""
 SAME_T, SAME_SNR, FEWER = "same t", "same SNR", "fewer steps"
 PICKED, UP = "picked betas", "steps from 1 up"
 KEPT = (2, 5, 10, 20, 50, 100, 200)
 DEFAULTS = {
+    "nview": "two",
+    "nside": 28,
     "schedule_a": "linear",
     "schedule_b": "cosine",
     "match": SAME_T,
@@ -177,6 +186,18 @@ def draw_points(text: str) -> None:
 
 @st.fragment
 def exhibit() -> None:
+    """Two schedules, or what the last steps of one do."""
+    view = st.segmented_control(
+        "Show", list(VIEWS), key="nview", default="two", required=True, bind="query-params",
+        format_func=VIEWS.get, width="content", label_visibility="collapsed",
+    )  # fmt: skip
+    if view == "two":
+        compared()
+    else:
+        ENDS[view]()
+
+
+def compared() -> None:
     """The picture under two schedules, and the controls."""
     stage, controls = st.columns([8, 3], gap="small")  # the player's wide layout needs 640 px
     menu = [*RECIPES, DRAWN]
@@ -230,15 +251,19 @@ def exhibit() -> None:
     with stage:
         if match == FEWER:
             told = two_respacings(pixels.tobytes(), pixels.shape, recipe_a, kept, T, seed, beside)
-            show = show_respacing if beside == PICKED else show_starts
-            show(Shown(*told), picture.about, a, kept, T)
+            show_fewer(Shown(*told), picture.about, a, kept, T, beside)
         else:
             by_snr = match == SAME_SNR
             told = two_schedules(
                 pixels.tobytes(), pixels.shape, recipe_a, recipe_b, zero_b, T, seed, by_snr
             )
-            name_b = f"{b}, rescaled" if zero_b else b
-            show_schedules(Shown(*told), picture.about, a, name_b, T, by_snr)
+            names = named(a), f"{named(b)}, rescaled" if zero_b else named(b)
+            show_schedules(Shown(*told), picture.about, *names, T, by_snr)
+
+
+def named(schedule: str) -> str:
+    """A schedule's name as a sentence has it."""
+    return NAMES.get(schedule, schedule)
 
 
 def show_schedules(shown: Shown, about: str, a: str, b: str, T: int, by_snr: bool) -> None:
@@ -249,7 +274,7 @@ def show_schedules(shown: Shown, about: str, a: str, b: str, T: int, by_snr: boo
         else f"t = {t} of {T} · SNR: A {said(one)}, B {said(other)}"
         for t, s, one, other in rows
     ]  # fmt: skip
-    clock = "step t with this SNR" if by_snr else "ᾱ (share of the variance)"
+    clock = "step t with this SNR" if by_snr else "ᾱ, share of the variance"
     first = shown.steps if by_snr else shown.alpha_bar
     timeline(
         shown,
@@ -282,55 +307,78 @@ def show_schedules(shown: Shown, about: str, a: str, b: str, T: int, by_snr: boo
         )
 
 
-def show_respacing(shown: Shown, about: str, a: str, asked: int, T: int) -> None:
-    """Steps with betas of their own beside steps with picked betas."""
-    n = int(shown.steps[0][-1])
-    right, wrong = (np.sqrt(alpha_bar) for alpha_bar in shown.alpha_bar)
+class Beside(NamedTuple):
+    """Words for n kept steps beside another way to keep them.
+
+    Attributes:
+        titles: of the three pictures.
+        labels: of the two curves.
+        captions: one per frame.
+        label: what a screen reader calls the timeline.
+        badge: a warning over the second picture.
+        sentence: what the last step is left with.
+    """
+
+    titles: list[str]
+    labels: tuple[str, str]
+    captions: list[str]
+    label: str
+    badge: str
+    sentence: str
+
+
+def respaced(n: int, T: int, a: str, asked: int, left: float, wrong: float) -> Beside:
+    """Betas of their own beside betas picked from the long list; √ᾱ of both at the end."""
     kept = [0, *evenly_spaced(T, n)[::-1]]
-    captions = [f"step {k} of {n}, which is t = {kept[k]}" for k in shown.steps[0]]
-    timeline(
-        shown,
+    return Beside(
         ["betas of their own", "picked betas", "difference"],
-        [f"{about}, respaced", f"{about}, with betas[timesteps]", "distance of the two pictures"],
-        [
-            Curve("of their own", right, "q", SIGNAL_CHART, 0, 1, 3),
-            Curve("picked", wrong, "xt", SIGNAL_CHART, 0, 1, 3),
-        ],
         ("of their own", "picked"),
-        captions,
+        [f"step {k} of {n}, which is t = {kept[k]}" for k in range(n + 1)],
         "Noising in fewer steps",
         "wrong on purpose" if asked < T else "",
-    )
-    chapter.prose(
-        f"{too_many(asked, T)}**{n} of the {T} steps of {a}.** Betas of their own, 1 − ᾱₜ/ᾱₛ from "
-        f"each kept step s to the next one t, end with {right[-1]:.2%} of the signal, as all {T} "
-        f"steps do. The betas picked from the long list end with {wrong[-1]:.2%}."
+        f"**{n} of the {T} steps of {named(a)}.** Betas of their own, 1 − ᾱₜ/ᾱₛ from each kept "
+        f"step s to the next one t, end with {left:.2%} of the signal (√ᾱ), as all {T} steps do. "
+        f"The betas picked from the long list end with {wrong:.2%}.",
     )
 
 
-def show_starts(shown: Shown, about: str, a: str, asked: int, T: int) -> None:
-    """Steps counted down from T beside steps counted up from 1: the same number, another start."""
-    n = int(shown.steps[0][-1])
+def counted(n: int, T: int, a: str, asked: int, left: float, right: float) -> Beside:
+    """Steps counted down from T beside steps counted up from 1; √ᾱ of both at the end."""
     down, up = ([0, *steps(T, n)[::-1]] for steps in (evenly_spaced, counted_up))
+    return Beside(
+        ["from T down", "from 1 up", "difference"],
+        ("from T down", "from 1 up"),
+        [f"step {k} of {n} · t = {down[k]} beside t = {up[k]}" for k in range(n + 1)],
+        "Noising in fewer steps, of two choices",
+        "",
+        f"**Sampling starts at the last of these {n} pictures, and puts pure noise in its place.** "
+        f"With {named(a)}, steps counted down from T end at t = {down[-1]} with {left:.2%} of the "
+        f"signal (√ᾱ); counted up from 1 they end at t = {up[-1]} with {right:.2%}. Noise has "
+        "none: the network takes that for a picture in mid-gray, which is 0.",
+    )
+
+
+def show_fewer(shown: Shown, about: str, a: str, asked: int, T: int, beside: str) -> None:
+    """Kept steps with betas of their own, beside picked betas or steps counted up from 1."""
+    n = int(shown.steps[0][-1])
     left, right = (np.sqrt(alpha_bar) for alpha_bar in shown.alpha_bar)
+    words = respaced if beside == PICKED else counted
+    told = words(n, T, a, asked, float(left[-1]), float(right[-1]))
+    one, other = told.labels
     timeline(
         shown,
-        ["from T down", "from 1 up", "difference"],
-        [f"{about}, steps down from T", f"{about}, steps up from 1", "distance of the two"],
+        told.titles,
+        [f"{about}, {one}", f"{about}, {other}", "distance of the two pictures"],
         [
-            Curve("from T down", left, "q", SIGNAL_CHART, 0, 1, 3),
-            Curve("from 1 up", right, "xt", SIGNAL_CHART, 0, 1, 3),
+            Curve(one, left, "q", SIGNAL_CHART, 0, 1, 3),
+            Curve(other, right, "xt", SIGNAL_CHART, 0, 1, 3),
         ],
-        ("from T down", "from 1 up"),
-        [f"step {k} of {n} · t = {down[k]} beside t = {up[k]}" for k in shown.steps[0]],
-        "Noising in fewer steps, of two choices",
+        told.labels,
+        [told.captions[k] for k in shown.steps[0]],
+        told.label,
+        told.badge,
     )
-    chapter.prose(
-        f"{too_many(asked, T)}**Sampling starts at the last of these {n} pictures, and puts pure "
-        f"noise in its place.** With {a}, steps counted down from T end at t = {down[-1]} with "
-        f"{left[-1]:.2%} of the signal; counted up from 1 they end at t = {up[-1]} with "
-        f"{right[-1]:.2%}. Noise has none: the network takes that for a gray picture."
-    )
+    chapter.prose(too_many(asked, T) + told.sentence)
 
 
 def too_many(asked: int, T: int) -> str:
@@ -346,6 +394,10 @@ def timeline(
     place = st.session_state.pop(PLACE, None)
     n = len(captions)
     one, other = labels
+    notes = [
+        f"{one}: ᾱ {a[0]}, signal √ᾱ {a[1]} · {other}: ᾱ {b[0]}, √ᾱ {b[1]}"
+        for a, b in zip(*(map(left_of, side) for side in shown.alpha_bar), strict=True)
+    ]
     player(
         [
             Panel(titles[0], alts[0], shown.frames[0], "q"),
@@ -354,8 +406,8 @@ def timeline(
         ],
         curves=[
             *first,
-            Curve(one, shown.log_snr[0], "q", SNR_CHART),
-            Curve(other, shown.log_snr[1], "xt", SNR_CHART),
+            Curve(one, shown.log_snr[0], "q", SNR_CHART, high=144),
+            Curve(other, shown.log_snr[1], "xt", SNR_CHART, high=144),
             Curve(one, shown.beta[0], "q", BETA_CHART, digits=5, log=True),
             Curve(other, shown.beta[1], "xt", BETA_CHART, digits=5, log=True),
             Curve(
@@ -372,6 +424,8 @@ def timeline(
         scale=6,
         total=n,
         captions=captions,
+        notes=notes,
+        charts_last=True,
         ends=("the picture", "noise"),
         autoplay=place is None,
         rest=round(REST * (n - 1)),
@@ -504,9 +558,9 @@ def page() -> None:
                 "I sample with 50 of 1000 steps. Can I use betas[t] of those 50?",
                 "No. One long step has to add the noise of all the steps that it skips: "
                 "β′ = 1 − ᾱₜ/ᾱₛ from one kept step s to the next one t. With 50 picked betas the "
-                f"last picture still holds {told.picked_left:.0%} of the signal, where all 1000 "
-                f"steps leave {told.linear_left:.2%}. A sampler that starts there from pure noise "
-                "takes it for a picture of which most is still there.",
+                f"last picture still holds {told.picked_left:.0%} of the signal (√ᾱ), where all "
+                f"1000 steps leave {told.linear_left:.2%}. A sampler that starts there from pure "
+                "noise takes it for a picture of which most is still there.",
                 {"match": FEWER, "schedule_a": "linear", "kept": 50, PLACE: 1.0},
                 look="The last of 50 steps. With picked betas the digit is still there.",
                 threads=["huggingface/diffusers#5130", "huggingface/diffusers#3006"],
@@ -514,18 +568,16 @@ def page() -> None:
             Confusion(
                 "Why does sampling begin at 981 and not at 999?",
                 "Because the 50 steps were counted up from 0 in strides of 20, and then turned "
-                "round: 0, 20, … 980, and Stable Diffusion’s settings add 1 (“leading”; our t is "
-                "one more). The noisiest pictures are never visited. But sampling puts pure noise "
-                "where the training’s pictures still held some signal: with the cosine "
-                f"{told.start_left[0]:.0%} of it for 50 steps, {told.start_left[1]:.0%} for 5. The "
-                "network takes the missing signal for a gray picture. digits-v, in 5 steps from "
-                "the same noise, makes digits of a mean brightness of −0.64 that way, and of −0.75 "
-                "when the steps are counted down from T (“trailing”); with 1000 steps there would "
-                "be no difference. How much it matters is the schedule’s doing: at that start the "
+                "round: 0, 20, … 980. Stable Diffusion’s settings add 1 (“leading”), which makes "
+                "981; the steps t on this page are one more than the first list, and so begin at "
+                "981, too. The noisiest pictures are never visited. But sampling puts pure noise "
+                "where the training’s pictures still held some signal: with the cosine a √ᾱ of "
+                f"{told.start_left[0]:.0%} for 50 steps, and {told.start_left[1]:.0%} for 5, which "
+                "begin at t = 801. How much it matters is the schedule’s doing: at t = 801 the "
                 f"linear one has {told.linear_start_left:.0%} left.",
-                {"match": FEWER, "beside": UP, "schedule_a": "cosine", "kept": 5, PLACE: 1.0},
-                look="The last of five pictures, where sampling starts: the second one still holds "
-                "a share of the digit (the difference shows it), and pure noise holds none.",
+                {"match": FEWER, "beside": UP, "schedule_a": "cosine", "kept": 50, PLACE: 1.0},
+                look="The last of 50 pictures, where sampling starts: t = 1000 beside t = 981, and "
+                "under the pictures what each has left.",
                 threads=[
                     "huggingface/diffusers#2585",
                     "huggingface/diffusers#7401",
@@ -535,17 +587,31 @@ def page() -> None:
                 ],
             ),
             Confusion(
+                "In few steps my samples come out too bright. Can the timesteps do that?",
+                "They can. A network that starts at t = 801 of the cosine expects a picture that "
+                f"still has {told.start_left[1]:.0%} of its signal (√ᾱ). Pure noise has none, and "
+                "the network takes the missing signal for a picture in mid-gray: that is 0, and "
+                "a digit on black lies below. digits-v, in 5 steps from the same noise, makes "
+                f"digits of a mean brightness of {signed(BRIGHTNESS['up'])} that way, fat and "
+                f"misshapen ones, and of {signed(BRIGHTNESS['down'])} when the steps are counted "
+                "down from T (“trailing”). With 1000 steps there would be no difference.",
+                {"nview": "start"},
+                look="The two rows, made from the same noise: below it the steps were counted up "
+                "from 1.",
+            ),
+            Confusion(
                 "I set T = 100 and kept β from 0.0001 to 0.02. Why are the samples bad?",
                 "Because x_T is no noise then, and sampling starts from noise. ᾱ_T is about "
-                "exp(−Σβ), and a tenth of the steps has a tenth of the sum: the signal that is "
-                f"left is {told.short_left[0]:.0%} at T = 200 and {told.short_left[1]:.0%} at "
+                "exp(−Σβ), and a tenth of the steps has a tenth of the sum: the signal (√ᾱ) that "
+                f"is left is {told.short_left[0]:.0%} at T = 200 and {told.short_left[1]:.0%} at "
                 f"T = 100, where T = 1000 leaves {told.linear_left:.1%}. Code that multiplies β by "
                 f"1000/T keeps the sum, and {told.scaled_short_left:.1%} is left at T = 100. Below "
                 "T = 20 that rule breaks, since β would pass 1. A sampler that takes 100 of 1000 "
                 "trained steps is another case: it keeps the trained ᾱ, and nothing is rescaled.",
                 {"schedule_a": "linear", "schedule_b": UNSCALED, "T": 100, PLACE: 1.0},
-                look="The last step of 100. A is noise; B, with the ends of β kept, still shows "
-                "the digit.",
+                look=f"The last step of 100. A is noise; B, with the ends of β kept, has ᾱ = "
+                f"{told.short_left[1] ** 2:.3f}, a signal √ᾱ of {told.short_left[1]:.0%}, and "
+                "still shows the digit.",
                 threads=[
                     "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#14",
                     "RosettaCommons/RFdiffusion#141",
@@ -560,7 +626,8 @@ def page() -> None:
                 "last β would be 1, and that step would divide by zero. With the cap it multiplies "
                 f"by 1/√(1−0.999) = {told.cosine_gain:.1f}: so much larger becomes what a network "
                 "gets wrong that names ε. One that names x₀ is spared: the step multiplies the "
-                f"error of an x̂₀ by {told.cosine_x0_gain:.1g}. That is one reason to clip it.",
+                f"error of an x̂₀ by {told.cosine_x0_gain:.2g}. That is one reason to clip x̂₀ to "
+                "−1…1: the step then goes by x̂₀, and what ε̂ gets wrong is not multiplied.",
                 {"schedule_a": "linear", "schedule_b": "cosine", PLACE: 1.0},
                 look="β of B at the very end: it jumps to 0.999.",
                 threads=["openai/guided-diffusion#42"],
@@ -571,27 +638,28 @@ def page() -> None:
                 f"step would have the spread {told.first_apart:.1f}. But at T the picture is "
                 "noise, so the right answer is ε̂ ≈ x_T, and of x_T − 0.999 x_T only a thousandth "
                 f"is left to be divided: the spread is {told.first_agreed:.3f}. digits-v keeps to "
-                "that, at 0.032. What grows 31.6 times is the error of ε̂ alone: digits-eps, "
-                "slightly off, leaves a spread of 0.26.",
-                {"schedule_a": "linear", "schedule_b": "cosine", PLACE: 1.0},
-                look="The last step of B: β is 0.999, and by the log-SNR nothing but noise is left "
-                "to answer with.",
+                f"that, at {NETWORKS['digits-v']}. What grows {told.cosine_gain:.1f} times is the "
+                "error of ε̂ alone: digits-eps, slightly off, leaves a spread of "
+                f"{NETWORKS['digits-eps']}.",
+                {"nview": "back"},
+                look="The four bars and their pictures: only noise that has nothing to do with x_T "
+                "is blown up.",
                 threads=["openai/guided-diffusion#42", "openai/improved-diffusion#105"],
             ),
             Confusion(
                 "The last step is nearly pure noise. Why should it be exactly noise?",
                 "Sampling starts from pure noise. Training with the linear schedule never shows "
-                f"that: {told.linear_left:.2%} of the signal is left at T. The noise in the mean "
-                "brightness of a million pixels is only 1/√1,000,000 = 0.10%, so a large picture "
-                "still tells bright from dark. Rescaling takes that out: here A is linear and B "
-                "the same, rescaled.\n\nThe price: x_T = ε, so at T a network that predicts ε "
+                f"that: {told.linear_left:.2%} of the signal (√ᾱ) is left at T. The noise in the "
+                "mean brightness of a million pixels is only 1/√1,000,000 = 0.10%, so a large "
+                "picture still tells bright from dark. Rescaling takes that out (under “More” of "
+                "“Two schedules”).\n\nThe price: x_T = ε, so at T a network that predicts ε "
                 "copies its input and learns nothing about x₀. Going back, "
                 "x̂₀ = (x_T − σ ε̂)/√ᾱ is 0/0, undefined. Predict x₀ or "
                 + term("v", "v = √ᾱ ε − √(1−ᾱ) x₀; at ᾱ = 0 it is −x₀")
                 + " instead.",
-                {"schedule_b": "linear", "zero_b": True, PLACE: 1.0},
-                look=f"The last step: A has the SNR {said(told.linear_end)}, B exactly 0, so its "
-                "log-SNR has no value there.",
+                {"nview": "large", "nside": 1024},
+                look="Three bells, apart: a million pixels tell black from white at t = T. Pull "
+                "the slider to 28, a digit’s size, and they are one.",
                 threads=[
                     "a discussion of Lin et al. 2023, where 1/√ᾱ came out infinite",
                     "huggingface/diffusers#3851",
@@ -607,7 +675,7 @@ def page() -> None:
                 + f" from t = 1 to 100, by {middle:.1f} from 450 to 550 and by {late:.1f} from 900 "
                 "to 1000. The straight line in log-SNR is B here.",
                 {"schedule_a": "linear", "schedule_b": "log_snr_linear", PLACE: 0.5},
-                look="The log-SNR: that of A is bent, that of B straight.",
+                look="The log-SNR, the high chart: that of A is bent, that of B straight.",
             ),
         ]
     )
@@ -626,8 +694,8 @@ def page() -> None:
             ),
             Experiment(
                 "Keep ten steps of a thousand",
-                f"the ten picked betas leave {told.picked_ten_left:.0%} of the signal; ten betas "
-                f"of their own leave {told.linear_left:.2%}, as the whole chain does.",
+                f"the ten picked betas leave {told.picked_ten_left:.0%} of the signal (√ᾱ); ten "
+                f"betas of their own leave {told.linear_left:.2%}, as the whole chain does.",
                 {"match": FEWER, "kept": 10, PLACE: 1.0},
             ),
         ]

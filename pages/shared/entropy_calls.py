@@ -17,8 +17,18 @@ from pages.shared.palette import COLORS
 CALLS = {"right": "log q, p", "order": "log p, q", "bare": "q, p", "both": "p, q"}
 """What `kl_div` is given."""
 COMES_TO = {"right": "KL(p‖q)", "order": "KL(q‖p)", "bare": "−H(p) − Σpq", "both": "−H(q) − Σpq"}
+MISTAKES = {
+    "right": "That is KL(p‖q): Σ p (log p − log q).",
+    "order": "That is KL(q‖p), the other order: Σ q (log q − log p).",
+    "bare": "What went wrong? kl_div(a, b) adds up b (log b − a), and here a is q, not log q: "
+    "Σ p (log p − q) = Σ p log p − Σ pq = −H(p) − Σ pq.",
+    "both": "What went wrong? The order, and a logarithm is missing: "
+    "Σ q (log q − p) = Σ q log q − Σ pq = −H(q) − Σ pq.",
+}
+"""What to say of each call."""
 COUNTS = (1, 3, 10, 30, 100, 300)
 AVERAGES = 4000
+POSSIBLE = 100  # fewer different averages than this leave bars without any
 P, Q = "0.7 0.2 0.1", "0.5 0.3 0.2"
 """Letters of which no call gives what another one does."""
 FEW = 10  # draws that the text has
@@ -73,6 +83,32 @@ def nats(value: float) -> str:
     return f"{'−' * (value < 0)}{'∞' if math.isinf(value) else f'{abs(value):.3f}'}"
 
 
+def lead(told: Called, call: str) -> str:
+    """What the chosen call comes to, and why; Markdown."""
+    value = told.sums[call]
+    none = " Somewhere 0 is multiplied with the logarithm of 0, which is no number."
+    return (
+        f"You type `kl_div({CALLS[call]})` and get **{nats(value)}**. {MISTAKES[call]}"
+        f"{none * math.isnan(value)}"
+    )
+
+
+def drawn(said: np.ndarray, n: int) -> str:
+    """What the histogram shows; Markdown."""
+    draws = f"{n} draws" if n > 1 else "one draw"
+    return (
+        f"Whichever call is chosen, this is KL(p‖q): log(p/q), averaged over {draws} of p. "
+        f"**{(said < 0).mean():.0%}** of the averages are below 0."
+    )
+
+
+def about_draws(p: tuple[float, ...], n: int) -> str:
+    """How the histogram was made, and why it may have gaps."""
+    possible = math.comb(n + sum(v > 0 for v in p) - 1, n)
+    gaps = f" At most {possible} different ones are possible, hence the gaps."
+    return f"The {AVERAGES:,} averages, those below 0 in red.{gaps * (possible < POSSIBLE)}"
+
+
 def terms_figure(told: Called, call: str) -> Figure:
     """What the call adds for each letter, as bars; what KL(p||q) adds, as marks."""
     bars, right = told.terms[call], told.terms["right"]
@@ -92,11 +128,11 @@ def terms_figure(told: Called, call: str) -> Figure:
     ]  # fmt: skip
     layout = {
         "xaxis": BARE | {"tickvals": x, "ticktext": names, "range": [-0.6, len(x) - 0.4]},
-        "yaxis": BARE | {"range": [low - pad, high + pad], "nticks": 6, "showgrid": True,
+        "yaxis": BARE | {"range": [low - pad, high + pad], "nticks": 4, "showgrid": True,
                          "zeroline": True, "zerolinecolor": COLORS["xt"]},
-        "title": {"text": "what each letter adds, nats; green: p log(p/q)", "font": {"size": 14},
-                  "x": 0, "xref": "container", "y": 0.98},
-        "height": 330, "margin": {"l": 48, "r": 12, "t": 40, "b": 44}, "hovermode": "closest",
+        "title": {"text": "what each letter adds (nats), and p log(p/q) in green",
+                  "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        "height": 190, "margin": {"l": 48, "r": 12, "t": 28, "b": 40}, "hovermode": "closest",
     } | CLEAR  # fmt: skip
     return chart(traces, layout)
 
@@ -125,36 +161,34 @@ def calls_figure(told: Called, call: str) -> Figure:
         "xaxis": BARE | {"title": {"text": "the sum, nats", "standoff": 8}, "nticks": 6,
                          "range": [low - pad, high + pad]},
         "yaxis": BARE | {"range": [0, 4], "showticklabels": False},
-        "height": 245, "margin": {"l": 12, "r": 12, "t": 8, "b": 44}, "hovermode": "closest",
+        "height": 198, "margin": {"l": 12, "r": 12, "t": 2, "b": 40}, "hovermode": "closest",
         "shapes": [*shapes, upright(0, "xt", width=1)], "annotations": names,
     } | CLEAR  # fmt: skip
     return chart([trace], layout)
 
 
 def draws_figure(said: np.ndarray, told: Called, n: int) -> Figure:
-    """How often n draws say what of KL(p||q), those below 0 in full colour."""
+    """How often n draws say what of KL(p||q), those below 0 in red."""
     finite = said[np.isfinite(said)]
     low, high = float(finite.min(initial=0)), float(finite.max(initial=0.1))
     step = (high - low) / 40 or 0.05
     edges = np.arange(math.floor(low / step), math.ceil(high / step) + 2) * step  # 0 is an edge
     share = np.histogram(finite + 1e-9, edges)[0] / len(said)
     middles = (edges[1:] + edges[:-1]) / 2
+    colors = [COLORS["bits" if middle < 0 else "xt"] for middle in middles]
     bars = {"type": "bar", "x": middles, "y": share, "width": step, "name": "averages",
-            "marker": {"color": COLORS["bits"],
-                       "opacity": np.where(middles < 0, 0.9, 0.35)},
-            "hovertemplate": "%{y:.3f} of them"}  # fmt: skip
+            "marker": {"color": colors}, "hovertemplate": "%{y:.3f} of them"}  # fmt: skip
     shapes, names = [upright(0, "xt", width=1)], []
     if math.isfinite(told.kl):
         shapes.append(upright(told.kl, "q"))
         names.append(name_at(told.kl, "KL(p‖q)", "q", y=1, yref="paper", xanchor="left", xshift=6))
-    below = float((said < 0).mean())
     layout = {
         "xaxis": BARE | {"title": {"text": "average of log(p/q), nats", "standoff": 8},
                          "range": [float(edges[0]), float(edges[-1])], "nticks": 6},
         "yaxis": BARE | {"nticks": 3, "showgrid": True},
-        "title": {"text": f"what {n} draw{'s' * (n > 1)} of p say: {below:.0%} below 0",
-                  "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
-        "height": 215, "margin": {"l": 48, "r": 12, "t": 36, "b": 44}, "bargap": 0,
+        "title": {"text": "share of the averages", "font": {"size": 14}, "x": 0,
+                  "xref": "container", "y": 0.98},
+        "height": 215, "margin": {"l": 48, "r": 12, "t": 28, "b": 44}, "bargap": 0,
         "shapes": shapes, "annotations": names, "hovermode": "closest",
     } | CLEAR  # fmt: skip
     return chart([bars], layout)
@@ -196,7 +230,7 @@ def confusions(told: Called, few: float) -> list[Confusion]:
             "0. A “KL” less a constant can be below 0, too, and so can a sum over weights that are "
             "no probabilities.",
             here | {"encall": "right", "endraws": FEW},
-            "Histogram: the dark bars are averages below 0. Under “More”, average more draws: they "
-            "go, and the rest gathers at the green line.",
+            "Histogram: the red bars are averages below 0. Average more draws: they go, and the "
+            "rest gathers at the green line.",
         ),
     ]  # fmt: skip

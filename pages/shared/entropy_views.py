@@ -30,7 +30,8 @@ class Codes(NamedTuple):
         words: the Huffman code for q.
         message: the drawn letters, the first ones of `DRAWN`.
         bits: of the whole message in that code, per letter; infinite where a letter has no word.
-        own: bits per letter in the Huffman code for p, on average.
+        mean: bits per letter in that code, on average over all draws.
+        own: the same in the Huffman code for p.
     """
 
     p: np.ndarray
@@ -40,6 +41,7 @@ class Codes(NamedTuple):
     words: list[str]
     message: str
     bits: float
+    mean: float
     own: float
 
 
@@ -57,6 +59,7 @@ def codes(p: tuple[float, ...], q: tuple[float, ...], seed: int) -> Codes:
         words[k] = word or "0"  # one letter alone still takes a bit
     spoken = all(words[k] for k in set(letters.tolist()))
     told = [k for k in range(K) if drawn[k] > 0]
+    mean = sum(float(drawn[k]) * (len(words[k]) or math.inf) for k in told)
     best = dict(zip(told, huffman_code([float(drawn[k]) for k in told]), strict=True))
     own = sum(float(drawn[k]) * max(len(best[k]), 1) for k in told)
     return Codes(
@@ -67,6 +70,7 @@ def codes(p: tuple[float, ...], q: tuple[float, ...], seed: int) -> Codes:
         words,
         "".join(LETTERS[k] for k in letters[:24].tolist()),
         len(coded(letters, words)) / DRAWN if spoken else math.inf,
+        mean,
         own,
     )
 

@@ -82,6 +82,7 @@ class Curve:
         bars: Whether each value is a bar that stands on the axis, instead of a point of a line.
         dash: The line's pattern, lengths of strokes and gaps in pixels as in SVG: "7 5". Shown
             before the label, too, so that lines of one colour can be told apart; "" is unbroken.
+        high: Pixels that its chart is high, at least.
     """
 
     label: str
@@ -96,6 +97,7 @@ class Curve:
     ghost: bool = False
     bars: bool = False
     dash: str = ""
+    high: int = 72
 
 
 @dataclass(frozen=True)
@@ -434,7 +436,7 @@ def _pack(
             {"label": curve.label, "color": curve.color, "chart": curve.chart}
             | {"lo": curve.lo, "hi": curve.hi, "digits": curve.digits}
             | {"line": curve.line, "log": curve.log, "ghost": curve.ghost, "bars": curve.bars}
-            | {"dash": curve.dash}
+            | {"dash": curve.dash, "high": curve.high}
             | {"start": 0 if whole else start, "n": len(values)}
         )
         blobs.append(values.tobytes())

@@ -14,6 +14,7 @@ from diffusion_core.codes import Curves, cross_entropy, entropy, huffman_code, n
 from pages.shared import entropy_calls, entropy_views
 from pages.shared.distribution_bars import read_distribution
 from pages.shared.entropy_views import DRAWN, codes
+from pages.shared.palette import COLORS
 from tests.app.test_pages import open_page
 
 P, Q = "0.5 0.25 0.125 0.125", "0.25 0.25 0.25 0.25"
@@ -173,10 +174,10 @@ def test_what_is_said_of_letters(said: str) -> None:
     p, q = np.array(probs(P)), np.array(probs(Q))
     own, cross = -(p * np.log2(p)).sum(), -(p * np.log2(q)).sum()
     assert (own, cross) == (1.75, 2.0)
-    asks = str(open_page("entropy").pills[0].label)
-    assert f"below, wastes {cross - own:.2f} bits per letter, on average" in asks
     turned = np.array([0.25, 0.125, 0.125, 0.5])
     one, other = ((a * np.log2(a / b)).sum() for a, b in ((p, turned), (turned, p)))
+    asks = str(open_page("entropy").pills[0].label)
+    assert f"¼, ⅛, ⅛, ½, below, wastes {one:.2f} bits per letter, on average" in asks
     assert (one, other) == (0.5, 0.625)
     assert "KL(p‖q) is 0.50 bits, the other way round 0.63" in said
     # As the charts have it, swapped too.
@@ -411,11 +412,75 @@ def test_what_is_said_of_estimates_of_kl(said: str) -> None:
         assert each.mean() == pytest.approx(told.kl, abs=4 * error)
         figure = entropy_calls.draws_figure(each, told, n)
         (bars,) = figure["data"]
-        dark = bars["y"][bars["marker"]["opacity"] > 0.5].sum()
+        red = np.array(bars["marker"]["color"]) == COLORS["bits"]
+        dark = bars["y"][red].sum()
         assert dark == pytest.approx((each < 0).mean(), abs=1e-9)
     below = [(each < 0).mean() for each in many.values()]
     assert below[-1] < 0.01 < below[2]  # "average more draws: they go"
     assert many[300].std() < 0.3 * many[10].std()
+
+
+def test_no_normal_makes_either_number_small(said: str) -> None:
+    """The two floors, over a grid of normals: "no q has both"."""
+    x = np.linspace(-9, 9, 1801)
+    step = x[1] - x[0]
+    means, stds = np.linspace(-3, 3, 61)[:, None, None], np.geomspace(0.4, 4, 60)[:, None]
+    log_q = -0.5 * ((x - means) / stds) ** 2 - np.log(stds * math.sqrt(2 * math.pi))
+    log_p = np.logaddexp(
+        *(
+            math.log(w) - 0.5 * ((x - m) / 0.6) ** 2 - math.log(0.6 * math.sqrt(2 * math.pi))
+            for m, w in ((-2, 0.6), (2, 0.4))
+        )
+    )
+    cover = (np.exp(log_p) * (log_p - log_q)).sum(-1) * step
+    seek = (np.exp(log_q) * (log_q - log_p)).sum(-1) * step
+    floors = number_after(said, "can’t get below "), number_after(said, "nor KL(q‖p) below ")
+    assert floors == pytest.approx((cover.min(), seek.min()), abs=0.006)
+    assert not ((cover < floors[0] + 0.1) & (seek < floors[1] + 0.1)).any()
+
+
+def test_each_view_begins_with_letters_whose_swap_is_another_number() -> None:
+    for view, (p, q) in {"Codes": (P, OTHER), "Below 0?": ("0.7 0.2 0.1", "0.5 0.3 0.2")}.items():
+        at = open_page("entropy", enview=view)
+        texts = [json.loads(i.proto.json)["text"] for i in at.get("bidi_component")
+                 if "distribution_bars" in i.proto.component_name]  # fmt: skip
+        assert texts == [p, q]
+        one, other = (entropy_calls.called(*map(probs, pair)).kl for pair in ((p, q), (q, p)))
+        assert abs(one - other) > 0.005
+        swapped = next(b for b in at.button if b.label == "Swap p and q").click().run()
+        assert (swapped.session_state["enp"], swapped.session_state["enq"]) == (q, p)
+    kept = open_page("entropy", enview="Below 0?", enp="0.9 0.1")  # a link's own letters
+    assert kept.session_state["enp"] == "0.9 0.1"
+
+
+def test_the_view_opens_on_a_call_that_went_wrong() -> None:
+    said = text(open_page("entropy", enview="Below 0?"))
+    p, q = (torch.tensor(v, dtype=torch.float64) for v in ((0.7, 0.2, 0.1), (0.5, 0.3, 0.2)))
+    bare = float(torch.nn.functional.kl_div(q, p, reduction="sum"))
+    assert f"You type `kl_div(q, p)` and get **−{-bare:.3f}**. What went wrong?" in said
+    for call, sum_of in entropy_calls.COMES_TO.items():
+        lead = entropy_calls.lead(entropy_calls.called((0.7, 0.2, 0.1), (0.5, 0.3, 0.2)), call)
+        assert sum_of.replace("Σpq", "Σ pq") in lead
+
+
+def test_gaps_are_explained_where_there_are_few_averages() -> None:
+    """Each average belongs to a count of every letter."""
+    for p, n in (((0.7, 0.2, 0.1), 10), ((0.5, 0.5), 3), ((0.6, 0.4, 0.0), 1)):
+        K = sum(v > 0 for v in p)
+        counts = {c for c in np.ndindex(*[n + 1] * K) if sum(c) == n}
+        assert f"At most {len(counts)} different ones" in entropy_calls.about_draws(p, n)
+    assert "gaps" not in entropy_calls.about_draws((0.7, 0.2, 0.1), 100)
+
+
+def test_what_a_message_takes_and_what_it_takes_on_average() -> None:
+    told = codes(probs(P), probs(OTHER), 0)
+    assert told.mean == 2.25
+    assert told.bits != told.mean
+    at = open_page("entropy")
+    assert any(
+        f"{told.bits:.2f} bits each in q’s code, 2.25 on average" in c.value for c in at.caption
+    )
+    assert math.isinf(codes(probs(P), (0.5, 0.25, 0.25), 0).mean)
 
 
 def number_after(said: str, words: str) -> float:
@@ -438,4 +503,5 @@ def test_zeros_are_told_as_pytorch_has_them(p: str, q: str, call: str) -> None:
     names = [n["text"] for n in entropy_calls.calls_figure(told, call)["layout"]["annotations"]]
     shown = names[list(entropy_calls.CALLS).index(call)]
     assert ("no number" in shown) == math.isnan(theirs)
+    assert ("logarithm of 0" in entropy_calls.lead(told, call)) == math.isnan(theirs)
     assert ("∞" in shown) == math.isinf(theirs)

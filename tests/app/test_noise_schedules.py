@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 
 import numpy as np
 import pytest
@@ -14,6 +15,18 @@ from streamlit.testing.v1 import AppTest
 
 from diffusion_core.schedules import SCHEDULES
 from pages.shared.curve_editor import parse_drawing
+from pages.shared.schedule_ends import (
+    SIDES,
+    VIEWS,
+    bells_figure,
+    left_of,
+    mean_back,
+    means,
+    noise,
+    spreads,
+    spreads_figure,
+    told_apart,
+)
 from tests.app.settings import press
 from tests.app.test_pages import open_page
 from tests.core.oracles import BETAS, alpha_bar_of
@@ -64,7 +77,7 @@ def test_more_steps_than_there_are_is_said(kept: int, T: int) -> None:
     assert ("There are only 10 steps" in texts(at)) == (kept > T)
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(9))
 def test_each_why_sets_the_page(number: int) -> None:
     at = open_page(PAGE, schedule_a="sigmoid", match="fewer steps")
     press(at, f"why_{number}")
@@ -84,7 +97,7 @@ def test_all_controls_can_be_reset() -> None:
     at = open_page(PAGE)
     bound = {
         *("schedule_a", "schedule_b", "match", "kept", "beside", "points", "zero_b"),
-        *("source", "digit", "variant", "T", "seed"),
+        *("source", "digit", "variant", "T", "seed", "nview", "nside"),
     }
     assert set(at.session_state["_page_defaults"]) == bound
 
@@ -114,15 +127,16 @@ def test_the_answers_numbers() -> None:
     cosine_last, linear = BETAS["cosine"](1000)[-1], BETAS["linear"](1000)
     assert f"{1 / np.sqrt(1 - cosine_last):.1f}" == "31.6"
     assert "1/√(1−0.999) = 31.6:" in told
+    assert "What grows 31.6 times" in told
     # Of the posterior's mean at t = T, the x0 coefficient: sqrt(abar_{T-1}) beta_T / (1 - abar_T).
     kept = np.prod(1 - BETAS["cosine"](1000)[:-1])
     of_x0 = np.sqrt(kept) * cosine_last / (1 - kept * (1 - cosine_last))
-    assert f"error of an x̂₀ by {of_x0:.1g}." in told
+    assert f"error of an x̂₀ by {of_x0:.2g}." in told
     left = np.prod(1 - linear) ** 0.5
     fifty, ten = (np.prod(1 - linear[stride - 1 :: stride]) ** 0.5 for stride in (20, 100))
-    assert f"still holds {fifty:.0%} of the signal" in told
+    assert f"still holds {fifty:.0%} of the signal (√ᾱ)" in told
     assert f"leave {left:.2%}. A sampler" in told
-    assert f"picked betas leave {ten:.0%} of the signal" in told
+    assert f"picked betas leave {ten:.0%} of the signal (√ᾱ)" in told
     log_snr = np.log(snr("linear")[1:])  # from t = 1
     falls = [log_snr[s - 1] - log_snr[t - 1] for s, t in ((1, 100), (450, 550), (900, 1000))]
     for fall in falls:
@@ -134,7 +148,7 @@ def test_the_respacing_sentence(kept: int, stride: int) -> None:
     told = texts(open_page(PAGE, match="fewer steps", kept=str(kept)))
     linear = BETAS["linear"](1000)
     right, wrong = (np.prod(1 - betas) ** 0.5 for betas in (linear, linear[stride - 1 :: stride]))
-    assert f"end with {right:.2%} of the signal" in told
+    assert f"end with {right:.2%} of the signal (√ᾱ)" in told
     assert f"end with {wrong:.2%}." in told
 
 
@@ -170,10 +184,15 @@ def test_the_numbers_of_where_to_start_and_of_a_short_chain() -> None:
         return float(np.prod(1 - betas) ** 0.5)
 
     many, few = (left(BETAS["cosine"](1000)[:t]) for t in (981, 801))
-    assert f"with the cosine {many:.0%} of it for 50 steps, {few:.0%} for 5" in told
-    assert f"the linear one has {left(BETAS['linear'](1000)[:801]):.0%} left" in told
+    assert f"with the cosine a √ᾱ of {many:.0%} for 50 steps, and {few:.0%} for 5" in told
+    assert f"still has {few:.0%} of its signal (√ᾱ)" in told
+    linear = left(BETAS["linear"](1000)[:801])
+    assert f"at t = 801 the linear one has {linear:.0%} left" in told
     long, short, scaled = (np.linspace(1e-4, 0.02, T) for T in (200, 100, 100))
     assert f"{left(long):.0%} at T = 200 and {left(short):.0%} at T = 100" in told
+    offered = open_page(PAGE).session_state["_settings_offered"]
+    looks = " ".join(look for _, look in offered.values())
+    assert f"ᾱ = {left(short) ** 2:.3f}, a signal √ᾱ of {left(short):.0%}" in looks
     assert f"and {left(10 * scaled):.1%} is left at T = 100" in told
     assert 0.02 * 1000 / 20 == 1  # "Below T = 20 β would pass 1"
 
@@ -191,6 +210,120 @@ def test_a_schedule_that_ends_early_is_named_as_the_reason() -> None:
     told = texts(open_page(PAGE, match="same SNR", schedule_b="drawn", points="0.4:0.5,1:0.1"))
     assert "where B has ended" in told
     assert "whole steps" in texts(open_page(PAGE, match="same SNR"))
+
+
+def test_both_measures_of_what_is_left_are_said_at_every_frame() -> None:
+    """ "ᾱ 0.364, signal √ᾱ 60%", where a chart has the one and the text the other."""
+    at = open_page(PAGE, schedule_b="linear_unscaled", T="100")
+    header = player_header(at)
+    assert [panel["title"] for panel in header["panels"][:2]] == [
+        "A: linear",
+        "B: linear, β as for T = 1000",
+    ]
+    left = np.prod(1 - np.linspace(1e-4, 0.02, 100))
+    assert header["notes"][-1].endswith(f"B: ᾱ {left:.3f}, √ᾱ {left**0.5:.0%}")
+    assert len(header["notes"]) == header["n"]
+    end = alpha_bar_of(BETAS["linear"](100))[-1]
+    variance, signal = left_of(end)
+    assert header["notes"][-1].startswith(f"A: ᾱ {variance}, signal √ᾱ {signal} · ")
+    assert (variance, signal) == (f"{end:.5f}", f"{end**0.5:.2%}")
+    assert left_of(0.0) == ("0", "0%")
+    assert left_of(2e-9) == ("< 10⁻⁵", "0.004%")
+    assert left_of(1.0) == ("1", "100%")
+
+
+def test_the_log_snr_is_twice_as_high_as_the_other_charts() -> None:
+    curves = player_header(open_page(PAGE))["curves"]
+    high = {curve["chart"]: curve["high"] for curve in curves}
+    assert {h for chart, h in high.items() if chart.startswith("log-SNR")} == {144}
+    assert {h for chart, h in high.items() if not chart.startswith("log-SNR")} == {72}
+
+
+def player_header(at: AppTest) -> dict:
+    """What the player is told besides its pictures."""
+    for element in at.get("bidi_component"):
+        if element.proto.component_name.endswith("player"):
+            data = element.proto.bytes
+            (length,) = struct.unpack("<I", data[:4])
+            return json.loads(data[4 : 4 + length])
+    raise AssertionError("no player")
+
+
+# --- what the last steps do -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", list(VIEWS.values()))
+def test_every_view(view: str) -> None:
+    at = open_page(PAGE, nview=view)
+    assert not at.exception
+    assert not at.toast
+    at.session_state["schedule_b"] = "sigmoid"
+    for other in VIEWS:
+        at.session_state["nview"] = other
+        at.run()
+        assert not at.exception
+    at.session_state["nview"] = "two"
+    at.run()
+    assert at.session_state["schedule_b"] == "sigmoid"  # what is not in front is not forgotten
+
+
+def test_bars_are_the_spreads_and_pictures_have_them() -> None:
+    told = spreads()
+    unrelated, *networks, right = told.values()
+    assert unrelated == pytest.approx(np.sqrt(1 + 0.999**2) / np.sqrt(0.001), rel=1e-3)
+    assert networks == [0.26, 0.032]
+    assert right == pytest.approx(0.001 / np.sqrt(0.001), rel=1e-3)
+    figure = spreads_figure(told)
+    ends = [shape["x1"] for shape in figure["layout"]["shapes"] if shape["type"] == "rect"]
+    assert ends == pytest.approx(np.log10(list(told.values())))
+    names = " ".join(note["text"] for note in figure["layout"]["annotations"])
+    assert all(f": {shown}" in names for shown in ("44.7", "0.26", "0.032"))
+    # The pictures: nearly all black or white, then ever nearer to gray.
+    black_and_white, *rest = (p.astype(float) / 127.5 - 1 for p in means())
+    assert (np.abs(black_and_white) > 0.99).mean() > 0.95
+    for picture, spread in zip(rest, [*networks, right], strict=True):
+        assert picture.std() == pytest.approx(spread, rel=0.2)
+
+
+def test_a_mean_by_hand() -> None:
+    """(x_T − β ε̂/√(1−ᾱ))/√(1−β), Ho et al. 2020, eq. 11."""
+    x, eps = noise(1).double(), noise(2).double()
+    expected = (x - 0.999 * eps / np.sqrt(1 - alpha_bar_of(BETAS["cosine"](1000))[-1])) / 0.001**0.5
+    np.testing.assert_allclose(mean_back(eps, x).numpy(), expected.numpy(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_large_picture_tells_white_from_black(side: int) -> None:
+    """By means of noised pictures: their sign, of 20,000 draws."""
+    told = texts(open_page(PAGE, nview="A large picture", nside=str(side)))
+    left = np.prod(1 - BETAS["linear"](1000)) ** 0.5
+    draws = left + np.sqrt(1 - left**2) / side * np.random.default_rng(0).standard_normal(20_000)
+    assert f"**{side**2:,} pixels.**" in told
+    assert f"leaves {left:.2%} of the signal" in told
+    assert f"= {1 / side:.4f}. From" in told
+    share = float(re.findall(r"in \*\*(\d+)%\*\* of all cases", told)[0])
+    assert share == pytest.approx(100 * (draws > 0).mean(), abs=1.5)
+    figure = bells_figure(side, float(left))
+    for trace, mean in zip(figure["data"], (0, -left, left), strict=True):
+        near = trace["x"][trace["y"] > np.exp(-0.5)]  # within one spread
+        if near.max() < 0.049:
+            assert near.mean() == pytest.approx(mean, abs=3e-4)
+            assert np.ptp(near) == pytest.approx(2 / side, abs=3e-4)
+
+
+def test_a_digit_is_too_small_for_it_and_a_million_pixels_are_not() -> None:
+    left = float(np.prod(1 - BETAS["linear"](1000)) ** 0.5)
+    assert told_apart(28, left) < 0.6
+    assert told_apart(1024, left) > 0.999  # "three bells, apart"
+    assert told_apart(1024, 0.0) == 0.5  # after rescaling
+
+
+def test_the_two_rows_of_digits_say_where_they_start() -> None:
+    told = texts(open_page(PAGE, nview="Where sampling starts"))
+    left = alpha_bar_of(BETAS["cosine"](1000))[801] ** 0.5
+    assert "1000, 800, 600, 400, 200." in told
+    assert f"801, 601, 401, 201, 1. Signal √ᾱ at the first: {left:.0%}" in told
+    assert told.count("−0.64") == told.count("−0.75") == 2
 
 
 # --- drawings -------------------------------------------------------------------------------------

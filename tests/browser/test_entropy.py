@@ -30,12 +30,13 @@ def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: 
 
 def test_a_pulled_bar_changes_what_is_wasted(page: Page, base: str) -> None:
     opened(page, f"{base}/entropy")
-    expect(page.get_by_text("H(p, q) = 2.00: 0.25 wasted", exact=False).first).to_be_visible()
+    expect(page.get_by_text("H(p, q) = 2.25: 0.50 wasted", exact=False).first).to_be_visible()
     bar = page.get_by_role("slider", name="How often each letter is drawn: A")
     for _ in range(5):
         bar.press("ArrowDown")
-    expect(page.get_by_text("H(p, q) = 2.00: 0.25 wasted", exact=False)).to_have_count(0)
+    expect(page.get_by_text("H(p, q) = 2.25: 0.50 wasted", exact=False)).to_have_count(0)
     expect(page).to_have_url(re.compile("enp="))
+    expect(page).to_have_url(re.compile("enq="))  # what it was coded for then stays so elsewhere
     idle(page)
     told = page.get_by_text(re.compile(r"^H\(p\) = [\d.]+ bits")).first.text_content() or ""
     assert float(told.split(" = ")[1].split()[0]) > 1.75  # A is rarer, and all are more alike
@@ -75,3 +76,39 @@ def test_dots_lie_on_the_blocks(page: Page, base: str) -> None:
     assert len(dots) == 2
     assert len(blocks) == 4
     assert max(blocks) < min(dots)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_averages_below_0_have_another_colour(
+    new_page: Callable[..., Page], base: str, scheme: str
+) -> None:
+    page = new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+    opened(page, f"{base}/entropy?enview=Below+0%3F")
+    chart = page.get_by_role("figure", name=re.compile("^Histogram of averages"))
+    expect(chart).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("figure", name=re.compile("^What kl_div comes"))).to_be_in_viewport()
+    drawn = chart.locator("svg svg > rect").evaluate_all(
+        "all => all.filter((e) => e.height.baseVal.value > 1).map((e) =>"
+        " [e.x.baseVal.value, getComputedStyle(e).fill])"
+    )
+    zero = chart.locator("svg svg > path").first.evaluate("(e) => e.getBBox().x")
+    below, above = ({color for x, color in drawn if (x < zero - 1) == side} for side in (1, 0))
+    assert len(below) == len(above) == 1
+    assert below != above
+
+
+def test_on_a_phone_bars_then_calls_then_draws(new_page: Callable[..., Page], base: str) -> None:
+    page = new_page(viewport={"width": 390, "height": 844})
+    opened(page, f"{base}/entropy?enview=Below+0%3F")
+    first = page.get_by_role("slider", name="What the code was made for: C").bounding_box()
+    call = page.get_by_role("radio", name="log q, p").or_(
+        page.get_by_role("button", name="log q, p")
+    ).first.bounding_box()
+    sums = page.get_by_role("figure", name=re.compile("^What kl_div comes")).bounding_box()
+    draws = page.get_by_role("figure", name=re.compile("^Histogram of averages")).bounding_box()
+    assert first
+    assert call
+    assert sums
+    assert draws
+    assert first["y"] < call["y"] < sums["y"] < draws["y"]
+    assert sums["y"] + sums["height"] - call["y"] < 844  # the call and what it comes to

@@ -236,3 +236,62 @@ def test_the_page_is_clean_with_everything_open(
     idle(page)
     assert_clean(page)
     shot(page, f"noise_schedules-{width}-{scheme}")
+
+
+def test_the_timeline_is_under_the_pictures_and_on_the_first_screen(
+    new_page: NewPage, address: str
+) -> None:
+    page = new_page(viewport={"width": 1280, "height": 800})
+    opened(page, address)
+    slider = player(page).get_by_role("slider")
+    expect(slider).to_be_in_viewport()
+    picture = player(page).locator("canvas").first.bounding_box()
+    at, charts = slider.bounding_box(), player(page).locator(".chart-line")
+    heights = [chart.locator("> svg").bounding_box()["height"] for chart in charts.all()]  # type: ignore[index]
+    assert picture
+    assert at
+    assert picture["y"] + picture["height"] <= at["y"] < charts.first.bounding_box()["y"]  # type: ignore[index]
+    assert heights == [72, 144, 72, 72]
+    line = charts.nth(1).locator(".curve-all").first.bounding_box()
+    assert line
+    assert line["height"] > 50  # drawn over the whole height, not over a chart of 72
+    # What is past of the line is cut off at the cursor alone, not below either.
+    assert float(charts.nth(1).locator("clipPath rect").get_attribute("height") or 0) > 144
+
+
+@pytest.mark.parametrize(
+    ("asks", "shown"),
+    [
+        ("first step back divides", "Spread of the mean after the first step back"),
+        ("nearly pure noise", "The mean brightness at t = T"),
+    ],
+)
+def test_a_why_opens_the_view_with_its_evidence(
+    page: Page, address: str, assert_clean: Check, asks: str, shown: str
+) -> None:
+    opened(page, address)
+    box = page.locator("details").filter(has_text=asks)
+    box.locator("summary").first.click()
+    chart = page.get_by_role("figure", name=re.compile(shown))
+    show_me(box, lambda: chart.count() > 0)
+    expect(chart).to_be_in_viewport()
+    assert_clean(page)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_digits_of_both_ways_to_count_are_on_one_screen(
+    new_page: NewPage, address: str, assert_clean: Check, width: int
+) -> None:
+    page = new_page(viewport={"width": width, "height": 800})
+    page.goto(f"{address}?nview=Where+sampling+starts")
+    rows = page.get_by_role("img", name=re.compile("Ten digits made in 5 steps"))
+    expect(rows).to_have_count(2)
+    idle(page)
+    upper, lower = (row.bounding_box() for row in rows.all())
+    assert upper
+    assert lower
+    assert upper["width"] == lower["width"] <= width
+    assert lower["y"] + lower["height"] - upper["y"] < 800
+    read = "(e) => e.complete && e.naturalWidth"
+    assert [row.evaluate(read) for row in rows.all()] == [840, 840]
+    assert_clean(page)

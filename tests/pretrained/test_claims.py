@@ -12,7 +12,7 @@ from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.ledger import read_averages
 from diffusion_core.recipes import RECIPES
 from diffusion_core.samplers import Step, sample
-from diffusion_core.schedules import counted_up, evenly_spaced
+from diffusion_core.schedules import evenly_spaced
 
 NAMES = sorted(path.parent.name for path in PRETRAINED.glob("*/card.json"))
 
@@ -71,32 +71,6 @@ def test_noise_at_the_last_step_is_grain(network: NetworkDenoiser) -> None:
 def test_the_first_guess_is_wild_and_the_second_less(network: NetworkDenoiser) -> None:
     first, second = (float(s.raw.x0.abs().max()) for s in run(network, 50)[:2] if s.raw)
     assert first > 100 > second
-
-
-def test_steps_counted_up_from_1_make_gray_digits() -> None:
-    """Brightness in 5 steps from the same noise, as the page on schedules has it."""
-    network = load("digits-v", "cpu")[0]
-
-    def brightness(times: list[int]) -> float:
-        generator = torch.Generator().manual_seed(0)
-        x_T = torch.randn(50, 1, 28, 28, generator=generator)
-        steps = sample(
-            network.diffusion, network, x_T, times, label=torch.arange(50) % 10, generator=generator
-        )
-        return float([*steps][-1].x_t.mean())
-
-    assert brightness(counted_up(1000, 5)) == pytest.approx(-0.64, abs=0.01)
-    assert brightness(evenly_spaced(1000, 5)) == pytest.approx(-0.75, abs=0.01)
-
-
-@pytest.mark.parametrize(("name", "spread"), [("digits-v", 0.032), ("digits-eps", 0.26)])
-def test_the_first_step_back_multiplies_the_error_only(name: str, spread: float) -> None:
-    """Its mean, from the network's noise unclipped, as the page on schedules has it."""
-    network = load(name, "cpu")[0]
-    x_T = torch.randn(96, 1, 28, 28, generator=torch.Generator().manual_seed(3))
-    t = torch.full((96,), 1000)
-    mean = network.diffusion.q_posterior(x_T.double(), network(x_T, t).x0.double(), t, t - 1).mean
-    assert float(mean.std()) == pytest.approx(spread, rel=0.1)
 
 
 # --- the bound on all test digits -----------------------------------------------------------------

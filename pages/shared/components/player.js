@@ -28,7 +28,7 @@ const LARGE_TYPE = 18; // px: a root font above this is presentation mode
 const SHARE = 0.6; // of the window's height is what pictures larger than usual may take
 const HISTOGRAM = 168; // px, its least width
 const THUMB = 16;
-const CHART = { height: 72, top: 4, bottom: 4 };
+const CHART = { top: 4, bottom: 4 };
 const DENSITY_TOP = 0.8; // twice the height of N(0, 1)
 
 const clamp = (x, lo, hi) => Math.min(Math.max(x, lo), hi);
@@ -725,23 +725,26 @@ class Player {
   buildCharts(batch) {
     this.charts = [];
     const named = new Map();
+    const highest = (chart) => Math.max(...batch.curves.filter((c) => c.chart === chart).map((c) => c.high));
     const patterned = new Set(batch.curves.filter((curve) => curve.dash).map(({ chart }) => chart));
     this.curves = batch.curves.map((curve) => {
       if (!named.has(curve.chart)) {
         const line = make("div", "chart-line", this.el.charts);
+        const height = highest(curve.chart);
+        line.style.setProperty("--high", `${height}px`);
         const labels = make("div", "labels", line);
         if (curve.chart) setTitle(make("span", "of", labels), curve.chart);
         const picture = svg("svg", { "aria-hidden": "true" }, line);
         const range = make("div", "range", line);
         const clip = `past-${Math.random().toString(36).slice(2)}`;
-        const window = svg("rect", { x: 0, y: -10, width: 0, height: CHART.height + 20 });
+        const window = svg("rect", { x: 0, y: -10, width: 0, height: height + 20 });
         svg("clipPath", { id: clip }, svg("defs", {}, picture)).append(window);
         const chart = {
-          labels, picture, clip, window, curves: [], lines: [],
+          height, labels, picture, clip, window, curves: [], lines: [],
           top: make("span", "", range), bottom: make("span", "", range), range,
           axis: svg("line", { class: "axis", x1: 0 }, picture),
           marks: svg("path", { class: "marks" }, picture),
-          cursor: svg("line", { class: "cursor", y1: 0, y2: CHART.height }, picture),
+          cursor: svg("line", { class: "cursor", y1: 0, y2: height }, picture),
         };
         named.set(curve.chart, chart);
         this.charts.push(chart);
@@ -958,7 +961,8 @@ class Player {
       const width = chart.picture.clientWidth;
       if (!width) return;
       const { lo, hi, share, empty, base } = this.axisOf(chart);
-      const { height, top, bottom } = CHART;
+      const { top, bottom } = CHART;
+      const { height } = chart;
       chart.x = (frame) => THUMB / 2 + (this.total > 1 ? frame / (this.total - 1) : 0) * (width - THUMB);
       chart.y = (v) => top + (1 - share(v)) * (height - top - bottom);
       const lay = (line, y) =>
