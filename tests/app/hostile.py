@@ -167,10 +167,12 @@ def heeded(at: AppTest, control: Control, asked: str) -> bool:
 
 
 def _same(one: str, other: str) -> bool:
+    if one.casefold() == other.casefold():  # "nan", too, which is no number's equal
+        return True
     try:
         return float(one) == float(other)
     except ValueError:
-        return one.casefold() == other.casefold()
+        return False
 
 
 def explained(at: AppTest, key: str) -> bool:
