@@ -59,7 +59,7 @@ def test_a_verdict_runs_the_network_with_both_formulas(
 ) -> None:
     opened(page, url)
     judge(page, "Posterior mean")
-    expect(page.get_by_text("Judged 1 of 18")).to_be_visible()
+    expect(page.get_by_text("Judged 1 of 20")).to_be_visible()
     expect(page.get_by_text("It should read")).to_be_visible()
     expect(page.get_by_text("an error of exactly 2")).to_be_visible()
     expect(player(page)).to_have_attribute("data-have", "21", timeout=60_000)
@@ -78,7 +78,7 @@ def test_another_case_by_link_has_its_own_controls(
     expect(page.get_by_text("an error of 2·KL")).to_be_visible()
     page.get_by_role("button", name="Next case").click()
     expect(page.get_by_role("slider", name="Step t")).to_be_visible()
-    expect(page.get_by_text("Judged 1 of 18")).to_be_visible()
+    expect(page.get_by_text("Judged 1 of 20")).to_be_visible()
     assert_clean(page)
 
 
