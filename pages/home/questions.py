@@ -28,7 +28,7 @@ def item(question: Question, title: str = "") -> str:
     )  # fmt: skip
     where = f"<small>{escape(title)}</small>" if title else ""
     number = f"asked in {len(asked)} public thread{'s' * (len(asked) > 1)}"
-    public = f"<details><summary>{number}</summary>{marks}</details>" if asked else ""
+    public = f"<details><summary>{number}</summary><span>{marks}</span></details>" if asked else ""
     link = f'<a href="{escape(question.address)}">{escape(question.asks)}</a>'
     return f"<li>{link}{where}{public}</li>"
 

@@ -298,6 +298,15 @@ def idle(page: Page) -> None:
     expect(app).to_have_attribute("data-test-script-state", "notRunning")
 
 
+def unfold(page: Page) -> None:
+    """Open every expander, folds in folds too, and wait until the last has come to rest."""
+    for summary in page.locator("details > summary").all():
+        if summary.is_visible():  # what is folded on a phone only is open already
+            summary.click()
+    idle(page)
+    page.wait_for_function("() => document.getAnimations().every((a) => a.playState !== 'running')")
+
+
 def show_me(box: Any, done: Callable[[], bool]) -> None:
     """Press the "Show me" of an opened Why until it took effect.
 

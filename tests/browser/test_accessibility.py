@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.conftest import unfold
 from tests.browser.test_app import PAGES, drawn, opened
 
 NewPage = Callable[..., Page]
@@ -63,15 +64,6 @@ def findings(page: Page, axe: str) -> list[str]:
         if ours:
             found.append(f"{node['impact']} {node['rule']}: {node['html']}\n    {node['why']}")
     return found
-
-
-def unfold(page: Page) -> None:
-    """Open every expander, and wait until the last has come to rest."""
-    for summary in page.locator("details > summary").all():
-        if summary.is_visible():  # what is folded on a phone only is open already
-            summary.click()
-    drawn(page)
-    page.wait_for_function("() => document.getAnimations().every((a) => a.playState !== 'running')")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

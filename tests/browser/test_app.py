@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import idle, show_me
+from tests.browser.conftest import idle, show_me, unfold
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -287,8 +287,7 @@ def test_every_page_is_clean(
     opened(page, f"{url}/{path}")
     expect(page.get_by_text("Page not found")).to_have_count(0)
     drawn(page)
-    for box in page.locator("details").all():
-        box.locator("summary").click()
+    unfold(page)
     drawn(page)
     assert_clean(page)
     shot(page, f"{path or 'start'}-{width}-{scheme}")

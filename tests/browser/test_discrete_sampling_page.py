@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from pages.shared.discrete_networks import available
+from tests.browser.conftest import unfold
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -133,8 +134,7 @@ def test_every_view_is_clean(
         finished(page, f"{steps}&dsview={view.replace(' ', '+')}" if view else steps, label)
         if not view:
             assert player(page).locator("canvas").first.bounding_box()["y"] < 844
-            for box in page.locator("details").all():
-                box.locator("summary").click()
+            unfold(page)
             page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)
         shot(page, f"discrete-sampling-{view.split(' ')[0].lower() or 'run'}-{width}-{scheme}")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from diffusion_core.drawn import from_points, read_points
-from tests.browser.conftest import idle, show_me
+from tests.browser.conftest import idle, show_me, unfold
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -231,8 +231,7 @@ def test_the_page_is_clean_with_everything_open(
     page = new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
     opened(page, f"{address}?schedule_b=drawn")
     expect(handle(page, 4)).to_be_visible()
-    for box in page.locator("details").all():
-        box.locator("summary").click()
+    unfold(page)
     idle(page)
     assert_clean(page)
     shot(page, f"noise_schedules-{width}-{scheme}")

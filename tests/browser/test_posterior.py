@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from diffusion_core.bayes import point_posterior
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.schedules import SCHEDULES
-from tests.browser.conftest import idle, show_me
+from tests.browser.conftest import idle, show_me, unfold
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -263,8 +263,7 @@ def test_every_view_is_clean(
         expect(page.get_by_role("heading", name="Sources")).to_be_visible()
         idle(page)
         if view == "line":
-            for box in page.locator("details").all():
-                box.locator("summary").click()
+            unfold(page)
         page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)
         shot(page, f"posterior-{view}-{width}-{scheme}")

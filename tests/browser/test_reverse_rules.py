@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import idle, show_me
+from tests.browser.conftest import idle, show_me, unfold
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -113,8 +113,7 @@ def test_every_view_is_clean(
     for view, label in VIEWS.items():
         opened(page, f"{url}?ruview={label}" if label else url, CHARTS[view])
         if view == "matrices":
-            for box in page.locator("details").all():
-                box.locator("summary").click()
+            unfold(page)
             page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)
         shot(page, f"rules-{view}-{width}-{scheme}")

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.conftest import unfold
+
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
 Shot = Callable[[Page, str], Path]
@@ -121,8 +123,7 @@ def test_everything_at_once_fits(
 ) -> None:
     page = new_page(viewport={"width": width, "height": 720}, color_scheme=scheme)
     finished(page, f"{url}?steps=5&compare=true&numbers=all+steps&sampler_b=Heun")
-    for box in page.locator("details").all():
-        box.locator("summary").click()
+    unfold(page)
     assert_clean(page)
     shot(page, f"bench-{width}-{scheme}")
     assert player(page).locator("canvas").first.bounding_box()["y"] < 720

@@ -21,7 +21,7 @@ from diffusion_core.true_reverse import (
     non_gaussianity,
 )
 from pages.shared.reverse_axis import earlier
-from tests.browser.conftest import idle, show_me
+from tests.browser.conftest import idle, show_me, unfold
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -204,8 +204,7 @@ def test_every_view_is_clean(
         expect(page.get_by_role("heading", name="Sources")).to_be_visible()
         idle(page)
         if view == "line":
-            for box in page.locator("details").all():
-                box.locator("summary").click()
+            unfold(page)
         page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)
         shot(page, f"why-{view}-{width}-{scheme}")

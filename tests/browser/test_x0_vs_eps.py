@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import show_me
+from tests.browser.conftest import show_me, unfold
 
 NewPage = Callable[..., Page]
 Check = Callable[[Page], None]
@@ -153,8 +153,7 @@ def test_every_view_is_clean(
         else:
             expect(page.locator(".player canvas").first).to_be_visible()
         if view == "one":
-            for box in page.locator("details").all():
-                box.locator("summary").click()
+            unfold(page)
             page.wait_for_timeout(300)  # expanders open with a transition
         assert_clean(page)
         shot(page, f"x0-{view}-{width}-{scheme}")
