@@ -118,8 +118,11 @@ def over_T() -> list[Row]:
             torch.zeros(16).index_fill(0, torch.tensor([15]), -torch.inf),
         )
         return lambda: discrete_elbo(
-            diffusion, lambda x, t, label: logits.expand(*x.shape, 16), tokens,
-            batch=64, generator=generator,
+            diffusion,
+            lambda x, t, label: logits.expand(*x.shape, 16),
+            tokens,
+            batch=64,
+            generator=generator,
         )
 
     return [

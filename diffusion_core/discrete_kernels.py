@@ -172,9 +172,7 @@ class ClosedForm:
         real, stay, land = (v.to(probs) for v in self._vectors(t, s, probs.device))
         return probs * stay[:, None] + (probs @ real)[..., None] * land[:, None]
 
-    def _vectors(
-        self, t: Tensor, s: Tensor, device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _vectors(self, t: Tensor, s: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """The vectors w [K], d [B, K] and l [B, K], float64."""
         keep, replace, mask = (odd[:, None] for odd in self.odds(t, s))
         real = self.real

@@ -166,9 +166,7 @@ def seed_behind_more() -> int:
         return st.number_input("Seed", 0, 9999, 0, key="coseed", bind="query-params", width=200)
 
 
-def restoring(
-    restore: Restorer, card: Card, second: DeltaGenerator, place: int | None
-) -> None:
+def restoring(restore: Restorer, card: Card, second: DeltaGenerator, place: int | None) -> None:
     """Blurred digits, and two rules that walk them back with the same restorer."""
     with second.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         level = st.slider(
@@ -248,9 +246,7 @@ def with_noise_instead(second: DeltaGenerator, place: int | None) -> None:
         )
 
 
-def from_nothing(
-    restore: Restorer, card: Card, second: DeltaGenerator, place: int | None
-) -> None:
+def from_nothing(restore: Restorer, card: Card, second: DeltaGenerator, place: int | None) -> None:
     """Digits of one class out of flat gray."""
     with second.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         digit = st.selectbox(

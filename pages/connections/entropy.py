@@ -189,7 +189,7 @@ def below_zero(
         entropy_calls.terms_figure(told, call), key="en_terms", place=left,
         alt=f"What kl_div({CALLS[call]}) adds for each letter, and marks for p log(p/q)",
     )  # fmt: skip
-    left.caption("kl_div is PyTorch’s, with reduction=\"sum\".")
+    left.caption('kl_div is PyTorch’s, with reduction="sum".')
     with right:
         chapter.prose("**The right call, from a few draws**")
         n = st.select_slider("Draws averaged", COUNTS, 10, key="endraws", bind="query-params")

@@ -123,7 +123,8 @@ def ask_of_the_walk(told: Facts) -> None:
             "where digits’ latents are.",
             "It takes z to where digits’ latents are": counts + "Which digit it becomes is settled "
             "on the way, too: these were asked for by class.",
-            "Nothing: z is N(0, I) before and after it": "Before it is, after it isn’t. " + counts
+            "Nothing: z is N(0, I) before and after it": "Before it is, after it isn’t. "
+            + counts
             + "The walk ends in the average of all q(z|x), and that is not N(0, I): with a latent "
             f"of two numbers, see “In the plane”, {told.kl[2]:.2f} nats are missing.",
         },

@@ -600,7 +600,11 @@ def page() -> None:
         under="A digit as tokens, and bits",
     )
     formula_and_code(
-        gradient_step, moving_average_step, smoothed, restart_dead, line_error,
+        gradient_step,
+        moving_average_step,
+        smoothed,
+        restart_dead,
+        line_error,
         under="How codes learn",
     )
     formula_and_code(first_other_cell, under="Where a copied step leads")

@@ -256,9 +256,7 @@ def more_steps() -> None:
         "Digit", bench.DIGITS, index=bench.DIGITS.index("any"), key="drawn", bind="query-params",
         format_func=bench.digit_name, width=200,
     )  # fmt: skip
-    seed = row.number_input(
-        "Seed", 0, 9999, bench.SEED, key="seed", bind="query-params", width=110
-    )
+    seed = row.number_input("Seed", 0, 9999, bench.SEED, key="seed", bind="query-params", width=110)
     live = session_runs().open(
         repr((card.fields["sha256"], "counts", digit, seed)),
         lambda: step_counts.grow(denoiser, digit, seed),
@@ -372,7 +370,11 @@ def show(rules: list[bench.Rule], steps: int, chosen: Chosen) -> None:
         event = follow(
             live,
             lambda shots, at: bench.draw(
-                shots, at, times, names, chosen.moves,
+                shots,
+                at,
+                times,
+                names,
+                chosen.moves,
                 bench.last_words(live.frames(0)[0], start.steps),
             ),
             key="bench_player",

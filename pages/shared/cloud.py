@@ -134,9 +134,7 @@ def pack_clouds(clouds: Sequence[Cloud], n: int) -> tuple[list[dict[str, Any]], 
     return [header for header, _, _ in packed], blobs
 
 
-def _pack_cloud(
-    cloud: Cloud, n: int
-) -> tuple[dict[str, Any], dict[str, bytes], list[np.ndarray]]:
+def _pack_cloud(cloud: Cloud, n: int) -> tuple[dict[str, Any], dict[str, bytes], list[np.ndarray]]:
     colors = {cloud.color, cloud.shade, cloud.field, cloud.pull, cloud.trail, cloud.ring}
     colors |= {color for _, color in cloud.lines} | {word.color for word in cloud.words}
     colors |= {stroke.color for stroke in cloud.strokes} | {*cloud.hues}
@@ -166,9 +164,7 @@ def _pack_cloud(
     ]  # fmt: skip
     if any(len(word["texts"]) not in {1, n} for word in words):
         raise ValueError(f"cloud {cloud.title!r}: a word has neither one text nor {n}")
-    strokes = [
-        _numbers(cloud, s.places, 1 if len(s.places) == 1 else n, 4) for s in cloud.strokes
-    ]
+    strokes = [_numbers(cloud, s.places, 1 if len(s.places) == 1 else n, 4) for s in cloud.strokes]
     header = {
         "title": cloud.title, "alt": cloud.alt, "color": cloud.color, "row": cloud.row,
         "marks": cloud.marks, "hues": list(cloud.hues),

@@ -295,7 +295,7 @@ def bells(told: Pixels) -> np.ndarray:
     foot = (told.left + told.right)[..., None, None] / 2 * np.ones(2)
     places = foot + along[..., None] * away + high[..., None] * up
     stem = np.concatenate([(foot + along[..., None] * away)[:, :, -1:], places[:, :, -1:]], 2)
-    begin = np.concatenate([places[:, :, : PIECES], stem[:, :, :1]], 2)
+    begin = np.concatenate([places[:, :, :PIECES], stem[:, :, :1]], 2)
     end = np.concatenate([places[:, :, 1 : PIECES + 1], stem[:, :, 1:]], 2)
     return np.concatenate([begin, end - begin], -1).astype(np.float32)
 

@@ -107,8 +107,12 @@ def confusions(told: Facts) -> list[Confusion]:
             {"vqview": "gradient", "vqpart": "training", "vqbeta": 1.0, "vqpace": "quarter"},
             "Terms exchanged. Then press β = 0.25 and rate “same”, as it should be: z spreads "
             "further, and ends as well.",
-            threads=["CompVis/taming-transformers#57", "huggingface/diffusers#8226",
-                     "bytedance/1d-tokenizer#120", "lucidrains/vector-quantize-pytorch#214"],
+            threads=[
+                "CompVis/taming-transformers#57",
+                "huggingface/diffusers#8226",
+                "bytedance/1d-tokenizer#120",
+                "lucidrains/vector-quantize-pytorch#214",
+            ],
         ),
         Confusion(
             "What is codebook collapse, and why does a restart help?",
@@ -125,8 +129,11 @@ def confusions(told: Facts) -> list[Confusion]:
             f"At first a few codes do all the work. The others’ weight shrinks to {DECAY:g} of it "
             f"per step; at step {told.restart} it is below {DEAD:.0%} of an even share, and they "
             "start anew.",
-            threads=["bshall/VectorQuantizedVAE#3", "openai/jukebox#231",
-                     "ByteVisionLab/TokenFlow#28"],
+            threads=[
+                "bshall/VectorQuantizedVAE#3",
+                "openai/jukebox#231",
+                "ByteVisionLab/TokenFlow#28",
+            ],
         ),
         Confusion(
             "There is no codebook loss in the code. Who moves the codes? And what is its ε for?",
@@ -144,8 +151,12 @@ def confusions(told: Facts) -> list[Confusion]:
             {"vqview": "codes", "vqlearn": "smoothed", "vqdecay": FASTER},
             "The dead codes in the corner stand still, and then go to the middle, straight. Then "
             "press “Averages”: they stay.",
-            threads=["google-deepmind/sonnet#272", "zalandoresearch/pytorch-vq-vae#5",
-                     "lucidrains/vector-quantize-pytorch#40", "wilson1yan/VideoGPT#39"],
+            threads=[
+                "google-deepmind/sonnet#272",
+                "zalandoresearch/pytorch-vq-vae#5",
+                "lucidrains/vector-quantize-pytorch#40",
+                "wilson1yan/VideoGPT#39",
+            ],
         ),
         Confusion(
             "The codes’ perplexity: what is it, and what is a good one?",
@@ -160,8 +171,11 @@ def confusions(told: Facts) -> list[Confusion]:
             {"vqview": "codes", "vqlearn": "restart"},
             "Lower chart: it rises as codes are restarted, and ends below 8, as the five clusters "
             "do not use the codes alike.",
-            threads=["google-deepmind/sonnet#257", "google-deepmind/dm-haiku#577",
-                     "zalandoresearch/pytorch-vq-vae#9"],
+            threads=[
+                "google-deepmind/sonnet#257",
+                "google-deepmind/dm-haiku#577",
+                "zalandoresearch/pytorch-vq-vae#9",
+            ],
         ),
         Confusion(
             "Is this k-means?",
@@ -198,8 +212,13 @@ def confusions(told: Facts) -> list[Confusion]:
             f"{MEASURED.closer} are decoded nearer to it, each then likelier than the encoder’s, "
             f"so it is above log {MEASURED.closer + 1} = {math.log(MEASURED.closer + 1):.1f} nats. "
             "The loss’s other two terms are no part of the bound; they only serve training.",
-            {"vqview": "tokens", "vqput": "hand", "vqdown": MEASURED.nearest[0],
-                     "vqacross": MEASURED.nearest[1], "vqcode": MEASURED.nearest[2]},
+            {
+                "vqview": "tokens",
+                "vqput": "hand",
+                "vqdown": MEASURED.nearest[0],
+                "vqacross": MEASURED.nearest[1],
+                "vqcode": MEASURED.nearest[2],
+            },
             "One token changed, and what is decoded is nearer to the picture than what the "
             "encoder’s own tokens are decoded to: both distances stand under the pictures.",
             threads=["lucidrains/DALLE-pytorch#40", "karpathy/deep-vector-quantization#3"],
@@ -219,8 +238,11 @@ def confusions(told: Facts) -> list[Confusion]:
             {"vqview": "tokens"},
             "Under the pictures: 343 bits for the tokens, and the error of what they are decoded "
             "to. Both have to be paid.",
-            threads=["google-deepmind/sonnet#131", "zalandoresearch/pytorch-vq-vae#1",
-                     "CompVis/taming-transformers#208"],
+            threads=[
+                "google-deepmind/sonnet#131",
+                "zalandoresearch/pytorch-vq-vae#1",
+                "CompVis/taming-transformers#208",
+            ],
         ),
         Confusion(
             "Why is the prior learnt afterwards?",

@@ -257,9 +257,9 @@ def parted(pictures: np.ndarray, rules: np.ndarray) -> np.ndarray:
     out = np.zeros((len(pictures), *2 * (SIDE * (side + 1) - 1,), rules.shape[-1]), np.uint8)
     for place in range(SIDE * SIDE):
         top, left = (v * (side + 1) for v in divmod(place, SIDE))
-        out[:, max(top - 1, 0) : top + side + 1, max(left - 1, 0) : left + side + 1] = (
-            rules[:, place, None, None]
-        )
+        out[:, max(top - 1, 0) : top + side + 1, max(left - 1, 0) : left + side + 1] = rules[
+            :, place, None, None
+        ]
     at = np.arange(28 * FINE)
     out[:, (at + at // side)[:, None], at + at // side] = np.kron(
         pictures, np.ones((1, FINE, FINE, 1), np.uint8)

@@ -279,8 +279,10 @@ def test_the_curves_begin_after_the_first_look_however_they_come(at_once: int) -
     assert shown == [[False] * 3, [False, True, True]]
 
 
-@pytest.mark.parametrize(("steps", "largest", "static"), [(1, 1e3, True), (2, 1e3, True),
-                                                          (5, 1e3, False), (1, 1.2, False)])
+@pytest.mark.parametrize(
+    ("steps", "largest", "static"),
+    [(1, 1e3, True), (2, 1e3, True), (5, 1e3, False), (1, 1.2, False)],
+)
 def test_static_of_few_steps_gets_a_sentence(steps: int, largest: float, static: bool) -> None:
     first = [shot._replace(largest=largest) for shot in shots(Rule())[0]]
     assert (bench.STATIC in bench.last_words(first, steps)) == static

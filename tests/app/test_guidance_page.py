@@ -190,9 +190,7 @@ def test_the_ringed_walker_ends_in_the_middle_group_and_guided_it_does_not() -> 
         assert np.abs(drawn).max() < guidance_world.WIDE
         assert (drawn[:, 0, :, 0] > 0).all()  # "from the right"
     first = {tuple(sorted(map(tuple, guidance_world.starts(0).tolist())))}
-    drawn = torch.randn(
-        WALKERS, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
+    drawn = torch.randn(WALKERS, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert first == {tuple(sorted(map(tuple, drawn.tolist())))}  # chosen to be shown, not to count
 
 

@@ -164,9 +164,7 @@ def test_what_was_measured_of_the_plane() -> None:
     assert unsure == pytest.approx(TOLD.unsure, abs=0.002)
     assert unsure[0] > unsure[1] + 2 * (2 * 0.08 / 2000) ** 0.5
     for data, share in (("forms", unsure[1]), ("plain", unsure[2])):
-        at = open_page(
-            "latent_diffusion", ldview="In the plane", lddata=latent_world.DATA[data]
-        )
+        at = open_page("latent_diffusion", ldview="In the plane", lddata=latent_world.DATA[data])
         under = " ".join(c.value for c in at.caption)
         assert f"is unsure (gives no digit 90%) of {unsure[0]:.1%} of 2,000" in under
         assert f"and of {share:.1%} of 2,000 exact ones of q(z)" in under

@@ -223,7 +223,7 @@ def notes(at: AppTest) -> str:
 
 def test_a_search_names_whole_pages_and_what_the_glossary_says(search: Any) -> None:
     assert 'Whole pages on it: <a href="vae">VAE</a>' in notes(search("vae"))
-    assert "In the glossary: <a href=\"notation?find=Fr%C3%A9chet%20distance\">" in notes(
+    assert 'In the glossary: <a href="notation?find=Fr%C3%A9chet%20distance">' in notes(
         search("FID")
     )
     assert "<p>Whole" not in notes(search("FID"))
@@ -237,9 +237,7 @@ def test_the_first_digits_a_visitor_sees_are_what_they_are_called() -> None:
     for seed in range(start.SEED, start.SEED + 4):
         x_T = torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
         times = evenly_spaced(1000, start.STEPS)
-        *_, last = sample(
-            net.diffusion, net, x_T, times, label=label, generator=torch.Generator()
-        )
+        *_, last = sample(net.diffusion, net, x_T, times, label=label, generator=torch.Generator())
         with torch.inference_mode():
             belief = judge(last.x_t.clamp(-1, 1)).softmax(1)
         assert (belief.argmax(1) == label).all()
@@ -264,7 +262,7 @@ def search() -> Any:
 def test_the_page_lists_all_by_page(search: Any) -> None:
     shown = listing(search(""))
     assert all(f'href="{q.address}"' in shown for q in questions())
-    assert all(f"<a href=\"{page}\">" in shown for page in ASKING)
+    assert all(f'<a href="{page}">' in shown for page in ASKING)
 
 
 def test_the_page_can_leave_out_what_nobody_asked_in_public(search: Any) -> None:

@@ -918,6 +918,7 @@ def test_bits_per_dim(said: str) -> None:
     perfect = math.log2(127.5) + 0.5 * math.log2(2 * math.pi)
     assert number(said, "½ log₂ 2π + log₂ 127.5 = #, more") == pytest.approx(perfect, abs=0.006)
     assert perfect > 8
+
     # With open ends, level by level: how much of the normal lies beyond a place.
     def tail(v: float) -> float:
         return 0.5 * math.erfc(v / (2 * mse) ** 0.5)

@@ -101,9 +101,11 @@ def test_on_a_phone_bars_then_calls_then_draws(new_page: Callable[..., Page], ba
     page = new_page(viewport={"width": 390, "height": 844})
     opened(page, f"{base}/entropy?enview=Below+0%3F")
     first = page.get_by_role("slider", name="What the code was made for: C").bounding_box()
-    call = page.get_by_role("radio", name="log q, p").or_(
-        page.get_by_role("button", name="log q, p")
-    ).first.bounding_box()
+    call = (
+        page.get_by_role("radio", name="log q, p")
+        .or_(page.get_by_role("button", name="log q, p"))
+        .first.bounding_box()
+    )
     sums = page.get_by_role("figure", name=re.compile("^What kl_div comes")).bounding_box()
     draws = page.get_by_role("figure", name=re.compile("^Histogram of averages")).bounding_box()
     assert first

@@ -96,9 +96,7 @@ def test_the_start_pages_questions_lead_to_answers(
 def test_a_reader_who_scrolls_is_not_pulled_back(page: Page, url: str) -> None:
     page.goto(f"{url}/x0_vs_eps?why=why-is-x0-clipped-at-all")
     expect(answer(page)).to_have_count(1)
-    page.wait_for_function(
-        "() => document.querySelector('[data-testid=stMain]').scrollTop > 300"
-    )
+    page.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollTop > 300")
     page.mouse.move(640, 400)
     page.mouse.wheel(0, -20_000)
     page.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollTop < 10")

@@ -186,9 +186,7 @@ def test_a_button_of_why_shows_the_digits(page: Page, url: str, assert_clean: Ch
     assert_clean(page)
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (390, "dark"), (320, "light")]
-)
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark"), (320, "light")])
 def test_every_view_is_clean(
     new_page: NewPage, url: str, assert_clean: Check, shot: Shot, width: int, scheme: str
 ) -> None:

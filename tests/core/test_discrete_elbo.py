@@ -226,9 +226,7 @@ def test_the_denoiser_is_told_each_examples_label() -> None:
     discrete_elbo(process, denoiser, x0, label=label, batch=4, generator=seeded())
     assert calls[0] == ([1, 1, 2, 2], [3, 5, 3, 5])
     calls.clear()
-    estimate_discrete_elbo(
-        process, denoiser, x0, n=4, label=label, batch=8, generator=seeded()
-    )
+    estimate_discrete_elbo(process, denoiser, x0, n=4, label=label, batch=8, generator=seeded())
     assert calls[0][1] == [3, 5] * 4
     exact_discrete_elbo(process, denoiser, x0[:, 0], label=label)
     assert {tuple(labels) for _, labels in calls[1:]} == {(3,) * 5, (5,) * 5}

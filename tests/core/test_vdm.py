@@ -356,9 +356,7 @@ def test_the_slope_is_there_in_every_mode(mode: Callable[[], Any]) -> None:
     t, slope = table([0.5]), torch.nn.Parameter(table([2.0]))
     with mode():
         x0, eps = picture(1), torch.zeros(1, 1, 2, 3, dtype=torch.float64)
-        cost = vdm_diffusion(
-            lambda u: u**2, lambda z, log_snr: torch.ones_like(z), x0, eps, t
-        )
+        cost = vdm_diffusion(lambda u: u**2, lambda z, log_snr: torch.ones_like(z), x0, eps, t)
         learned = vdm_diffusion(
             lambda u: slope * u, lambda z, log_snr: torch.ones_like(z), x0, eps, t
         )
