@@ -30,7 +30,6 @@ from diffusion_core.checkpoints import (
 )
 from diffusion_core.datasets import (
     CLASSES,
-    Dataset,
     load_mnist,
     save_gallery,
     to_states,
@@ -44,7 +43,7 @@ from diffusion_core.discrete_sampling import sample_discrete
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.guidance import guided
 from diffusion_core.hashes import file_sha256
-from diffusion_core.judging import frechet_distance, judge, metric, moments
+from diffusion_core.judging import floor_told, frechet_distance, judge, metric, moments
 from diffusion_core.latent_evaluation import (
     autoencoded_metrics,
     compressor_metrics,
@@ -277,22 +276,20 @@ def denoiser_metrics(
     Plain and a little guided on `count` samples, other settings on `quick`; with 0 only the plain
     one.
 
-    The labels are those of the first `count` training digits, and those digits against the test
-    set give the floor: what real digits score at that sample size (training digits, which the
-    classifier has seen).
+    The labels are those of the first `count` training digits. Training digits give the floor, too:
+    what as many real ones score (which the classifier has seen), drawn at random.
     """
     denoiser, _ = load(recipe.name)
     judge_module, _ = load_module("classifier")
     assert isinstance(judge_module, Classifier)
     test = moments(judge(judge_module, load_mnist("test").images).features)
     train = load_mnist("train")
+    seen_in_training = judge(judge_module, train.images).features
 
     def measure(
         n: int, sampler: str, steps: int, scale: float = 1.0, eta: float | None = None
     ) -> Iterator[dict[str, Any]]:
-        real = Dataset(train.images[:n], train.labels[:n])
-        label = real.labels.long()
-        floor = frechet_distance(moments(judge(judge_module, real.images).features), test)
+        label = train.labels[:n].long()
         images = sample_many(
             denoiser.diffusion,
             guided(denoiser, scale),
@@ -309,7 +306,8 @@ def denoiser_metrics(
         right = float((seen.predicted == label).double().mean())
         distance = frechet_distance(moments(seen.features), test)
         yield metric("recognised as its class", right, n, setting)
-        yield metric("Fréchet distance", distance, n, setting, reference=f"floor {floor:.3f}")
+        floor = floor_told(seen_in_training, test, n)
+        yield metric("Fréchet distance", distance, n, setting, reference=floor)
         by_class = [
             float((seen.predicted[label == k] == k).double().mean()) for k in range(CLASSES)
         ]
@@ -419,13 +417,11 @@ def categorical_metrics(
     if not blind:
         right = float((seen.predicted == label).double().mean())
         yield metric("recognised as its class", right, count, setting)
-    coarse = to_states(to_unit(real.images[:count]), levels, generator)
+    coarse = states_to_bytes(to_states(to_unit(real.images), levels, generator), levels)
     reference = moments(judge(module, states_to_bytes(x0, levels)).features)
-    floor = frechet_distance(
-        moments(judge(module, states_to_bytes(coarse, levels)).features), reference
-    )
+    floor = floor_told(judge(module, coarse).features, reference, count)
     distance = frechet_distance(moments(seen.features), reference)
-    yield metric("Fréchet distance", distance, count, setting, reference=f"floor {floor:.3f}")
+    yield metric("Fréchet distance", distance, count, setting, reference=floor)
 
 
 def variational_metrics(

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from diffusion_core.checkpoints import load, load_module, load_restorer
 from diffusion_core.cold import DEGRADATIONS, flat_gray, restored, variety
-from diffusion_core.datasets import Dataset, load_mnist, to_states, to_uint8, to_unit
+from diffusion_core.datasets import load_mnist, to_states, to_uint8, to_unit
 from diffusion_core.denoisers import Denoiser
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.guidance import guided
-from diffusion_core.judging import frechet_distance, judge, metric, moments
+from diffusion_core.judging import floor_told, frechet_distance, judge, metric, moments
 from diffusion_core.latent_networks import load_autoencoder
-from diffusion_core.networks import Classifier
 from diffusion_core.recipes import Recipe
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import evenly_spaced
@@ -27,13 +26,6 @@ from diffusion_core.vqvae import SIDE
 
 GUIDANCE = 2.0  # of the last setting that is judged
 FLAT_NOISES = (0.0, 0.002, 0.005, 0.01)  # on the gray that digits are made from
-
-
-def floor_of(classifier: Classifier, train: Dataset, test: Dataset, count: int) -> str:
-    """The Fréchet distance of the first training digits from the test set, as a card says it."""
-    real = Dataset(train.images[:count], train.labels[:count])
-    floor = frechet_distance(real_moments(classifier, real), real_moments(classifier, test))
-    return f"floor {floor:.3f}"
 
 
 def vae_metrics(recipe: Recipe, count: int = 2_000, seed: int = 10_000) -> Iterator[dict[str, Any]]:
@@ -101,8 +93,9 @@ def compressor_metrics(recipe: Recipe) -> Iterator[dict[str, Any]]:
     yield metric("reconstruction recognised as its class", right, n, setting)
     error = float((to_unit(pictures) - to_unit(test.images)).square().mean())
     yield metric("reconstruction, mean squared error", error, n, f"{setting}; pixels are -1 to 1")
-    distance = frechet_distance(moments(seen.features), real_moments(classifier, test))
-    floor = floor_of(classifier, train, test, n)
+    features, reference = judge(classifier, train.images).features, real_moments(classifier, test)
+    distance = frechet_distance(moments(seen.features), reference)
+    floor = floor_told(features, reference, n)
     yield metric("Fréchet distance", distance, n, setting, reference=floor)
     setting = "latents of the MNIST test set, as the denoiser sees them"
     yield metric("numbers per digit", float(z[0].numel()), n, setting)
@@ -135,7 +128,8 @@ def latent_metrics(
     denoiser, _ = load(recipe.name)
     module, _ = load_autoencoder()
     classifier, test, train = the_classifier(), load_mnist("test"), load_mnist("train")
-    reference, floor = real_moments(classifier, test), floor_of(classifier, train, test, count)
+    features, reference = judge(classifier, train.images).features, real_moments(classifier, test)
+    floor = floor_told(features, reference, count)
     label = train.labels[:count].long()
     for steps, scale in ((25, 1.0), (100, 1.0), (25, GUIDANCE)):
         asked = guided(denoiser, scale)
@@ -170,7 +164,8 @@ def restoring_metrics(
     degrade = DEGRADATIONS[recipe.kernel]
     classifier, test, train = the_classifier(), load_mnist("test"), load_mnist("train")
     images, label = test.images[:count], test.labels[:count].long()
-    reference, floor = real_moments(classifier, test), floor_of(classifier, train, test, count)
+    features, reference = judge(classifier, train.images).features, real_moments(classifier, test)
+    floor = floor_told(features, reference, count)
     x0 = to_unit(images)
     for share in (0.5, 0.75, 1.0):
         start = round(share * recipe.T)
@@ -191,7 +186,7 @@ def restoring_metrics(
             distance = frechet_distance(moments(seen.features), reference)
             yield metric("Fréchet distance", distance, count, setting, reference=floor)
     real, label = to_unit(train.images[:quick]), train.labels[:quick].long()
-    floor = floor_of(classifier, train, test, quick)
+    floor = floor_told(features, reference, quick)
     among = f"variety of the training digits {_variety(real, label):.3f}"
     for noise in FLAT_NOISES:
         generator = torch.Generator().manual_seed(seed)

@@ -32,7 +32,7 @@ from diffusion_core.checkpoints import (
 from diffusion_core.datasets import load_mnist, to_uint8
 from diffusion_core.denoisers import Denoiser
 from diffusion_core.gaussian import GaussianDiffusion
-from diffusion_core.judging import Moments, frechet_distance, judge, moments
+from diffusion_core.judging import Moments, frechet_distance, judge, moments, real_floor
 from diffusion_core.networks import Classifier
 from diffusion_core.parameterization import Prediction
 from diffusion_core.recipes import RECIPES
@@ -42,7 +42,6 @@ from diffusion_core.schedules import evenly_spaced
 FILE = "quality.json"
 CALLS = (5, 10, 20, 50)
 COUNT, SEED, BATCH = 500, 20_000, 100
-REAL_SETS = 20  # sets of real digits, to see how far chance alone moves a Fréchet distance
 REPEATS = 8  # the same of the network's digits, with other noise
 
 
@@ -233,7 +232,7 @@ def measure_all(
     seen = judge(judge_module, test.images)
     real = moments(seen.features)
     label = train.labels[:count].long()
-    floor, floor_spread = real_floor(judge_module, train.images, real, count, seed)
+    floor, floor_spread = real_floor(judge(judge_module, train.images).features, real, count, seed)
     quality = Quality(
         network=name,
         weights_sha256=card.fields["sha256"],
@@ -259,28 +258,6 @@ def measure_all(
             again = measure(diffusion, denoiser, judge_module, real, label, REPEATED, other)
             quality = replace(quality, repeated=(*quality.repeated, again.frechet))
             yield quality
-
-
-def real_floor(
-    classifier: Classifier, images: Tensor, real: Moments, count: int, seed: int = SEED
-) -> tuple[float, float]:
-    """Fréchet distance of `count` real digits: mean and spread over `REAL_SETS` random sets.
-
-    Drawn at random: digits that follow each other in MNIST's file lie further off. Forty sets of
-    300 in a row come to 46 on average, random ones to 33.
-
-    Args:
-        classifier: the judge.
-        images: uint8 [N, 28, 28] to draw from.
-        real: moments of its features of the test set.
-        count: digits in a set.
-        seed: of the draw.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    sets = (torch.randperm(len(images), generator=generator)[:count] for _ in range(REAL_SETS))
-    told = [frechet_distance(moments(judge(classifier, images[i]).features), real) for i in sets]
-    found = torch.tensor(told, dtype=torch.float64)
-    return float(found.mean()), float(found.std())
 
 
 def predicts_variance(card: dict[str, Any]) -> bool:

@@ -17,7 +17,14 @@ from diffusion_core.discrete import DiscreteDiffusion
 from diffusion_core.discrete_elbo import estimate_discrete_elbo
 from diffusion_core.discrete_sampling import sample_discrete
 from diffusion_core.guidance import guided_belief
-from diffusion_core.judging import Moments, frechet_distance, judge, metric, moments
+from diffusion_core.judging import (
+    Moments,
+    floor_told,
+    frechet_distance,
+    judge,
+    metric,
+    moments,
+)
 from diffusion_core.networks import Classifier
 from diffusion_core.recipes import Recipe
 from diffusion_core.schedules import evenly_spaced
@@ -41,7 +48,7 @@ def real_moments(classifier: Classifier, data: Dataset) -> Moments:
 def autoencoder_metrics(recipe: Recipe) -> Iterator[dict[str, Any]]:
     """What is left of the MNIST test set after encoding and decoding, and how codes are used.
 
-    The floor of the Fréchet distance is that of as many training digits, which no network drew.
+    The floor of the Fréchet distance is that of as many training digits, drawn at random.
     """
     network, _ = load_vqvae(recipe.name)
     classifier = the_classifier()
@@ -56,11 +63,9 @@ def autoencoder_metrics(recipe: Recipe) -> Iterator[dict[str, Any]]:
     yield metric(
         "reconstruction, mean squared error", float(error), n, f"{setting}; pixels are -1 to 1"
     )
-    floor = frechet_distance(
-        real_moments(classifier, Dataset(train.images[:n], train.labels[:n])), reference
-    )
     distance = frechet_distance(moments(seen.features), reference)
-    yield metric("Fréchet distance", distance, n, setting, reference=f"floor {floor:.3f}")
+    floor = floor_told(judge(classifier, train.images).features, reference, n)
+    yield metric("Fréchet distance", distance, n, setting, reference=floor)
     counts = tokens.flatten().bincount(minlength=network.codes).double()
     used, rarest = int((counts > 0).sum()), float(counts.min() / counts.sum())
     setting = f"tokens of the MNIST test set, {network.codes} codes"
@@ -97,8 +102,8 @@ def token_metrics(
     The bound is that of the tokens given the class, from `draws` random steps per test digit; its
     standard error is that of the mean over digits, and so holds the chance of digits and steps. The
     samples have the labels of the first `count` training digits. Two floors stand beside their
-    distance from the test set: that of those digits themselves, and that of their reconstructions,
-    below which no tokens can be expected.
+    distance from the test set: that of as many training digits, drawn at random, and that of their
+    reconstructions, below which no tokens can be expected.
     """
     denoiser, _ = load_discrete(recipe.name)
     diffusion = denoiser.diffusion
@@ -129,11 +134,13 @@ def token_metrics(
     )
     classifier = the_classifier()
     reference = real_moments(classifier, test)
-    real = Dataset(train.images[:count], train.labels[:count])
-    floor = frechet_distance(real_moments(classifier, real), reference)
-    redrawn = moments(judge(classifier, network.decode(network.encode(real.images))).features)
-    floors = f"floor {floor:.3f}, of reconstructions {frechet_distance(redrawn, reference):.3f}"
-    label = real.labels.long()
+    features, redrawn = (
+        judge(classifier, images).features
+        for images in (train.images, network.decode(network.encode(train.images)))
+    )
+    floor, redrawn_floor = (floor_told(of, reference, count) for of in (features, redrawn))
+    floors = f"{floor}, of reconstructions {redrawn_floor.removeprefix('floor ')}"
+    label = train.labels[:count].long()
     for steps, scale in ((25, 1.0), (100, 1.0), (25, GUIDANCE)):
         guided = guided_belief(denoiser, scale)
         tokens = [

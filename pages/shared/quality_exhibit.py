@@ -11,6 +11,7 @@ import torch
 from diffusion_core import quality
 from diffusion_core.checkpoints import CheckpointError, load_module
 from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.judging import REAL_SETS
 from diffusion_core.networks import Classifier
 from pages.shared import chapter, quality_chart
 from pages.shared.numbers import plus_minus
@@ -91,7 +92,7 @@ def _told_of_distance(measured: quality.Quality) -> str:
     again = np.array(measured.repeated)
     either = math.hypot(measured.floor_spread, again.std(ddof=1))
     return (
-        f" So few pictures do not fix a distribution: {quality.REAL_SETS} sets of "
+        f" So few pictures do not fix a distribution: {REAL_SETS} sets of "
         f"{measured.count} real digits, drawn at random, have themselves a Fréchet distance of "
         f"{plus_minus(f'{measured.floor:.0f}', f'{measured.floor_spread:.0f}')} (mean, standard "
         "deviation; the line is the mean), and "

@@ -207,20 +207,6 @@ def test_the_shipped_network_is_level_with_real_digits_by_this_distance() -> Non
     assert min(p.frechet for p in record.points) > record.floor - reach
 
 
-def test_the_line_of_real_digits_is_the_mean_of_random_sets() -> None:
-    torch.manual_seed(0)
-    classifier = Classifier().eval()
-    images = torch.randint(0, 255, (400, 28, 28), dtype=torch.uint8)
-    real = moments(judge(classifier, images).features)
-    some, few = (quality.real_floor(classifier, images, real, n, seed=3) for n in (350, 200))
-    assert 0 < some[0] < few[0]
-    assert 0 < some[1] < some[0]
-    assert quality.real_floor(classifier, images, real, 350, seed=3) == some
-    assert quality.real_floor(classifier, images, real, 350, seed=4) != some
-    whole = quality.real_floor(classifier, images, real, 400)
-    assert whole == pytest.approx((0, 0), abs=0.01)
-
-
 def test_the_record_is_plain_json(tmp_path: Path) -> None:
     shipped_in(tmp_path, RECORD)
     fields = json.loads(quality.save(RECORD, tmp_path).read_text())
