@@ -514,6 +514,7 @@ def page() -> None:
         ]
     )  # fmt: skip
     load.settle()
+    guidance_world.all_walks()
 
 
 page()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
+from threading import Thread
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from diffusion_core.samplers import sample
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.score import score
 from pages.shared import bench
+from pages.shared.ahead import ahead
 from pages.shared.first_look import remembering
 from pages.shared.score_world import (
     GRID,
@@ -147,6 +149,12 @@ def walks(scale: float, seed: int) -> tuple:
             powers_along(scale),
         )
     )
+
+
+@st.cache_resource(show_spinner=False)
+def all_walks() -> Thread:
+    """Begin with `walks` at every scale, from the noise that the page opens with."""
+    return ahead(walks, [(scale, 0) for scale in SCALES])
 
 
 def flow(scale: float, start: Tensor) -> Tensor:

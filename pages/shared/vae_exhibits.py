@@ -11,7 +11,6 @@ from pages.shared.player import player
 from pages.shared.plot import plot
 from pages.shared.vae_asks import GUESS
 from pages.shared.vae_controls import digit, other_variant, row, seed, variant
-from pages.shared.vae_facts import DEFAULT
 from pages.shared.vae_training_world import GRADIENTS, NETWORKS, PRIOR_DRAWS, SOURCES, SPREADS
 from pages.shared.vae_world import COUNTS, DRAWS, SHIFTS, STEPS, WIDTHS, Digit, Many, Way
 
@@ -214,7 +213,7 @@ def two_gradients() -> None:
 @st.fragment
 def without_the_kl() -> None:
     """Two networks, trained with and without the KL, and what draws of z give."""
-    label, variety, spread = DEFAULT, 0, 1
+    label, variety, spread = 0, 0, 1
     with row():
         source = st.segmented_control(
             "z from", list(SOURCES), key="vasource", default="prior", required=True,
@@ -271,6 +270,7 @@ def without_the_kl() -> None:
             "second network has narrower layers and fewer steps; its loss was the reconstruction "
             "alone. Not zoomed, each chart has an axis of its own."
         )
+    training.all_spreads()
 
 
 @st.fragment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from diffusion_core.checkpoints import load_as
 from diffusion_core.vae import VAE
 from diffusion_core.vae_bound import bound_terms, exact_gradient, gradient_draws
 from pages.shared import load, vae_world
+from pages.shared.ahead import ahead
 
 GRADIENTS = 2048  # draws
 SPREADS = (1, 2, 4, 8, 16, 32)
@@ -144,6 +146,15 @@ def drawn_from(
     shown = pixels[: SHEET[0] * SHEET[1], 0].numpy()
     counts = seen.bincount(minlength=10).numpy()
     return tuple(Drawn(shown, counts, float((sure > SURE).double().mean())))
+
+
+@st.cache_resource(show_spinner=False)
+def all_spreads() -> Thread:
+    """Begin with `drawn_from` N(0, s²I) at every s, by the draws that the view opens with."""
+    return ahead(
+        drawn_from,
+        [(name, s, 0, "prior", 0, 0) for s in SPREADS for name in NETWORKS],
+    )
 
 
 def near_zero(means: np.ndarray) -> float:
