@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.elbo import ElboTerms, elbo_draws, gaussian_elbo
 from diffusion_core.ledger import bound_weight, draws_needed
@@ -88,23 +87,19 @@ DEFAULTS = {
 }
 
 
-def controls(view: str, row: DeltaGenerator | None) -> tuple[bytes, str, Setting, Pixel]:
+def controls(view: str) -> tuple[bytes, str, Setting, Pixel]:
     """The picture and the network, with what can be changed about them.
 
     Args:
         view: key in `VIEWS`.
-        row: where network and steps stand, if not below the picture.
     """
     picture, notes = choose_digit(face)
-    place = st.container() if row is None else row
     names = networks() or ["digits-eps"]
-    width = 150 if row else "stretch"
-    name = place.selectbox("Network", names, key="eb_net", bind="query-params", width=width)
+    name = st.selectbox("Network", names, key="eb_net", bind="query-params")
     T = 1000
     if view != "draws":
-        T = place.select_slider("Steps T", STEPS, value=1000, key="eb_T", bind="query-params",
-                                help="Fewer are a respaced chain of the same network.",
-                                width=width)  # fmt: skip
+        T = st.select_slider("Steps T", STEPS, value=1000, key="eb_T", bind="query-params",
+                             help="Fewer are a respaced chain of the same network.")  # fmt: skip
     with st.expander("More: pixel, variance, noise"):
         chosen = st.toggle(
             "The two bells of one pixel", False, key="eb_one", bind="query-params",
@@ -166,11 +161,8 @@ def exhibit() -> None:
         name = st.selectbox("Network", names, key="eb_net", bind="query-params", width=260)
         return weights_view(name)
     stage, side = st.columns([5, 2], gap="large")
-    row, lead = None, stage.container()
-    if view == "decoder":  # beside the curve that they move, also on a telephone
-        row = stage.container(horizontal=True, gap="medium", vertical_alignment="bottom")
     with side:
-        pixels, about, setting, pixel = controls(view, row)
+        pixels, about, setting, pixel = controls(view)
     load.network_or_stop(setting.network)
     with stage:
         try:
@@ -185,8 +177,8 @@ def exhibit() -> None:
             ledger_view(pixels, about, setting, kept, pixel)
         elif view == "forms":
             forms_view(pixels, setting)
-        elif row is not None:
-            decoder_view(pixels, setting, pixel, lead, row)
+        elif view == "decoder":
+            decoder_view(pixels, setting, pixel)
         else:
             ident = repr(("sum", setting, sha_of(setting.network), hash(pixels)))
             estimator_view(pixels, setting, kept, ident)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import streamlit as st
 import torch
-from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.gaussian import Gaussian
 from diffusion_core.likelihood import (
@@ -147,30 +146,31 @@ def begin_at_the_usual(setting: Setting) -> None:
     st.session_state[_OF] = here
 
 
-def decoder_view(
-    pixels: bytes, setting: Setting, pixel: Pixel, lead: DeltaGenerator, row: DeltaGenerator
-) -> None:
-    """One pixel's bell over the gray levels, beside the first bar over the width of the bell.
+def decoder_view(pixels: bytes, setting: Setting, pixel: Pixel) -> None:
+    """The question, and what answers it.
 
     Args:
         pixels: the digit.
         setting: of its ledger.
         pixel: whose bell is shown; None for one that the network misses a little.
-        lead: where the question stands.
-        row: where the slider stands.
     """
     told = decoder_of(pixels, setting, sha_of(setting.network))
+    chapter.prose(
+        "The last step must name one of 256 gray levels for every pixel. How wide should its "
+        "bell be? About as wide as x̂₀ is wrong: here **"
+        f"{told.named['error']:.2g} gray levels**."
+    )
+    at_a_width(told, setting, pixel)
+
+
+@st.fragment
+def at_a_width(told: Decoder, setting: Setting, pixel: Pixel) -> None:
+    """One pixel's bell over the gray levels, beside the first bar over the width of the bell."""
     begin_at_the_usual(setting)
-    width = row.select_slider(
+    width = st.select_slider(
         "Width of the bell, in gray levels", WIDTHS, value=START, key="eb_width",
-        bind="query-params", format_func=lambda width: f"{width:g}",
+        bind="query-params", format_func=lambda width: f"{width:g}", width=320,
     )  # fmt: skip
-    with lead:
-        chapter.prose(
-            "The last step must name one of 256 gray levels for every pixel. How wide should its "
-            "bell be? About as wide as x̂₀ is wrong: here **"
-            f"{told.named['error']:.2g} gray levels**."
-        )
     at = told.missed if pixel is None else pixel
     mean, true = float(told.mean[at]), int(told.true[at])
     chances = bell_chances(mean, width)
