@@ -18,6 +18,7 @@ from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, line_chart, n
 from pages.shared.palette import COLORS
 from pages.shared.pictures import as_bytes
 from pages.shared.plot import plot
+from pages.shared.schedule_world import root_left
 
 SHEET = Path(__file__).with_name("schedule_ends.png")
 """Pictures that take a network, drawn by tools/schedule_ends.py: rows of `DIGITS`."""
@@ -150,7 +151,7 @@ def starts() -> None:
     for row, (way, times) in enumerate(
         (("down", evenly_spaced(1000, STEPS)), ("up", counted_up(1000, STEPS)))
     ):
-        left = float(cosine.alpha_bar[times[0]].sqrt())
+        left = root_left(cosine, times[0])
         begins = "from T down" if way == "down" else "from 1 up"
         chapter.prose(
             f"**Steps counted {begins}**: {', '.join(map(str, times))}. Signal √ᾱ at the first: "
@@ -200,7 +201,7 @@ def bells_figure(side: int, left: float) -> Figure:
 
 def large_picture() -> None:
     """Whether the brightness of the picture can be seen in the noise of the last step."""
-    left = float(SCHEDULES["linear"](1000).alpha_bar[1000].sqrt())
+    left = root_left(SCHEDULES["linear"](1000), 1000)
     side = st.select_slider("Pixels a side", SIDES, 28, key="nside", bind="query-params")
     plot(
         bells_figure(side, left), key="ends_bells",
