@@ -15,6 +15,7 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.schedules import SCHEDULES, counted_up, evenly_spaced, step_back_spread
 from pages.shared import chapter
 from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, line_chart, name_at, upright
+from pages.shared.numbers import signed
 from pages.shared.palette import COLORS
 from pages.shared.pictures import as_bytes
 from pages.shared.plot import plot
@@ -228,11 +229,6 @@ def left_of(alpha_bar: float) -> tuple[str, str]:
     digits = 3 if alpha_bar >= 0.001 else 2
     variance = np.format_float_positional(alpha_bar, digits, fractional=False, trim="-")
     return "< 10⁻⁵" if 0 < alpha_bar < 1e-5 else variance, share(float(alpha_bar) ** 0.5)
-
-
-def signed(value: float) -> str:
-    """A number with two decimals and a minus sign instead of a hyphen."""
-    return f"{value:.2f}".replace("-", "−")
 
 
 VIEWS = {

@@ -16,7 +16,8 @@ from diffusion_core.schedules import (
     step_back_spread,
 )
 from pages.shared.chapter import Confusion, term
-from pages.shared.schedule_ends import BRIGHTNESS, NETWORKS, signed
+from pages.shared.numbers import signed
+from pages.shared.schedule_ends import BRIGHTNESS, NETWORKS
 from pages.shared.schedule_views import PLACE
 from pages.shared.schedule_world import FEWER, SAME_SNR, UNSCALED, UP, root_left
 
