@@ -15,6 +15,11 @@ def plus_minus(value: str, error: str) -> str:
     return f"{value}{_TOGETHER}{error}".lstrip()
 
 
+def signed(value: float) -> str:
+    """Two decimals, with a minus as long as a plus."""
+    return f"{value:.2f}".replace("-", "−")
+
+
 def about(count: int) -> str:
     """A whole number that is an estimate: "37", "about 8,200", "about 82 million"."""
     if count < 100:

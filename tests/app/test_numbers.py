@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pages.shared.numbers import plus_minus
+from pages.shared.numbers import plus_minus, signed
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 
@@ -13,6 +13,10 @@ PAGES = Path(__file__).resolve().parents[2] / "pages"
 def test_no_line_ends_between_a_number_and_its_error() -> None:
     assert plus_minus("50%", "2%").split(" ") == ["50%\u00a0±\u00a02%"]
     assert plus_minus("", "0.01") == "±\u00a00.01"
+
+
+def test_a_minus_is_no_hyphen() -> None:
+    assert [signed(value) for value in (-1.005, 0.5, 12)] == ["−1.00", "0.50", "12.00"]
 
 
 def test_every_page_writes_an_error_that_way() -> None:
