@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import numpy as np
 import streamlit as st
-import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from diffusion_core.gaussian import GaussianDiffusion
-from diffusion_core.mixtures import (
-    GaussianMixture,
-    draw_x0,
-    mixture_denoiser,
-    mixture_log_density,
-    mixture_score,
-    two_groups,
-)
+from diffusion_core.mixtures import draw_x0, mixture_denoiser, mixture_log_density, mixture_score
 from diffusion_core.score import (
     annealed_langevin,
     flow_step,
@@ -33,9 +21,11 @@ from diffusion_core.score import (
 from diffusion_core.score_matching import learn_score, matching_errors
 from diffusion_core.score_walks import legs, noise_seen, score_walk
 from pages.shared import chapter, load, score_digits, score_noise, score_views, score_world
-from pages.shared.chapter import Confusion, Experiment, Source, term
+from pages.shared.chapter import Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.player import follow, player, session_runs
+from pages.shared.score_facts import AT, LEARNT, LEVEL, NOISY, WALK, Facts, ended, facts, pulled
+from pages.shared.score_lessons import confusions
 from pages.shared.score_world import DATA, LEVELS, LOOKS, PLACE_TIMES, STEPS, Place, Walks
 
 VIEWS = {
@@ -49,11 +39,11 @@ LOOKED_AT = (50, 200, 400, 700)
 DEFAULTS = {
     "scview": "walks",
     "scdata": "two",
-    "scsteps": 60,
-    "sclevel": 20,
+    "scsteps": WALK,
+    "sclevel": LEVEL,
     "scseed": 0,
-    "scx": -0.1,
-    "scy": -0.1,
+    "scx": AT[0],
+    "scy": AT[1],
     "sct": 200,
     "sccalls": 20,
     "scrate": score_digits.RATE,
@@ -61,8 +51,6 @@ DEFAULTS = {
     "scnoise": "right",
     "sceta": score_noise.ETA,
 }
-
-
 ABOUT = {
     "walks": "Three walks follow it: the **SDE**’s down all noise levels with fresh noise, the "
     "**ODE**’s down them without, **Langevin**’s at one level throughout.",
@@ -105,7 +93,7 @@ def exhibit(told: Facts) -> None:
         left, right = st.columns(2, gap="large")
         seed = left.number_input("Seed", 0, 9999, 0, key="scseed", bind="query-params")
         if view == "walks":
-            steps = right.select_slider("Steps", STEPS, 60, key="scsteps", bind="query-params")
+            steps = right.select_slider("Steps", STEPS, WALK, key="scsteps", bind="query-params")
     if view == "walks":
         three_walks(data, steps, seed, third, stage)
     elif view == "place":
@@ -207,28 +195,12 @@ def ask_of_learning() -> None:
     )
 
 
-@st.cache_data(max_entries=3, show_spinner=False)
-def ended(data: str) -> list[float]:
-    """How far from the data each of the walks ends, as the page opens."""
-    far = Walks(*score_world.walks(data, DEFAULTS["scsteps"], DEFAULTS["sclevel"], 0)).far
-    return [float(one[-1]) for one in far]
-
-
-@st.cache_data(max_entries=3, show_spinner=False)
-def pulled(data: str) -> tuple[float, float]:
-    """At t = 200, as the view opens: length of the average pull, average length of the pulls."""
-    told = Place(*score_world.place(data, DEFAULTS["scx"], DEFAULTS["scy"], 0))
-    at = PLACE_TIMES.index(200)
-    pull, each = (np.linalg.norm(a[at, :, 2:], axis=1) for a in (told.pull, told.signal))
-    return float(pull.mean()), float(each.mean())
-
-
 def three_walks(
     data: str, steps: int, seed: int, third: DeltaGenerator, stage: DeltaGenerator
 ) -> None:
     """With fresh noise, without, and Langevin's, from one start."""
     level = third.select_slider(
-        "Langevin's noise level t", LEVELS, 20, key="sclevel", bind="query-params", width=210,
+        "Langevin's noise level t", LEVELS, LEVEL, key="sclevel", bind="query-params", width=210,
         format_func=lambda t: str(t) if t else "falling",
         help="The first two walks go down all noise levels. Langevin's stays at this one, or, as "
         "“falling”, goes down with them.",
@@ -258,15 +230,17 @@ def three_walks(
 def one_place(data: str, seed: int, third: DeltaGenerator, stage: DeltaGenerator) -> None:
     """The pulls of single pairs at one x_t, and their average."""
     with third.container(horizontal=True, gap="small"):
-        x = st.slider("xₜ, across", -2.5, 2.5, -0.1, 0.1, key="scx", bind="query-params", width=150)
-        y = st.slider("xₜ, up", -2.5, 2.5, -0.1, 0.1, key="scy", bind="query-params", width=150)
+        x, y = (
+            st.slider(f"xₜ, {way}", -2.5, 2.5, at, 0.1, key=key, bind="query-params", width=150)
+            for way, at, key in (("across", AT[0], "scx"), ("up", AT[1], "scy"))
+        )
     told = Place(*score_world.place(data, x, y, seed))
     frames = score_views.place_frames(told, data, x, y)
     with stage:
         player(
             [], key="sc_place", total=len(PLACE_TIMES), captions=frames.captions,
             curves=frames.curves, clouds=frames.clouds, scale=21, hold=True, report_frame=False,
-            frame=PLACE_TIMES.index(200), charts_last=True,
+            frame=PLACE_TIMES.index(NOISY), charts_last=True,
             ends=("t = 1000", "t = 1"), label="One place, from much noise to none",
         )  # fmt: skip
         st.caption(
@@ -301,218 +275,6 @@ def learning(data: str, seed: int, third: DeltaGenerator, stage: DeltaGenerator)
             "the exact answer on the same draws. Its walks are without noise, in 40 steps; to end "
             "at a group is to end within three of its widths."
         )
-
-
-LEARNT = (0.147, 0.144, 0.125)
-"""Of the network at the page's defaults, after all its lessons: loss, floor, share of its
-walks that end at the lower left."""
-
-
-class Facts(NamedTuple):
-    """The numbers that the text names; unless it says otherwise, for the page's defaults.
-
-    Attributes:
-        share: [3] of the walkers at the lower left, in the order of `Walks`.
-        low: of the noisy data at t = 20.
-        far: [3] distance from those data.
-        drawn: the same of true draws.
-        crossed: walkers that end on different sides with and without noise.
-        short: [3] `far` after ten steps.
-        blurred: Langevin's share at t = 300, and the noisy data's there.
-        blurred_true: of the noisy data at t = 300.
-        falling: Langevin's share with falling noise.
-        late: its distance then.
-        gap: distance of the mean of the pairs' scores from the exact score, at one place.
-        length: of that score.
-        mean: both coordinates of x0_hat there.
-        valley: density of the data at x0_hat, relative to the larger group's middle.
-        floors: squared error of the best answer for t below 20 and above 300.
-        loss: of a network after all its lessons.
-        floor: of the best answer on the same draws.
-        learnt: share of that network's walks that end at the lower left.
-    """
-
-    share: np.ndarray
-    low: float
-    far: np.ndarray
-    drawn: float
-    crossed: float
-    short: np.ndarray
-    blurred: float
-    blurred_true: float
-    falling: float
-    late: float
-    gap: float
-    length: float
-    mean: float
-    valley: float
-    floors: tuple[float, float]
-    loss: float
-    floor: float
-    learnt: float
-
-
-def unknowable(process: GaussianDiffusion, data: GaussianMixture) -> tuple[float, float]:
-    """The squared error of the best answer, per number, for t below 20 and above 300."""
-    n, generator = 20_000, torch.Generator().manual_seed(0)
-    x0, eps = data.sample(n, generator), torch.randn(n, 2, generator=generator).double()
-    best = mixture_denoiser(process, data)
-    told = []
-    for least, beyond in ((1, 20), (301, process.T + 1)):
-        t = torch.randint(least, beyond, (n,), generator=generator)
-        told.append(matching_errors(process, best, best, x0, t, eps).floor)
-    return told[0], told[1]
-
-
-@st.cache_data(max_entries=1, show_spinner=False)
-def facts() -> tuple:
-    """Compute them, but for `LEARNT`, which takes two seconds: a test does."""
-    process, data = score_world.diffusion(), two_groups()
-    told, short = (Walks(*score_world.walks("two", steps, 20, 0)) for steps in (60, 10))
-    blurred, falling = (Walks(*score_world.walks("two", 60, t, 0)) for t in (300, 0))
-    here = torch.tensor([[DEFAULTS["scx"], DEFAULTS["scy"]]], dtype=torch.float64)
-    t, clean = torch.tensor([200]), torch.tensor([0])
-    exact = score(process, mixture_denoiser(process, data), here, t)
-    many, at = here.expand(2000, 2), t.expand(2000)
-    x0 = draw_x0(process, data, many, at, generator=torch.Generator().manual_seed(0))
-    x0_hat = tweedie(process, here, exact, t)
-    peak = mixture_log_density(process, data, data.means[[1]], clean)
-    return tuple(
-        Facts(
-            told.share[:, -1],
-            score_world.true_share(data, 20),
-            told.far[:, -1],
-            float(told.drawn[-1]),
-            told.crossed,
-            short.far[:, -1],
-            float(blurred.share[2, -1]),
-            score_world.true_share(data, 300),
-            float(falling.share[2, -1]),
-            float(falling.far[2, -1]),
-            float((pair_score(process, many, x0, at).mean(0) - exact[0]).norm()),
-            float(exact.norm()),
-            float(x0_hat[0, 0]),
-            float((mixture_log_density(process, data, x0_hat, clean) - peak).exp()),
-            unknowable(process, data),
-            *LEARNT,
-        )
-    )
-
-
-def confusions(told: Facts) -> list[Confusion]:
-    """What people ask here, each with a setting that shows the answer."""
-    return [
-        Confusion(
-            "The network is trained on −ε/σ of one pair. How can that be the score of the data?",
-            "On average it is. The density of noisy data is an average, q(xₜ) = ∫ q(x₀) q(xₜ|x₀) "
-            "dx₀. Take the gradient of both sides and divide by q(xₜ): then ∇ log q(xₜ) is the "
-            "average of ∇ log q(xₜ|x₀), each x₀ counted as often as q(x₀|xₜ) says. And the answer "
-            "with the least squared error is the average. Where that view opens, the mean over "
-            f"2,000 drawn x₀ comes within {told.gap:.2f} of the exact score, whose length is "
-            f"{told.length:.2f}; that is as near as so many draws can come.",
-            {"scview": "place"},
-            "The thin arrows go two ways, to either group. The thick one is their mean, and much "
-            "shorter than any of them.",
-        ),
-        Confusion(
-            "Is x̂₀ the likeliest clean point?",
-            "No, the average one: "
-            + term("Tweedie's formula")
-            + " turns the score into E[x₀ | xₜ]. At xₜ = (−0.1, −0.1) and t = 200 it gives "
-            f"({told.mean:.2f}, {told.mean:.2f}), between the groups. The density of the data "
-            f"there is {told.valley:.0e} of what it is in the middle of the larger one. That is "
-            "why x̂₀ of a noisy picture is a blur, and why one asks again as the noise falls.",
-            {"scview": "place"},
-            "Right: the purple dot, x̂₀, lies where no blue point is. Go on to t = 80: one group "
-            "nearly drops out, and the dot moves towards the other. (Nearer to t = 1 "
-            "there is hardly any noise, and x₀ can only be xₜ itself.)",
-        ),
-        Confusion(
-            "With the score in hand, why not walk uphill to the data at once?",
-            "Because nearly clean data tell a walker about the group it stands in and nothing "
-            "else. With little noise, the score at the smaller group does not change if its share "
-            f"is a half instead of a fifth (by less than 1e-12 at t = 20). So "
-            f"Langevin’s walk leaves the walkers where they fell: {told.share[2]:.0%} at the lower "
-            f"left, where {told.low:.0%} of the data are. It would cross over in the end, "
-            "after far more steps than anybody takes. With pictures it is worse: they fill next to "
-            "nothing of the space of pixels, and off them there is no density to climb and no "
-            "example to learn from.",
-            {"sclevel": 20},
-            "Third picture: the arrows part along the diagonal, and half of the walkers end on "
-            "either side. First chart: the red line never moves.",
-        ),
-        Confusion(
-            "What is the noise good for, then?",
-            "It makes the groups wide enough to meet, and fills the space between. At t = 300 a "
-            f"walker sees both, and Langevin’s walk has {told.blurred:.0%} at the lower left, "
-            f"where {told.blurred_true:.0%} of these noisy data are. But those are blurred. A walk "
-            "that begins with much noise and goes on with less has both: right shares first, sharp "
-            "points later. That is a diffusion model.",
-            {"sclevel": 300},
-            "First chart: the red line comes to rest on the dotted one, the share at t = 300. "
-            "Third picture: and all of it is blurred.",
-        ),
-        Confusion(
-            "The ODE has no noise. How can it end in the same distribution as the SDE?",
-            "Noise of strength g spreads a cloud just as a drift of −½g² times the score would: "
-            "both push points from where they are dense to where they are not. So one may have the "
-            "noise, dx = [f − g² ∇log q] dt + g dw, or take that part off the drift, dx = [f − ½g² "
-            "∇log q] dt, and the cloud is the same at every t. The points are not: from the same "
-            f"start {told.crossed:.0%} of the walkers end in another group, and yet both clouds "
-            f"lie about as near to the data ({told.far[0]:.2f} and {told.far[1]:.2f}) as true "
-            f"draws do ({told.drawn:.2f}).",
-            {},
-            "First two pictures: the same arrows, other ways, the same cloud. Lower chart: orange "
-            "and purple stay near the dashed line at every t, not just at the end.",
-        ),
-        Confusion(
-            "Is falling noise with Langevin’s walk the same as DDPM?",
-            "Nearly. Both go down the levels. DDPM’s step also moves every walker to where the "
-            "next level’s data lie; Langevin’s only mixes within a level, so it needs many steps "
-            f"at each. With one step at each of 60 levels it lags behind: {told.falling:.0%} at "
-            f"the lower left, {told.late:.2f} away from the data. Song and Ermon took a hundred "
-            "at each.",
-            {"sclevel": 0},
-            "Lower chart: with as many steps as the others, the red line does not come down to the "
-            "dashed one.",
-        ),
-        Confusion(
-            "The loss stalls far above 0. Has the network stopped learning?",
-            "Most of the loss can’t be learnt: which noise was drawn is not written in xₜ, least "
-            "of all where there is little of it. The best possible answer is wrong by "
-            f"{told.floors[0]:.2f} for t below 20 and by {told.floors[1]:.2f} above 300, "
-            f"{told.floor:.3f} in all; a network of this page ends at {told.loss:.3f}. The "
-            "difference is, on average, the squared error of ε̂ against that answer, σ² times the "
-            "score’s: from the 300th step to the last it falls to an eighth, and the loss by a "
-            f"tenth. What is left still shows. {told.learnt:.0%} of its walks end at the lower "
-            "left: shares are settled where the groups overlap, and there a small error turns many "
-            "walkers.",
-            {"scview": "learn"},
-            "The chart: red comes to rest on green, purple goes on falling. The arrows in the "
-            "second picture become those of the first.",
-            threads=[
-                "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#48",
-                "ZhengYinan-AIR/Diffusion-Planner#55",
-                "ZhengYinan-AIR/Diffusion-Planner#38",
-            ],
-        ),
-        *score_noise.confusions(),
-        *score_digits.confusions(),
-        Confusion(
-            "σ or σ² under the noise?",
-            "Both are right, for two things. The score of one pair is (√ᾱ x₀ − xₜ)/σ², and the "
-            "bracket is −σε: so it is −ε/σ. The arrows of “One place” are the bracket itself, σ² "
-            "times the score. They end where √ᾱ x₀ lies.",
-            {"scview": "place"},
-            "Each thin arrow ends at √ᾱ x₀, for one of the blue points on the right.",
-            threads=[
-                "yang-song/score_sde_pytorch#26",
-                "pals-ttic/sjc#6",
-                "txie-93/cdvae#7",
-                "ZhengYinan-AIR/Diffusion-Planner#62",
-            ],
-        ),
-    ]
 
 
 def page() -> None:

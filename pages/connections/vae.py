@@ -22,10 +22,11 @@ from diffusion_core.vae_bound import (
     many_draw_bound,
     summed_plane,
 )
-from pages.shared import chapter, load, vae_exhibits, vae_views, vae_world
+from pages.shared import chapter, load, vae_exhibits, vae_world
 from pages.shared import vae_training_world as training
 from pages.shared.chapter import Experiment, Source, term
 from pages.shared.explain import formula_and_code
+from pages.shared.numbers import signed
 from pages.shared.vae_asks import ASKS
 from pages.shared.vae_facts import BY_HAND, DEFAULT, JUDGED, WRONG_PLACE, Facts, facts
 from pages.shared.vae_gray import GRAY, gray_pixels
@@ -145,7 +146,7 @@ def page() -> None:
             Experiment(
                 "Move q by hand onto the posterior",
                 f"q begins off it, and {before:.2f} nats are missing. Pull “Shift across” to "
-                f"{vae_views.signed(onto[0])} σ and “Shift up” to {vae_views.signed(onto[1])} σ: "
+                f"{signed(onto[0])} σ and “Shift up” to {signed(onto[1])} σ: "
                 f"{after:.2f} are left, fewer than the encoder’s {told.gap:.2f}, but not the "
                 f"{told.best:.2f} of the best normal, whose two widths are others, too.",
                 {"vadigit": DEFAULT, "varow": 1, "vax": off[0], "vay": off[1]},

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import NamedTuple
 
-import numpy as np
 import streamlit as st
-import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from diffusion_core.checkpoints import Card, CheckpointError, read_card
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.mistakes import wrong_index
-from diffusion_core.quality import denoisers, network_calls, predicts_variance
+from diffusion_core.quality import denoisers, predicts_variance
 from diffusion_core.recipes import RECIPES
 from diffusion_core.samplers import (
     SAMPLERS,
@@ -31,21 +31,18 @@ from diffusion_core.samplers import (
 from diffusion_core.step_table import euler_step, turn_gap
 from pages.shared import (
     bench,
+    bench_below,
     bench_lessons,
     bench_questions,
-    bench_tables,
     chapter,
     load,
     quality_exhibit,
-    run_export,
-    step_counts,
+    step_exhibits,
 )
 from pages.shared.chapter import Experiment, Source, term
 from pages.shared.explain import formula_and_code
-from pages.shared.player import Frames, follow, session_runs
-from pages.shared.runs import LiveRun
+from pages.shared.player import follow, session_runs
 
-S = TypeVar("S")
 STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
 NETWORK = "digits-eps"
 SHIPPED = denoisers()
@@ -56,8 +53,7 @@ SHOWN_VARIANCES = tuple(name for name in VARIANCES if name != "learned" or WITH_
 DIAL = "DDIM to DDPM, by η"
 NUMBERS = ("hidden", "this step", "all steps")
 VIEWS = {"run": "One run", "counts": "More and more steps", "back": "To noise and back"}
-EXACT = "digits-v" if "digits-v" in NETWORKS else NETWORK
-"""The network that can be asked at t = T without dividing by next to nothing."""
+EXACT = step_exhibits.EXACT if step_exhibits.EXACT in NETWORKS else NETWORK
 DEFAULTS: dict[str, object] = {
     "class": "each",
     "steps": 50,
@@ -231,8 +227,11 @@ def exhibit() -> None:
     )  # fmt: skip
     ask, show_view = {
         "run": (bench_questions.ask_of_one_run, one_run),
-        "counts": (bench_questions.ask_of_more_steps, more_steps),
-        "back": (bench_questions.ask_of_there_and_back, there_and_back),
+        "counts": (bench_questions.ask_of_more_steps, partial(by_steps, step_exhibits.more_steps)),
+        "back": (
+            bench_questions.ask_of_there_and_back,
+            partial(by_steps, step_exhibits.there_and_back),
+        ),
     }[view]
     with above:
         ask()
@@ -240,77 +239,14 @@ def exhibit() -> None:
     show_view()
 
 
-def asked_network(row: st.delta_generator.DeltaGenerator) -> tuple[NetworkDenoiser, Card]:
-    """The menu of networks beside the views that compare numbers of steps."""
-    return network_or_default(
-        row.selectbox("Network", NETWORKS, index=NETWORKS.index(EXACT) if EXACT in NETWORKS else 0,
-                      key="asked", bind="query-params", width=200)
-    )  # fmt: skip
-
-
-def more_steps() -> None:
-    """One starting noise, with more and more steps; frame by frame another number of them."""
+def by_steps(show_view: Callable[[DeltaGenerator, NetworkDenoiser, Card], None]) -> None:
+    """A view whose frames are numbers of steps, with the menu of the network that it asks."""
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-    denoiser, card = asked_network(row)
-    digit = row.selectbox(
-        "Digit", bench.DIGITS, index=bench.DIGITS.index("any"), key="drawn", bind="query-params",
-        format_func=bench.digit_name, width=200,
+    name = row.selectbox(
+        "Network", NETWORKS, index=NETWORKS.index(EXACT) if EXACT in NETWORKS else 0, key="asked",
+        bind="query-params", width=200,
     )  # fmt: skip
-    seed = row.number_input("Seed", 0, 9999, bench.SEED, key="seed", bind="query-params", width=110)
-    live = session_runs().open(
-        repr((card.fields["sha256"], "counts", digit, seed)),
-        lambda: step_counts.grow(denoiser, digit, seed),
-        len(step_counts.COUNTS),
-    )
-    by_count(
-        live, step_counts.draw_grown, step_counts.COUNTS, "More and more steps from one noise", 0
-    )
-    why = (
-        f" It names v, and says at t = 1000 what the average digit is; {NETWORK}, the network of "
-        f"“{VIEWS['run']}”, names ε and gives static with one step."
-    )
-    st.caption(
-        f"Network {card.name}, DDIM steps without fresh noise, x̂₀ clipped."
-        + why * (card.name == EXACT != NETWORK)
-    )
-
-
-def there_and_back() -> None:
-    """Digits encoded and decoded, with more and more steps."""
-    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-    denoiser, card = asked_network(row)
-    told = row.toggle("Tell the network the digit", key="told", bind="query-params")
-    digits = np.stack([load.gallery_digit(k, step_counts.ROW) for k in range(step_counts.SENT)])
-    x = torch.from_numpy(digits).float()[:, None] / 127.5 - 1
-    label = torch.arange(step_counts.SENT) if told else None
-    live = session_runs().open(
-        repr((card.fields["sha256"], "back", told)),
-        lambda: step_counts.there_and_back(denoiser, x, label),
-        len(step_counts.LOOPS),
-    )
-    by_count(live, step_counts.draw_loops, step_counts.LOOPS, "To noise and back, by steps", 1)
-    st.caption(
-        f"Network {card.name}. DDIM run backwards from digits of the app's gallery, which a "
-        "network made (no data set comes with the app), then forwards from where it ended; no "
-        "fresh noise, x̂₀ clipped. Difference: gray where both agree, white where the returned "
-        "picture is brighter, black where it is darker. The red line takes each step up and down "
-        "again by itself, and tells the one of them that misses most."
-    )
-
-
-def by_count(
-    live: LiveRun[S],
-    draw: Callable[[list[S], int], Frames],
-    counts: tuple[int, ...],
-    label: str,
-    rest: int,
-) -> None:
-    """Follow a run whose frames are numbers of steps."""
-    follow(
-        live, draw, key=f"player_{label}", scale=2, autoplay=True, report_frame=False, label=label,
-        fps=1, ends=("few steps", "many steps"),
-        ticks=[(k, str(n)) for k, n in enumerate(counts)], charts_last=True, rest=rest,
-    )  # fmt: skip
+    show_view(row, *network_or_default(name))
 
 
 def one_run() -> None:
@@ -354,7 +290,7 @@ def show(rules: list[bench.Rule], steps: int, chosen: Chosen) -> None:
         for rule, card in zip(rules, cards, strict=True)
     ]  # fmt: skip
     times = bench.stops(denoiser, start.steps)
-    names = titles(rules)
+    names = bench_below.titles(rules)
     pictures = st.container(key="bench_stage")
     below = st.container(key="bench_below")
     numbers = below.segmented_control(
@@ -370,125 +306,20 @@ def show(rules: list[bench.Rule], steps: int, chosen: Chosen) -> None:
         event = follow(
             live,
             lambda shots, at: bench.draw(
-                shots,
-                at,
-                times,
-                names,
-                chosen.moves,
+                shots, at, times, names, chosen.moves,
                 bench.last_words(live.frames(0)[0], start.steps),
             ),
-            key="bench_player",
-            scale=2,
-            autoplay=True,
-            beside=len(rules) > 1,
-            report_frame=numbers == "this step",
-            ends=("noise", "picture"),
-            row_labels=names if len(names) > 1 else [made_by(rules[0])],
-            charts_last=True,
-            label="Sampling, from noise to picture",
-        )
-        st.caption(about(cards, networks, rules, start.steps))
+            key="bench_player", scale=2, autoplay=True, beside=len(rules) > 1,
+            report_frame=numbers == "this step", ends=("noise", "picture"),
+            row_labels=names if len(names) > 1 else [bench_below.made_by(rules[0])],
+            charts_last=True, label="Sampling, from noise to picture",
+        )  # fmt: skip
+        st.caption(bench_below.about(cards, networks, rules, start.steps))
     with below:
         if numbers != NUMBERS[0]:
-            show_numbers(live, rules, names, event.frame if numbers == "this step" else -1)
-        keep(live, times, names, run_export.Recipe(
-            start, rules, [card.name for card in cards],
-            [card.fields["sha256"] for card in cards],
-        ))  # fmt: skip
-
-
-def made_by(rule: bench.Rule) -> str:
-    """What stands over the pictures of a single run: which sampler the dial has made."""
-    dialled = rule.sampler == "ddim" and rule.eta in (0, 1)  # in between, the name is η's value
-    return f"{rule.name} (η = {rule.eta:g})" if dialled else rule.name
-
-
-def titles(rules: list[bench.Rule]) -> list[str]:
-    """What the rows are called; with their network where that differs."""
-    if len({rule.network for rule in rules}) == 1:
-        return [rule.name for rule in rules]
-    return [f"{rule.network}: {rule.name}" for rule in rules]
-
-
-def about(
-    cards: list[Card], networks: dict[str, NetworkDenoiser], rules: list[bench.Rule], steps: int
-) -> str:
-    """One line under the exhibit: networks and their calls."""
-    told = {}
-    for card, rule in zip(cards, rules, strict=True):
-        diffusion = networks[rule.network].diffusion
-        training = "" if card.fields.get("status") == "final" else ", still in training"
-        told[f"{card.name}{training}"] = f"{diffusion.schedule.name} schedule, T = {diffusion.T}"
-    calls = [network_calls(networks[r.network].diffusion, r.sampler, steps) for r in rules]
-    asked = " and ".join(str(n) for n in dict.fromkeys(calls))
-    return (
-        f"Network {'; '.join(f'{name}: {what}' for name, what in told.items())}. "
-        f"Asked {asked} time{'s' if calls != [1] else ''} for each picture. "
-        "How good it is stands on its [card](/model_cards)."
-    )
-
-
-def show_numbers(
-    live: LiveRun[list[bench.Shot]],
-    rules: list[bench.Rule],
-    names: list[str],
-    frame: int | None,
-) -> None:
-    """The table of numbers under the exhibit.
-
-    Args:
-        live: the run.
-        rules: one per row.
-        names: of the rows.
-        frame: the one that the player rests on, None before it has told; -1 for all.
-    """
-    rows = list(zip(*([shot.numbers for shot in stop] for stop in live.frames()), strict=True))
-    if frame != -1:
-        at = min(frame or 0, live.have - 1)
-        st.html(bench_tables.one_step([row[at] for row in rows], names))
-    else:
-        for row, name in zip(rows, names, strict=True):
-            st.caption(name)
-            st.html(bench_tables.all_steps(row, name))
-    told = [
-        f"{name}: {bench_tables.figure(bench_tables.farthest_from_euler(row))}"
-        for row, name in zip(rows, names, strict=True)
-    ]
-    exact = [name for rule, name in zip(rules, names, strict=True) if rule.is_euler]
-    euler = f"For {exact[0]} that is rounding: its step is Euler's step. " if exact else ""
-    if any(rule.clip and not rule.rederive for rule in rules):
-        euler += (
-            "Where ε̂ is kept, the step goes from a clipped x̂₀ and an ε̂ that was not clipped: what "
-            "clipping took away is missing, most of all at the first step."
-        )
-    st.caption(
-        "Farthest that a step has landed from Euler's step on the probability-flow ODE (root mean "
-        f"square per pixel, pixels run from −1 to 1): {'; '.join(told)}. " + euler
-    )
-
-
-def keep(
-    live: LiveRun[list[bench.Shot]], times: list[int], names: list[str], code: run_export.Recipe
-) -> None:
-    """Files of this run; each is made when it is asked for."""
-
-    def whole() -> list[list[bench.Shot]]:
-        return live.advance(live.total)
-
-    files = {
-        "GIF": ("gif", "image/gif", lambda: run_export.gif(whole(), times)),
-        "PNG strip": ("png", "image/png", lambda: run_export.strip(whole(), times, names)),
-        "CSV": ("csv", "text/csv", lambda: run_export.table(whole(), names)),
-        "Script": ("py", "text/x-python", code.script),
-        "Notebook": ("ipynb", "application/x-ipynb+json", code.notebook),
-    }
-    with st.container(horizontal=True, gap="small", key="bench_files", vertical_alignment="center"):
-        st.markdown("Keep this run:", width="content")
-        for label, (ending, mime, make) in files.items():
-            st.download_button(
-                label, make, f"reverse_sampling.{ending}", mime, key=f"keep_{ending}",
-                on_click="ignore", type="tertiary", icon=":material/download:",
-            )  # fmt: skip
+            frame = (event.frame or 0) if numbers == "this step" else None
+            bench_below.show_numbers(live, rules, names, frame)
+        bench_below.keep(live, times, names, start, rules, cards)
 
 
 @st.fragment

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.shared import vae_training_views, vae_views, vae_world
 from pages.shared import vae_training_world as training
+from pages.shared.numbers import signed
 from pages.shared.player import player
 from pages.shared.plot import plot
 from pages.shared.vae_asks import GUESS
@@ -167,8 +168,8 @@ def many_draws() -> None:
             f"{DRAWS:,} draws z of {FROM[source]}; the weight of one is p(x, z) over the density "
             "that drew it, and the weights average p(x). Histogram: their logarithms, or "
             "those of averages of K. Green: log p(x), summed over the plane: "
-            f"{vae_views.signed(told.log_evidence)}. All draws together say "
-            f"{vae_views.signed(every)} and count as much as {told.useful:,.0f} of equal weight. "
+            f"{signed(told.log_evidence)}. All draws together say "
+            f"{signed(every)} and count as much as {told.useful:,.0f} of equal weight. "
             "Curve: the band is two standard errors, told by the same draws. "
             + vae_world.said_of_weights(source)
         )
@@ -204,7 +205,7 @@ def two_gradients() -> None:
         st.caption(
             f"The gradient of E_q[log p(x|z)], for the encoder’s q and the first number of z, by "
             f"{GRADIENTS:,} draws; both ways use the same ε. The KL needs no draws: its gradient "
-            f"has a formula. Green: the exact gradient, {vae_views.signed(told.exact)}, summed "
+            f"has a formula. Green: the exact gradient, {signed(told.exact)}, summed "
             f"over q. By value one needs some {training.about((wide / narrow) ** 2)}"
             " draws for every one through z: their standard deviations, squared, over each other."
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from pages.shared import vae_gray, vae_loss, vae_views
+from pages.shared import vae_gray, vae_loss
 from pages.shared.chapter import Confusion, term
+from pages.shared.numbers import signed
 from pages.shared.vae_asks import listed
 from pages.shared.vae_facts import DEFAULT, JUDGED, LATE, TWO_PLACES, WRONG_PLACE, Facts
 from pages.shared.vae_training_world import PRIOR_DRAWS, about
@@ -170,7 +171,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "To differentiate an average over q by q’s own parameters. A bare draw of q is a "
             "number without a past: automatic differentiation finds no path from it back to μ and "
             "σ. μ + σε has one, and the decoder’s slope at z comes back along it. For μ₁ of the "
-            f"opening 3’s q a single draw of the gradient, which is {vae_views.signed(told.slope)}"
+            f"opening 3’s q a single draw of the gradient, which is {signed(told.slope)}"
             f", then has a standard deviation of {quick:.0f}. Without a path one can take the "
             "value of log p(x|z) times the gradient of log q: just as right on average, but with a "
             f"standard deviation of {slow:,.0f}, so that some {about((slow / quick) ** 2)} draws "

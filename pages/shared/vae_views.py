@@ -28,13 +28,6 @@ GRAYS = [[0, "#000000"], [1, "#ffffff"]]
 SHORT = 210  # height of a chart in pixels
 PICTURE = 104  # side of a digit
 HUES = ("x0", "eps", "q", "p", "bits")  # of the numerals 0 to 4, and again of 5 to 9
-
-
-def signed(value: float) -> str:
-    """A number with two places, and a minus as long as a plus."""
-    return f"{value:.2f}".replace("-", "−")
-
-
 CORNER = {"xref": "paper", "yref": "paper", "xanchor": "right"}
 
 

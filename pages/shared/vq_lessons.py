@@ -6,15 +6,11 @@ import math
 
 from diffusion_core.codebooks import DEAD, EPS
 from pages.shared.chapter import Confusion, term
+from pages.shared.numbers import signed
 from pages.shared.vq_facts import BETA, DECAY, FASTER, MEASURED, SIZE, Facts
 from pages.shared.vq_gradient import COUNTS
 from pages.shared.vq_views import CODES
 from pages.shared.vq_world import PLACES, SURE
-
-
-def signed(value: float) -> str:
-    """Two decimals, with a minus sign instead of a hyphen."""
-    return f"{value:.2f}".replace("-", "−")
 
 
 def confusions(told: Facts) -> list[Confusion]:

@@ -21,9 +21,9 @@ from diffusion_core.datasets import to_unit
 from diffusion_core.straight_through import train_miniature
 from diffusion_core.vq_evaluation import sample_tokens
 from pages.shared import load, vq_gradient, vq_views, vq_world
+from pages.shared.numbers import signed
 from pages.shared.vq_facts import MEASURED
 from pages.shared.vq_gradient import COUNTS, RANGE, TARGET, Stairs, Training
-from pages.shared.vq_lessons import signed
 from pages.shared.vq_world import LEARN, LEARN_STEPS, POINTS, STEPS, SURE, Learning
 from tests.app.settings import press
 from tests.app.test_pages import open_page

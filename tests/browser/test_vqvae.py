@@ -30,6 +30,7 @@ def test_every_view_is_drawn(
 ) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     opened(page, f"{base}/{address}")
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)  # or a choice cut off is not seen
     assert_clean(page)
 
 
