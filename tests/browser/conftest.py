@@ -290,6 +290,7 @@ def opened(page: Page, address: str, first: str = "h1") -> None:
     expect(page.locator(first).first).to_be_visible(timeout=OPEN_MS)
     expect(page.get_by_role("heading", name="Sources")).to_be_visible(timeout=OPEN_MS)
     idle(page)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
 
 
 def idle(page: Page) -> None:
