@@ -98,7 +98,8 @@ def ask_of_blur(told: OnCard) -> None:
     once, naive = told.ways[30, "once"], told.ways[30, "naive"]
     nine, fewer = cold_world.NINE[20], cold_world.NINE[30]
     back = (
-        "A judge, another network, trained to name digits, reads what algorithm 2 brings back. "
+        "A judge, another network, trained to name digits, reads what algorithm 2 brings back "
+        "with the network as restorer, not told the class. "
         f"From t = 20, {nine[2]} of these nine are what they were, and {near.recognised:.0%} of "
         f"{near.samples:,} test digits. From t = 30 it is {fewer[2]} of nine and "
         f"{far.recognised:.0%}; asking once has {fewer[0]} and {once.recognised:.0%}. So those "

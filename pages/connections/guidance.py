@@ -412,15 +412,17 @@ def confusions(told: Facts) -> list[Confusion]:
             threads=["hxngiee/DiffFace#5", "EperLuo/scDiffusion#3"],
         ),
         Confusion(
-            "The classifier’s gradient: at the mean μ, as the paper has it, or at xₜ, as the code?",
+            "The classifier’s gradient: at the mean μ, as the paper derives it, or at xₜ, as the "
+            "code has it?",
             "Both stand in for one thing. By Bayes’ rule the mean of a step to s moves by "
             "(β/√α) ∇ log p(y|xₜ): the gradient at xₜ, of the classifier for t, and no "
-            "approximation (α = ᾱₜ/ᾱₛ, β = 1 − α). Dhariwal and Nichol’s algorithm 1 expands "
+            "approximation (α = ᾱₜ/ᾱₛ, β = 1 − α). Dhariwal and Nichol’s section 4.1 expands "
             "log p(y|xₛ) around μ, and so has the posterior’s variance times the gradient at μ, of "
-            "the classifier for s. Their code keeps that factor and takes the gradient at xₜ. With "
+            "the classifier for s. Their code keeps that factor and takes the gradient at xₜ; "
+            "their algorithm 1, as it is printed, reads like the code. With "
             f"1000 steps neither matters: at t = {SHORT[0]}, {SHORT[1]}, {SHORT[2]} and "
-            f"{SHORT[3]} the code’s shift is off by {told.short[0]:.1%} at most, the paper’s by "
-            f"{told.short[1]:.1%}. With {STEPS} steps, at t = {told.middle_t}, it is "
+            f"{SHORT[3]} the code’s shift is off by {told.short[0]:.1%} at most, the derived one "
+            f"by {told.short[1]:.1%}. With {STEPS} steps, at t = {told.middle_t}, it is "
             f"{told.shift[0]:.0%} and {told.shift[1]:.0%}; towards the data, where the posterior’s "
             "variance goes to 0 and the right factor does not, both get wrong.",
             {"guview": "gradients"},
@@ -463,8 +465,9 @@ def page() -> None:
         term("Classifier-free guidance")
         + " asks a network twice, without a class and with one, y, and goes from the first answer "
         "past the second: $\\hat\\epsilon = \\epsilon(\\text{any}) + s\\,(\\epsilon(y) - "
-        "\\epsilon(\\text{any}))$. The bracket is the push: it points to where the chance p(y|xₜ) "
-        "that xₜ is of the class grows."
+        "\\epsilon(\\text{any}))$. The bracket is a difference of two noises, and noise is taken "
+        "away: so its negative is the push. That points to where the chance p(y|xₜ) that xₜ is of "
+        "the class grows."
     )
     exhibit(told)
 
@@ -505,7 +508,7 @@ def page() -> None:
             Source("Ho & Salimans 2022, Classifier-Free Diffusion Guidance",
                    "sections 1, 3.1 and 3.2; eq. 6", "https://arxiv.org/abs/2207.12598"),
             Source("Dhariwal & Nichol 2021, Diffusion Models Beat GANs on Image Synthesis",
-                   "section 4: classifier guidance; algorithm 1", "https://arxiv.org/abs/2105.05233"),
+                   "section 4.1: the gradient at μ; algorithm 1: as the code", "https://arxiv.org/abs/2105.05233"),
             Source("Bradley & Nakkiran 2024, Classifier-Free Guidance is a Predictor-Corrector",
                    "that it does not sample the tilted density",
                    "https://arxiv.org/abs/2408.09000"),

@@ -110,9 +110,9 @@ def ends() -> str:
     """Where two pixels end, and where they should."""
     (left, right, _), true = ilvr_world.law(0, True)[:, -1], ilvr_world.true_law()[:, -1]
     return (
-        f"With standard deviations of {WIDTHS[0]:g} and {WIDTHS[1]:g}, and their mean held at "
-        f"{GRAY:g}, they should be {true[0]:.2f} and {true[1]:.2f} on average, and are {left:.2f} "
-        f"and {right:.2f}."
+        f"With standard deviations of {WIDTHS[0]:g} and {WIDTHS[1]:g}, and their mean held to "
+        f"the end at {GRAY:g}, they should be {true[0]:.2f} and {true[1]:.2f} on average, and are "
+        f"{left:.2f} and {right:.2f}."
     )
 
 
@@ -123,12 +123,13 @@ def ask_of_digits() -> None:
         "Digits are held to a picture’s block means at every step. Are they fair samples of all "
         "digits with those means?",
         {
-            "Yes": "The means are exact, but the rest is proposed by a denoiser that is not told "
-            f"of them. {off} To put the coarse part right is not to tell the denoiser of it.",
+            "Yes": "Held to the end, the means are exact, but the rest is proposed by a denoiser "
+            f"that is not told of them. {off} To put the coarse part right is not to tell the "
+            "denoiser of it.",
             "The means are right, the rest is not": "Held to the end, the means are exact. But how "
             f"they are filled in is proposed by a denoiser that is not told of them. {off}",
-            "The means are off, too": "The last step exchanges them for the reference’s "
-            f"own, so they are exact. What is off is how they are filled in. {off}",
+            "The means are off, too": "Held to the end, the last step exchanges them for the "
+            f"reference’s own, so they are exact. What is off is how they are filled in. {off}",
         },
         answer="The means are right, the rest is not",
         state={"ilpic": "pixels"},

@@ -135,9 +135,10 @@ def ask_of_the_walk(told: Facts) -> None:
 def ask_of_the_plane(told: Facts) -> None:
     """Why plain draws miss."""
     holes = (
-        f"{told.drawn:.0%} of these draws of N(0, I) lie in holes of q(z), {told.walked:.0%} after "
-        "the walk. How many there are depends on how thin one calls a hole (the gray line below "
-        f"the picture says it); that q(z) is {told.kl[2]:.2f} nats from N(0, I) does not."
+        f"As the view opens, with {DATA['forms']}, {told.drawn:.0%} of the draws of N(0, I) lie in "
+        f"holes of q(z), {told.walked:.0%} after the walk. How many there are depends on how thin "
+        "one calls a hole (the gray line below the picture says it); that q(z) "
+        f"is {told.kl[2]:.2f} nats from N(0, I) does not."
     )
     chapter.question(
         "A KL term has pulled every q(z|x) to N(0, I). Why can draws of N(0, I) miss?",
@@ -164,8 +165,9 @@ def ask_of_noise(told: Facts) -> None:
             "the decoder has learnt strokes. At t = 500 the errors of neighbouring pixels have a "
             f"correlation of {MEASURED.alike[1]:.2f} for the three that opens the view; on pixels "
             f"{abs(MEASURED.alike[0]):.2f}.",
-            "No, the decoder removes it": "It was never shown noisy latents, and makes strokes of "
-            f"them: neighbours’ errors have a correlation of {MEASURED.alike[1]:.2f} at t = 500.",
+            "No, the decoder removes it": "It was never shown latents with so much noise, and "
+            "makes strokes of them: neighbours’ errors have a correlation of "
+            f"{MEASURED.alike[1]:.2f} at t = 500.",
         },
         answer="No, it becomes strokes and blobs",
     )

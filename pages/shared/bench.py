@@ -231,13 +231,13 @@ def _shot(step: Step, last: Prediction | None, numbers: StepNumbers) -> Shot:
     change = None if last is None or not asked else (shown.x0 - last.x0).square().mean().sqrt()
     nothing = torch.zeros_like(step.x_t)
     return Shot(
-        sheet(to_uint8(step.x_t).numpy()),
-        sheet(to_uint8(shown.x0).numpy()),
-        sheet(to_uint8(shown.eps / NOISE_RANGE).numpy()),
+        sheet_of(step.x_t),
+        sheet_of(shown.x0),
+        sheet_of(shown.eps / NOISE_RANGE),
         math.nan if change is None else float(change),
         float(step.raw.x0.abs().max()) if step.raw is not None else math.nan,
-        sheet(to_uint8(nothing if step.posterior is None else step.posterior.mean).numpy()),
-        sheet(to_uint8(nothing if step.noise is None else step.noise / NOISE_RANGE).numpy()),
+        sheet_of(nothing if step.posterior is None else step.posterior.mean),
+        sheet_of(nothing if step.noise is None else step.noise / NOISE_RANGE),
         numbers,
     )
 
@@ -251,6 +251,31 @@ def sheet(images: np.ndarray, gap: int = 1) -> np.ndarray:
         top, left = i // side * (height + gap), i % side * (width + gap)
         out[top : top + height, left : left + width] = image
     return out
+
+
+def sheet_of(x: torch.Tensor) -> np.ndarray:
+    """Pictures [n*n, 1, H, W] from -1 to 1 as one square sheet, uint8."""
+    return sheet(to_uint8(x).numpy())
+
+
+def done_in(steps: int) -> str:
+    """The caption of the last frame."""
+    return f"t = 0 · done in {steps} step{'s' if steps != 1 else ''}"
+
+
+def spoken_steps(stops: Sequence[int], start: int, count: int) -> list[str]:
+    """The captions of the frames start..start + count - 1 of a walk.
+
+    Args:
+        stops: timesteps of all frames of the walk; the last is 0.
+        start: the first frame.
+        count: how many frames.
+    """
+    total = len(stops) - 1
+    return [
+        f"t = {t} · step {start + i} of {total}" if t else done_in(total)
+        for i, t in enumerate(stops[start : start + count])
+    ]
 
 
 def stops(denoiser: NetworkDenoiser, steps: int) -> list[int]:
@@ -296,12 +321,11 @@ def draw(
         panels += _panels(own, row, name, alone, alone and moves)
         looks = np.minimum(start + np.arange(len(own)), total - 2)  # at t = 0 that of before
         curves += _curves(own, looks, row, name, alone)
-    captions, notes = [], []
+    notes = []
     for i, t in enumerate(times[start : start + len(shots)]):
-        done = f"t = 0 · done in {total - 1} step{'s' if total > 2 else ''}"
-        captions.append(f"t = {t} · step {start + i} of {total - 1}" if t else done)
         wild = start + i == 0 and any(shot.largest > WILD for shot in shots[i])
         notes.append(FIRST if wild else last if t == 0 else "")
+    captions = spoken_steps(times, start, len(shots))
     return Frames(panels, captions, sorted(curves, key=lambda c: c.chart), notes=notes)
 
 

@@ -92,7 +92,8 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             + ". The menu lists it once, since there is nothing to choose. The table computes "
             "both and subtracts.",
             {"compare": True, "eta": 0.0, "eta_b": 1.0, "steps": 10, "numbers": "all steps"},
-            "Last column, “off Euler”: rounding for DDIM, the fresh noise for DDPM.",
+            "Last column, “off Euler”: rounding for DDIM; for DDPM the fresh noise, and the share "
+            "of ε̂ that makes room for it.",
         ),
         Confusion(
             "Same seed, another sampler: the same picture?",
@@ -143,11 +144,12 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "The way back takes a step from x_t along ε̂(x_t, t). The way up must make the same "
             "step before it knows x_t, and takes ε̂(x_s, s) instead: each is Euler's step from its "
             "own end. A step up and down misses by its length times the change of ε̂. So it gets "
-            f"better with shorter steps: {RETURNED[10]:.2f} off with 10 steps (a digit is black "
-            f"at −1, white at 1), {RETURNED[100]:.2f} with 100. Told the digit, it comes "
-            f"back {TOLD[10]:.2f} and {TOLD[100]:.2f} off. The noise found then has a spread of "
-            f"about {FOUND:g}, not 1: likely because a background that is black to the last pixel "
-            "has no noise to start from.",
+            "better with shorter steps: with digits-v "
+            f"{RETURNED[10]:.2f} off in 10 steps (a digit is black at −1, white at 1), "
+            f"{RETURNED[100]:.2f} in 100. Told the digit, it comes back {TOLD[10]:.2f} and "
+            f"{TOLD[100]:.2f} off. The noise found then has a spread of about {FOUND:g}, not 1: "
+            "likely because a background that is black to the last pixel has no noise to start "
+            "from.",
             {"rview": "back"},
             "Each frame is another number of steps there and back. With few, other digits return; "
             "the difference fades as the steps get shorter.",
@@ -192,8 +194,8 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "Must ε̂ be recomputed after clipping?",
             "x̂₀ and ε̂ are two readings of one picture: a·x̂₀ + σ·ε̂ = x_t. Clip one and keep the "
             "other, and the sum is no longer x_t: the step jumps by what was clipped away. "
-            "improved-diffusion recomputes, diffusers’ clip_sample does not. A network that was "
-            "trained well hides the difference: the digits are nearly the same.",
+            "improved-diffusion recomputes, diffusers’ DDIM with clip_sample does not. A network "
+            "that was trained well hides the difference: the digits are nearly the same.",
             {
                 "compare": True,
                 "eta_b": 0.0,
@@ -211,9 +213,9 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "Does t count from 0 or from 1?",
             "In papers the first noisy step is t = 1, in many programs it is entry 0 of a table. "
             "Mix the two, and the network is asked about a step that is one cleaner than its "
-            "picture. Nearly all of the harm is done by the first call: next to t = 1000 the noise "
-            "changes fast from step to step, and x̂₀ divides by next to nothing. At the other steps "
-            "the slip is too small to see. Nothing breaks, and so nobody finds it.",
+            "picture. Nearly all of the harm is done by the first call: next to t = 1000 the "
+            "signal falls fast from step to step, and x̂₀ divides by what is left of it. At the "
+            "other steps the slip is too small to see. Nothing breaks, and so nobody finds it.",
             {"compare": True, "eta_b": 0.0, "early_b": True, "steps": 5},
             "In the second run the network is asked at t − 1. The same digits, with other details: "
             "look at the thin strokes.",

@@ -11,9 +11,9 @@ def ask_of_one_run() -> None:
     chapter.question(
         "At t = 900 the picture is noise to the eye. What does the network's guess x̂₀ look like?",
         {
-            "Noise, too": "Look at the frames near t = 900: a blur with the shape of a digit. Only "
-            "the first guess or two, next to T, look like noise; the note under the first frame "
-            "says why.",
+            "Noise, too": "Look at the frames near t = 900: a blur with the shape of a digit. With "
+            "digits-eps the first guess or two, next to T, do look like noise; the note under the "
+            "first frame says why.",
             "A sharp digit": "That comes later, by t = 500. Near t = 900 many ways of writing the "
             "digit could hide in the noise, and the guess with the smallest squared error is their "
             "average.",
@@ -28,7 +28,8 @@ def ask_of_one_run() -> None:
 def ask_of_more_steps() -> None:
     """What a single step makes of noise."""
     chapter.question(
-        "Sixteen different noises, and one step from each to the picture: what comes out?",
+        "Sixteen different noises, no class told, and one step from each to the picture: what "
+        "comes out?",
         {
             "Sixteen rough digits": "Not one. To pure noise every digit fits equally well, and "
             "the best single answer is their average. Rough digits come with five steps.",
@@ -46,8 +47,8 @@ def ask_of_more_steps() -> None:
 def ask_of_there_and_back() -> None:
     """Whether a picture comes back."""
     chapter.question(
-        "DDIM draws nothing. From a picture to noise in ten steps and back in ten: is it the same "
-        "picture?",
+        "DDIM draws nothing. From a picture to noise in ten steps and back in ten, with digits-v, "
+        "not told the digit: is it the same picture?",
         {
             "Yes, in every pixel": "Nothing is drawn, but a step up and a step down don't ask the "
             f"network at the same place: it comes back {RETURNED[10]:.2f} off, where black is −1 "

@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from diffusion_core.datasets import to_uint8
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.misprints import sample_with_mean
 from diffusion_core.parameterization import Prediction
 from diffusion_core.schedules import evenly_spaced
-from pages.shared.bench import sheet
+from pages.shared.bench import sheet_of
 from pages.shared.player import Curve, Frames, Panel
 
 COUNT = 9
@@ -62,7 +61,7 @@ def _row(denoiser: NetworkDenoiser, mean: str) -> Iterator[Shot]:
     for step in walk:
         last = step.prediction or last  # at t = 0 nobody asks the network: show what it said last
         assert last is not None
-        x_t, x0 = (sheet(to_uint8(x).numpy()) for x in (step.x_t, last.x0))
+        x_t, x0 = (sheet_of(x) for x in (step.x_t, last.x0))
         yield Shot(x_t, x0, float(step.x_t.std()))
 
 

@@ -197,13 +197,15 @@ def what_likelihood_is(n: int, share: float, a: float) -> Evidence:
             bounds.likelihood(fine, heads, n),
         )
     )
+    even = 2 * heads == n  # a prior that is even moves the peak towards ½, where it is already
     peak = (heads + a - 1) / (n + 2 * a - 2) if n + 2 * a > 2 else 0.5
     return Evidence(
         theta.numpy(), printed, right, "θ, the chance of heads", "p",
         (value[0], value[1]), "area over θ",
         f"{heads} heads in {n} throws. The likelihood peaks at {heads / n:.3g} and has area "
         f"1/(n+1) = {1 / (n + 1):.4f}, so it is no density of θ. The printed one peaks at "
-        f"{peak:.3g}, and moves with a prior that nobody was asked for.",
+        f"{peak:.3g}, and {'gets narrower' if even else 'moves'} with a prior that nobody was "
+        "asked for.",
         dots=(places, (throws == heads).mean(0)),
         how=f"how often 20,000 series of {n} throws gave {heads} heads",
     )  # fmt: skip

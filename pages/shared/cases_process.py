@@ -169,13 +169,19 @@ def ddim_step(eta: float, t: int, share: int) -> Evidence:
 
     places = np.linspace(0, 1, 6)
     here = float(printed(one))
-    gone = "no noise is left" if s == 0 else f"√(1 − ᾱₛ) = {sigma:.4g}"
+    told = (
+        f"At s = {s} it must be √(1 − ᾱₛ) = {sigma:.4g}, whatever η is. As printed it is "
+        f"{here:.4g} at η = {eta:g}. Both ends are right, η = 0 and η = 1: whoever tries only "
+        "those sees nothing."
+        if s
+        else "At s = 0 there must be no noise left, whatever η is. As printed there is none, "
+        "either, since β̃ is 0 there: it takes an s above 0 to see a difference."
+    )
     return Evidence(
         ETAS.numpy(), printed(ETAS).numpy(), np.full(len(ETAS), sigma), "η",
         "standard deviation of the noise in x<sub>s</sub>",
         (here, sigma), "noise in xₛ",
-        f"At s = {s} it must be {gone}, whatever η is. As printed it is {here:.4g} at η = {eta:g}. "
-        "Both ends are right, η = 0 and η = 1: whoever tries only those sees nothing.",
+        told,
         at=eta, dots=(places, np.array([left(value) for value in places])), measured=left(eta),
         how="the spread of 20,000 pixels after the sampler’s step, x₀ and ε known",
         y_range=(0.0, 1.1 * max(sigma, 0.05)),
@@ -505,9 +511,9 @@ CASES = (
         rf"{X0_HAT} = \frac{{x_t - \sqrt{{1-\bar\alpha_t}}\;{EPS_HAT}}}{{\sqrt{{\bar\alpha_t}}}}",
         "Many implementations keep these two factors as tables, with names like “recip” and "
         "“recipm1”: of the reciprocal of ᾱₜ, and of that minus 1.",
-        "Nothing goes wrong. Code that forgets the root of the second factor, as one public "
-        "implementation does, takes away (1−ᾱₜ)/√ᾱₜ of the noise instead of √(1−ᾱₜ)/√ᾱₜ: too "
-        "little at every step.",
+        "Nothing goes wrong. Code that writes the second factor as √(1−ᾱₜ)/√ᾱₜ and forgets the "
+        "upper root, as one public implementation does, takes away (1−ᾱₜ)/√ᾱₜ of the noise "
+        "instead of √(1−ᾱₜ)/√ᾱₜ: too little at every step.",
         Source("Ho et al. 2020", "eq. 15", DDPM),
         (Knob("t", "Step t", 300, 1, T, 1), Knob("err", "Error of ε̂", 0.1, -0.5, 0.5, 0.05)),
         clean_from_noise,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffusion_core.cold import STEPS, blur, variety
+from pages.shared.bench import sheet_of, spoken_steps
 from pages.shared.cold_world import (
     SHOWN,
     WAYS,
@@ -16,7 +17,6 @@ from pages.shared.cold_world import (
     NoiseShot,
     Shot,
     gallery_of,
-    sheet,
     shown_classes,
     shown_digits,
 )
@@ -69,7 +69,7 @@ def marked(shot: Shot) -> np.ndarray:
 def stretched(x: Tensor, n: int, level: int) -> Panel:
     """What is given, from its darkest pixel to its brightest."""
     lo, hi = float(x.min()), max(float(x.max()), float(x.min()) + 1e-3)
-    shown = sheet((x - lo) * (2 / (hi - lo)) - 1)
+    shown = sheet_of((x - lo) * (2 / (hi - lo)) - 1)
     return Panel(
         f"Given: $x_{{{level}}}$, contrast × {2 / (hi - lo):.1f}",
         "the blurred digits that are to be restored, their contrast stretched",
@@ -82,21 +82,12 @@ def still(picture: np.ndarray, n: int) -> np.ndarray:
     return np.broadcast_to(picture, (n, *picture.shape))
 
 
-def spoken_steps(stops: Sequence[int], start: int, n: int) -> list[str]:
-    """What stands under the frames start..start + n - 1 of a walk over `stops`."""
-    total = len(stops) - 1
-    return [
-        f"t = {t} · step {start + i} of {total}" if t else f"t = 0 · done in {total} steps"
-        for i, t in enumerate(stops[start : start + n])
-    ]
-
-
 def restore_frames(shots: Sequence[Sequence[Shot]], start: int, kind: str, level: int) -> Frames:
     """The true digits, what is given, what is said at once, and the ways back."""
     n, x0 = len(shots), shown_digits()
     given = blur(x0, torch.full((len(x0),), level))
     panels = [
-        Panel("True digits: $x_0$", "the digits before they were blurred", still(sheet(x0), n),
+        Panel("True digits: $x_0$", "the digits before they were blurred", still(sheet_of(x0), n),
               "x0"),
         stretched(given, n, level),
     ]  # fmt: skip
@@ -149,7 +140,7 @@ def born_frames(shots: Sequence[Born], start: int, digit: int) -> Frames:
               np.stack([s.x_t for s in shots]), "p"),
         Panel("$\\hat x_0$: what the restorer says", "the digits that the restorer names",
               np.stack([s.x0 for s in shots]), "x0"),
-        Panel("Gallery, for comparison", f"{digit}s of the gallery", still(sheet(real), n), "q"),
+        Panel("Gallery, for comparison", f"{digit}s of the gallery", still(sheet_of(real), n), "q"),
     ]  # fmt: skip
     chart = "variety: squared difference of two digits, per pixel"
     curves = [

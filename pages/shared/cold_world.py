@@ -33,7 +33,8 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.judging import judge
 from diffusion_core.samplers import Step, sample
 from diffusion_core.schedules import SCHEDULES, evenly_spaced
-from pages.shared import bench, load
+from pages.shared import load
+from pages.shared.bench import sheet_of
 from pages.shared.first_look import remembering
 
 SHOWN = 9  # digits that are blurred, or made from noise
@@ -73,11 +74,6 @@ def mean_digit() -> Tensor:
 def blur_width_at(t: int) -> float:
     """How wide the blur is at t, in pixels."""
     return float(blur_width(torch.tensor([t])))
-
-
-def sheet(x: Tensor) -> np.ndarray:
-    """Pictures [n*n, 1, 28, 28] as one square sheet, uint8."""
-    return bench.sheet(to_uint8(x).numpy())
 
 
 # --- restorers ------------------------------------------------------------------------------------
@@ -147,7 +143,7 @@ def shot(degrade: Degradation, x0: Tensor, x_t: Tensor, t: int) -> Shot:
     """What there is to show of x_t, with the digits that it should have come from."""
     there = degrade(x0, torch.full((len(x0),), t))
     error, off = ((x_t - at).square().mean() for at in (x0, there))
-    return Shot(sheet(x_t), float(error), float(off.sqrt()), () if t else read(x_t))
+    return Shot(sheet_of(x_t), float(error), float(off.sqrt()), () if t else read(x_t))
 
 
 def read(x: Tensor) -> tuple[int, ...]:
@@ -219,7 +215,7 @@ def from_noise(denoiser: NetworkDenoiser, steps: int, seed: int) -> Iterator[lis
     label = torch.arange(SHOWN) % 10
     for stops in zip(*noise_walks(denoiser, x_T, label, steps, seed), strict=True):
         yield [
-            NoiseShot(sheet(stop.x_t), float((stop.x_t - stops[0].x_t).abs().max()))
+            NoiseShot(sheet_of(stop.x_t), float((stop.x_t - stops[0].x_t).abs().max()))
             for stop in stops
         ]
 
@@ -309,7 +305,7 @@ def from_nothing(
     for stop in restore_steps(blur, restore, x, STEPS, label=label):
         x0 = answer_of(stop)
         moved = (stop.x_t - x).mean((1, 2, 3)).abs().max()
-        yield Born(sheet(stop.x_t), sheet(x0), float(variety(x0)), float(moved))
+        yield Born(sheet_of(stop.x_t), sheet_of(x0), float(variety(x0)), float(moved))
 
 
 # --- numbers --------------------------------------------------------------------------------------

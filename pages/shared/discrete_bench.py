@@ -15,6 +15,7 @@ from diffusion_core.guidance import guided_belief
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.token_moves import Moves, entropy_bits, moves, plant_errors
 from diffusion_core.unmasking import UnmaskStep, sample_in_order
+from pages.shared.bench import done_in
 from pages.shared.discrete_networks import CONFIDENCE, Net, rgb
 from pages.shared.first_look import remembering
 from pages.shared.palette import COLORS
@@ -330,7 +331,7 @@ def captions(
     for i, t in enumerate(times[start : start + len(shots)]):
         now = f"t = {t}" if len(several) < 2 else f"t/T = {1 - (start + i) / (total - 1):.2f}"
         step = f"step {start + i} of {total - 1}"
-        told.append(f"{now} · {step}" if t else f"t = 0 · done in {total - 1} steps")
+        told.append(f"{now} · {step}" if t else done_in(total - 1))
     return told
 
 

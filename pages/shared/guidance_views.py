@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pages.shared.bench import spoken_steps
 from pages.shared.cloud import Cloud, Strokes, Word
 from pages.shared.guidance_world import (
     REACH,
@@ -79,10 +80,7 @@ def walk_frames(told: Guided, scale: float) -> Frames:
         Curve(name, values, color, sure, 0, 1)
         for name, values, color in zip(names, told.sure, COLORS, strict=True)
     ]
-    captions = [
-        f"t = {t} · step {i} of {STEPS}" if t else f"t = 0 · done in {STEPS} steps"
-        for i, t in enumerate(times(STEPS))
-    ]
+    captions = spoken_steps(times(STEPS), 0, STEPS + 1)
     return Frames([], captions, curves, clouds=[*clouds, powers_cloud(told.powers, scale)])
 
 
@@ -158,7 +156,7 @@ def gradient_frames(told: Gradients) -> Frames:
     shift = "another question, a step’s shift of μ: error over its size"
     curves += [
         Curve("gradient at xₜ (code)", told.shift[0], "q", shift, 0, 1),
-        Curve("gradient at μ (paper)", told.shift[1], "eps", shift, 0, 1),
+        Curve("gradient at μ (derived)", told.shift[1], "eps", shift, 0, 1),
     ]
     captions = [f"t = {t}" for t in times(STEPS)[:-1]]
     return Frames([], captions, curves, clouds=clouds)
@@ -181,9 +179,4 @@ def digit_frames(
         curves.append(
             Curve(name, outside, color, "pixels of x̂₀ out of range (%)", 0, 100, digits=0)
         )
-    total = len(stops) - 1
-    captions = [
-        f"t = {t} · step {start + i} of {total}" if t else f"t = 0 · done in {total} steps"
-        for i, t in enumerate(stops[start : start + len(shots)])
-    ]
-    return Frames(panels, captions, curves)
+    return Frames(panels, spoken_steps(stops, start, len(shots)), curves)

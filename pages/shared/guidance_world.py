@@ -13,7 +13,6 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from diffusion_core.datasets import to_uint8
 from diffusion_core.denoisers import Denoiser, NetworkDenoiser
 from diffusion_core.guidance import classifier_guided, guided
 from diffusion_core.mixtures import (
@@ -85,7 +84,7 @@ DIGITS_AT = {
     5.0: DigitsAt(1.0, 0.396, 21.3, 0.174),
     8.0: DigitsAt(1.0, 0.415, 21.4, 0.184),
 }
-"""Guidance scale -> digits; they take too long for a first look, and a test computes some anew."""
+"""Guidance scale -> digits; they take too long for a first look, and a test computes them anew."""
 
 
 def towards_class(denoiser: Denoiser) -> Denoiser:
@@ -470,8 +469,9 @@ def shift_errors(t: int, s: int, n: int = 100) -> tuple[float, float]:
     \qquad \alpha = \bar\alpha_t/\bar\alpha_s, \quad \beta = 1 - \alpha$$
 
     Source: Tweedie's formula, for the score of the class and of all. Dhariwal & Nichol 2021,
-    algorithm 1, have the posterior's variance for the factor and the gradient at the mean, of the
-    classifier for s; their code has it at x_t, of the classifier for t.
+    section 4.1 (eq. 5 to 10), have the posterior's variance for the factor and the gradient at the
+    mean, of the classifier for s; their code has it at x_t, of the classifier for t, and algorithm
+    1 as printed reads like the code.
 
     Args:
         t: the step.
@@ -479,7 +479,7 @@ def shift_errors(t: int, s: int, n: int = 100) -> tuple[float, float]:
         n: noisy points of the data that the root mean squares are taken over.
 
     Returns:
-        Of the code's shift, and of the paper's.
+        Of the code's shift, and of the derived one.
     """
     mixture, labels = two_classes()
     generator = torch.Generator().manual_seed(0)
@@ -494,11 +494,11 @@ def shift_errors(t: int, s: int, n: int = 100) -> tuple[float, float]:
     right = (1 - alpha) / alpha**0.5 * at_x
     anyone = score(diffusion(), mixture_denoiser(diffusion(), mixture), x, at)
     mean = (x + (1 - alpha) * anyone) / alpha**0.5
-    code, paper = (
+    code, derived = (
         float((var * push - right).square().mean().sqrt() / right.square().mean().sqrt())
         for push in (at_x, slope(mean, then, label))
     )
-    return code, paper
+    return code, derived
 
 
 # --- digits ---------------------------------------------------------------------------------------
@@ -545,5 +545,5 @@ def digits(
             last[k] = stop.x_t if stop.prediction is None else stop.prediction.x0
             if stop.raw is not None:  # at t = 0 nothing is predicted: what was before stays
                 beyond[k] = float((stop.raw.x0.abs() > 1.02).double().mean())
-            row.append(Shot(bench.sheet(to_uint8(last[k]).numpy()), beyond[k]))
+            row.append(Shot(bench.sheet_of(last[k]), beyond[k]))
         yield row

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pages.shared import ilvr_world
+from pages.shared.bench import spoken_steps
 from pages.shared.cloud import Cloud, Strokes
 from pages.shared.ilvr_world import REACH, Asked, Pixels, Shot
 from pages.shared.player import Curve, Frames, Panel
@@ -58,12 +59,7 @@ def digit_frames(
         *(Curve(name, np.array([s.variety for s in way]), color, variety, 0, 0.6)
           for name, color, way in ways),
     ]  # fmt: skip
-    total = len(stops) - 1
-    captions = [
-        f"t = {t} · step {start + i} of {total}" if t else f"t = 0 · done in {total} steps"
-        for i, t in enumerate(stops[start : start + len(shots)])
-    ]
-    return Frames(panels, captions, curves)
+    return Frames(panels, spoken_steps(stops, start, len(shots)), curves)
 
 
 def pixel_frames(told: Pixels) -> Frames:

@@ -152,7 +152,7 @@ def _held(
     for stop in walk:
         x0 = stop.x_t if stop.prediction is None else stop.prediction.x0
         gap = (low_pass(x0, asked.N) - coarse).square().mean().sqrt()
-        yield Shot(_sheet(stop.x_t), _sheet(x0), float(gap), float(variety(x0)))
+        yield Shot(bench.sheet_of(stop.x_t), bench.sheet_of(x0), float(gap), float(variety(x0)))
 
 
 def both(reference: np.ndarray, N: int) -> np.ndarray:
@@ -164,10 +164,6 @@ def both(reference: np.ndarray, N: int) -> np.ndarray:
     """
     coarse = to_uint8(low_pass(to_unit(torch.from_numpy(reference)[None]), N))[0].numpy()
     return np.concatenate([reference, np.full((3, 28), 127, np.uint8), coarse])
-
-
-def _sheet(x: Tensor) -> np.ndarray:
-    return bench.sheet(to_uint8(x).numpy())
 
 
 # --- two pixels -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pages.shared.bench import spoken_steps
 from pages.shared.cloud import Cloud, Word
 from pages.shared.latent_facts import MEASURED
 from pages.shared.latent_world import (
@@ -100,11 +101,7 @@ def digit_frames(shots: Sequence[Shot], start: int, stops: Sequence[int]) -> Fra
         Curve("in the latent", latent[now], "p", COST_CHART, 0, most, digits=1),
         Curve("in pixels", pixels[now], "x0", COST_CHART, 0, most, digits=1),
     ]
-    captions = [
-        f"t = {t} · step {start + i} of {total}" if t else f"t = 0 · done in {total} steps"
-        for i, t in enumerate(stops[start : start + len(shots)])
-    ]
-    return Frames(panels, captions, curves)
+    return Frames(panels, spoken_steps(stops, start, len(shots)), curves)
 
 
 def spent(steps: int) -> tuple[np.ndarray, np.ndarray]:

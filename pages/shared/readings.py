@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from diffusion_core.conversion import clip_lens, readings, unexplained
-from diffusion_core.datasets import to_uint8
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.samplers import Step, sample
@@ -208,19 +207,15 @@ def run_beside(
 
 def _shot(denoiser: NetworkDenoiser, stop: Step, first: Step) -> Shot:
     if stop.prediction is None or stop.raw is None or first.prediction is None:
-        return Shot(_sheet(stop.x_t), np.nan, np.nan, np.nan)
+        return Shot(bench.sheet_of(stop.x_t), np.nan, np.nan, np.nan)
     t = torch.full((len(stop.x_t),), stop.t)
     left = unexplained(denoiser.diffusion, stop.prediction, stop.x_t, t)
     return Shot(
-        _sheet(stop.prediction.x0),
+        bench.sheet_of(stop.prediction.x0),
         float((stop.prediction.x0 - first.prediction.x0).square().mean().sqrt()),
         float(stop.raw.x0.abs().max()),
         float(left.square().mean().sqrt()),
     )
-
-
-def _sheet(x: Tensor) -> np.ndarray:
-    return bench.sheet(to_uint8(x).numpy())
 
 
 def draw_beside(
@@ -258,12 +253,7 @@ def draw_beside(
             values = np.array([s.apart for s in own])
             chart = f"distance of x̂₀ to that of {rows[0].name} (rms)"
             curves.append(Curve(row.name, values, row.color, chart, 0, 1, digits=3))
-    captions = [
-        f"t = {t} · step {start + k} of {len(times) - 1}"
-        if t
-        else f"t = 0 · done in {len(times) - 1} steps"
-        for k, t in enumerate(times[start : start + len(shots)])
-    ]
+    captions = bench.spoken_steps(times, start, len(shots))
     return Frames(panels, captions, sorted(curves, key=lambda curve: curve.chart, reverse=True))
 
 

@@ -155,7 +155,7 @@ def _chart(found: Finding) -> None:
     plot(
         figure,
         key="cchart",
-        alt="The signal rate of the pasted schedule over t, beside the published one",
+        alt=f"ᾱ over t, two lines: “yours”, the pasted schedule, and “{found.label}”",
     )
 
 

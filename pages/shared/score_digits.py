@@ -10,7 +10,6 @@ import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from diffusion_core.datasets import to_uint8
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.score_walks import WAYS, noise_seen, score_walk
 from pages.shared import bench, chapter, load
@@ -241,14 +240,11 @@ def walks(
             if stop.prediction is not None:
                 seen[k], told[k] = noise_seen(stop), stop.t
             sure = sure_of(x0, label)
-            row.append(Moment(stop.t, _sheet(stop.x), _sheet(x0), seen[k], sure, told[k]))
+            sheets = bench.sheet_of(stop.x), bench.sheet_of(x0)
+            row.append(Moment(stop.t, *sheets, seen[k], sure, told[k]))
             if len(row) < len(runs):
                 yield None
         yield row
-
-
-def _sheet(x: torch.Tensor) -> np.ndarray:
-    return bench.sheet(to_uint8(x).numpy())
 
 
 def sure_of(x0: torch.Tensor, label: torch.Tensor | None) -> float:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion_core.datasets import to_uint8
 from diffusion_core.denoisers import NetworkDenoiser
 from diffusion_core.samplers import Step, encode, sample
 from diffusion_core.schedules import evenly_spaced
@@ -89,8 +88,8 @@ def grow(denoiser: NetworkDenoiser, digit: str, seed: int) -> Iterator[Grown | N
         assert first is not None
         made = step.x_t
         yield Grown(
-            _sheet(x_T / bench.NOISE_RANGE),
-            _sheet(made),
+            bench.sheet_of(x_T / bench.NOISE_RANGE),
+            bench.sheet_of(made),
             float(made.var(0).mean().sqrt()),
             float((made.abs() < 0.9).float().mean()),
             float(first.x0.abs().max()),
@@ -124,18 +123,14 @@ def there_and_back(
         ]
         off = down[-1].x_t - x
         yield Loop(
-            _sheet(x),
-            _sheet(up[-1].x_t / bench.NOISE_RANGE),
-            _sheet(down[-1].x_t),
-            _sheet(off),
+            bench.sheet_of(x),
+            bench.sheet_of(up[-1].x_t / bench.NOISE_RANGE),
+            bench.sheet_of(down[-1].x_t),
+            bench.sheet_of(off),
             float(off.square().mean().sqrt()),
             float(max(gaps, default=0.0)),
             float(up[-1].x_t.std()),
         )
-
-
-def _sheet(x: Tensor) -> np.ndarray:
-    return bench.sheet(to_uint8(x).numpy())
 
 
 def draw_grown(shots: Sequence[Grown], start: int) -> Frames:

@@ -291,3 +291,12 @@ def test_static_of_few_steps_gets_a_sentence(steps: int, largest: float, static:
 def test_one_step_is_one() -> None:
     run = shots(Rule(), start=Start("each", 1, 0, 4))
     assert bench.draw(run, 0, [50, 0], ["a"]).captions[-1] == "t = 0 · done in 1 step"
+    assert bench.spoken_steps([9, 4, 0], 1, 2) == ["t = 4 · step 1 of 2", "t = 0 · done in 2 steps"]
+
+
+def test_a_sheet_of_pictures_is_the_sheet_of_their_bytes() -> None:
+    x = torch.linspace(-1.5, 1.5, 4 * 28 * 28).reshape(4, 1, 28, 28)
+    cells = bench.sheet_of(x)
+    assert cells.shape == (57, 57)
+    assert (cells[0, 0], cells[56, 56]) == (0, 255)
+    assert int(cells[29, 0]) == round((float(x[2, 0, 0, 0]) + 1) * 127.5)

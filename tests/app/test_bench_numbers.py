@@ -8,8 +8,10 @@ from torch import Tensor
 
 from diffusion_core.datasets import to_uint8, to_unit
 from diffusion_core.samplers import sample
+from diffusion_core.step_table import euler_step
 from pages.shared import bench, bench_lessons, load
 from pages.shared.bench import Rule
+from tests.app.test_pages import open_page
 
 RULES = {
     "ddim": Rule(),
@@ -59,6 +61,40 @@ def test_how_far_one_sampler_ends_from_another(runs: dict[str, Tensor]) -> None:
         assert rms(runs[name] - runs["ddim"]) == pytest.approx(apart, abs=0.006)
     other = drawn(RULES["ddim"], seed=bench.SEED + 1)
     assert rms(other - runs["ddim"]) == pytest.approx(bench_lessons.OTHER, abs=0.006)
+
+
+def test_what_lies_between_ddpm_and_euler() -> None:
+    """ "The fresh noise, and the share of ε̂ that makes room for it": both, and alike large."""
+    denoiser, _ = load.network("digits-eps")
+    times = bench.stops(denoiser, 10)
+    x_T = torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(bench.SEED))
+    step = next(iter(sample(
+        denoiser.diffusion, denoiser, x_T, times[:-1], label=torch.arange(16) % 10,
+        generator=torch.Generator().manual_seed(0), **RULES["ddpm"].options,
+    )))  # fmt: skip
+    assert step.posterior is not None
+    assert step.prediction is not None
+    euler = euler_step(denoiser.diffusion, x_T, step.prediction.eps, times[0], times[1])
+    mean = rms(step.posterior.mean - euler)
+    fresh = float(step.posterior.var.flatten()[0]) ** 0.5
+    assert mean > 0.5 * fresh
+    assert fresh > 0.5 * mean
+    ((_, look),) = [
+        shown for shown in open_page("reverse_sampling", steps="2")
+        .session_state["_settings_offered"].values() if "off Euler" in shown[1]
+    ]  # fmt: skip
+    assert "for DDPM the fresh noise, and the share of ε̂ that makes room for it" in look
+
+
+def test_next_to_the_end_it_is_the_signal_that_changes() -> None:
+    schedule = load.network("digits-eps")[0].diffusion.schedule
+    signal, noise = schedule.alpha_bar.sqrt(), (1 - schedule.alpha_bar).sqrt()
+    assert schedule.T == 1000
+    assert signal[999] > 30 * signal[1000]
+    assert signal[499] < 1.01 * signal[500]  # "at the other steps the slip is too small"
+    assert noise[1000] < 1.00001 * noise[999]
+    said = " ".join(m.value for m in open_page("reverse_sampling", steps="2").markdown)
+    assert "next to t = 1000 the signal falls fast from step to step" in said
 
 
 def test_of_how_many_digits_the_classifier_is_unsure_when_no_class_was_named() -> None:

@@ -17,7 +17,7 @@ from diffusion_core.datasets import load_gallery, to_uint8, to_unit
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.quality import recognised
 from diffusion_core.schedules import SCHEDULES, evenly_spaced
-from pages.shared import cold_views, cold_world, load
+from pages.shared import bench, cold_views, cold_world, load
 from pages.shared.cold_world import COUNT, SHOWN, Facts
 from tests.app.plots import player_header
 from tests.app.settings import press
@@ -323,6 +323,10 @@ def test_the_verdict_counts_what_is_shown() -> None:
     )
     nine, fewer = cold_world.NINE[20], cold_world.NINE[30]
     assert f"{nine[2]} of these nine are what they were, and {near:.0%} of 1,000" in told_so
+    assert "with the network as restorer, not told the class. From t = 20" in told_so
+    aware = trained(30, "told")[-1][1].read  # told the class it is another number
+    true = cold_world.shown_classes().tolist()
+    assert sum(a == b for a, b in zip(aware, true, strict=True)) > fewer[2]
     assert f"it is {fewer[2]} of nine and {far:.0%}; asking once has {fewer[0]} and {once:.0%}" in (
         told_so
     )
@@ -357,6 +361,11 @@ def test_the_glyphs_are_ten_different_ones() -> None:
     rows = [glyph.split() for glyph in cold_views.GLYPHS]
     assert len(set(cold_views.GLYPHS)) == len(rows) == 10
     assert {(len(r), len(r[0])) for r in rows} == {(5, 3)}
+
+
+def test_one_step_back_is_one() -> None:
+    captions = cold_views.restore_frames(trained(1, "untold"), 0, "untold", 1).captions
+    assert captions == ["t = 1 · step 0 of 1", "t = 0 · done in 1 step"]
 
 
 def test_a_hint_that_names_the_end_goes_there() -> None:
@@ -410,7 +419,7 @@ def test_from_gray_threes_vary_less_than_the_gallerys() -> None:
 def test_at_30_algorithm_1_loses_a_digit_and_algorithm_2_its_way_only() -> None:
     """The class not told: the 4 goes black, and where algorithm 2 ends, all strokes are whole."""
     sheets = [digits(shot.x_t) for shot in trained(30, "untold")[-1]]
-    truth = digits(cold_views.sheet(cold_world.shown_digits()))
+    truth = digits(bench.sheet_of(cold_world.shown_digits()))
     naive, improved, once = ((x > 127).float().mean((1, 2)) for x in sheets)
     real, four = (truth > 127).float().mean((1, 2)), 4
     assert cold_world.shown_classes()[four] == 4
@@ -443,7 +452,7 @@ def test_algorithm_1_goes_black_and_algorithm_2_keeps_the_gray() -> None:
     sheet = load_gallery()
     own = sheet.labels[cold_world.FIRST : cold_world.FIRST + SHOWN].long()
     assert cold_world.shown_classes().tolist() == own.tolist()
-    truth = digits(cold_views.sheet(cold_world.shown_digits())).float().mean((1, 2))
+    truth = digits(bench.sheet_of(cold_world.shown_digits())).float().mean((1, 2))
     for kind in ("told", "untold"):
         naive, improved, once = trained(STEPS, kind)[-1]
         assert (digits(naive.x_t).float().mean((1, 2)) < 1).float().mean() > 0.8

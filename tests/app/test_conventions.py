@@ -29,6 +29,15 @@ def sent(at: AppTest) -> dict[str, Any]:
     return json.loads(found.json)
 
 
+def alts(at: AppTest) -> list[str]:
+    """What a screen reader calls the charts."""
+    return [
+        json.loads(item.proto.json)["alt"]
+        for item in at.get("bidi_component")
+        if "diffusion_plot" in item.proto.component_name
+    ]
+
+
 def findings(at: AppTest) -> str:
     return "\n".join(item.proto.body for item in at.get("html") if "<ul class=" in item.proto.body)
 
@@ -150,11 +159,14 @@ def test_the_cosine_on_more_points_is_the_papers() -> None:
 
 def test_the_first_reading_is_alive_and_a_paste_is_answered() -> None:
     at = open_page("conventions", cview="Your schedule")
+    said_of_the_chart = "ᾱ over t, two lines: “yours”, the pasted schedule, and “{}”"
     assert "picked from the 1000" in findings(at)
     assert at.get("download_button")
+    assert said_of_the_chart.format("with betas of their own") in alts(at)
     at.text_area(key="cpaste").set_value(example("cosine", 200)).run()
     assert "Nichol &amp; Dhariwal" in findings(at)
     assert "index i is our t = i + 1" in findings(at)
+    assert said_of_the_chart.format("the published one") in alts(at)
     rows = next(item.proto.body for item in at.get("html") if "<tbody>" in item.proto.body)
     assert rows.count("<tr>") == 5
     assert "<td>199</td><td>200</td>" in rows

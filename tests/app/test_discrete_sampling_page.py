@@ -286,6 +286,7 @@ def test_rows_of_two_lengths_tell_time_as_a_share() -> None:
         "t/T = 0.50 · step 1 of 2",
         "t = 0 · done in 2 steps",
     ]
+    assert discrete_bench.captions([[]], 1, [60, 0])[-1] == "t = 0 · done in 1 step"
 
 
 def test_a_sheet_by_hand() -> None:

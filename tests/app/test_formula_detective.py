@@ -13,7 +13,10 @@ from streamlit.testing.v1 import AppTest
 
 from diffusion_core.checkpoints import CheckpointError, load_module
 from diffusion_core.checkpoints import load as load_network
-from diffusion_core.schedules import evenly_spaced
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.misprints_bound import CURVES
+from diffusion_core.mixtures import PLANE_DATA, mixture_denoiser
+from diffusion_core.schedules import SCHEDULES, evenly_spaced
 from pages.shared import case_runs, cases_terms, load
 from pages.shared.case_figures import case_chart
 from pages.shared.case_types import RIGHT, Case, Knob
@@ -137,6 +140,11 @@ def curve_of(name: str, pick: str, **setting: float) -> np.ndarray:
     return getattr(CASES[name].experiment(**(CASES[name].defaults | setting)), pick)
 
 
+BENDS = {
+    f: torch.diff(curve(torch.linspace(0.1, 3.9, 39, dtype=torch.float64)), n=2)
+    for f, curve in CURVES.items()
+}
+CONCAVE = [f for f, bend in BENDS.items() if (bend < 0).all()]
 CRITERIA = {
     "Posterior mean": lambda p: abs(at_step("Posterior mean", p, t=1, x0=0.7) - 0.7) < 1e-9,
     "Mean through the noise": lambda p: (
@@ -156,8 +164,10 @@ CRITERIA = {
     "Likelihood": lambda p: np.allclose(
         *(curve_of("Likelihood", p, a=a) for a in (1, 9))
     ),
-    "Jensen's inequality": lambda p: (
-        curve_of("Jensen's inequality", "right", f="x²").min() >= 0 if p == "printed" else True
+    # As printed it is claimed of any function, rightly of those alone that bend downwards.
+    "Jensen's inequality": lambda p: all(
+        curve_of("Jensen's inequality", "right", f=f).min() >= 0
+        for f in (CURVES if p == "printed" else CONCAVE)
     ),
     "Marginal": lambda p: abs(at_step("Marginal", p) - 1) < 1e-3,
     "DDIM’s step": lambda p: np.isclose(
@@ -173,6 +183,85 @@ CRITERIA = {
 def test_what_must_hold_tells_a_misprint_from_the_right_formula(name: str) -> None:
     assert CRITERIA[name]("right")
     assert CRITERIA[name]("printed") == CASES[name].is_right
+
+
+def test_there_are_functions_of_both_kinds() -> None:
+    assert CONCAVE == ["log x", "√x"]
+    assert all((bend > 0).all() for f, bend in BENDS.items() if f not in CONCAVE)
+
+
+def test_what_is_said_of_the_wrong_weight_of_a_picture() -> None:
+    """Too little at t = 2, too much at T, alike from 100 on; and where training would go."""
+
+    def weights(t: int) -> tuple[float, float]:
+        printed, right = CASES["KL of two pictures"].experiment(t=t, err=1.0).value
+        return printed, right
+
+    early, late = weights(2), weights(1000)
+    assert 0.5e4 < early[1] / early[0] < 2e4  # "ten thousand times too little"
+    assert 0.5e4 < late[0] / late[1] < 5e4  # "ten thousand times too much"
+    steps = [*range(100, 1001, 100)]
+    alike = np.array([weights(t)[0] for t in steps])
+    assert alike.max() / alike.min() < 2.2  # "nearly alike", where the right ones fall
+    assert weights(100)[1] / late[1] > 1e5
+    said = CASES["KL of two pictures"].consequence
+    assert "upside down" not in said
+    assert "from t = 100 on all steps would weigh nearly alike" in said
+    # "The errors themselves are largest where the noise is", by the best answer there is.
+    mixture, process = PLANE_DATA["ring"](), GaussianDiffusion(SCHEDULES["linear"](1000))
+    generator, errors = torch.Generator().manual_seed(0), []
+    for t in [2, *steps]:
+        x0, at = mixture.sample(2000, generator), torch.full((2000,), t)
+        noise = torch.randn(2000, 2, generator=generator, dtype=torch.float64)
+        seen = mixture_denoiser(process, mixture)(process.q_sample(x0, at, noise), at).x0
+        errors.append(float((seen - x0).square().mean()))
+    assert (np.diff(errors) > -0.02 * max(errors)).all()
+    assert errors[0] < 0.01 * errors[-1]
+    cost = np.array([np.array(weights(t)) * e for t, e in zip([2, *steps], errors, strict=True)])
+    shares = cost[1:] / cost[1:].sum(0)
+    assert shares[5:, 0].sum() > 0.6  # "on the noisiest steps, and hardly on" the early ones
+    assert shares[5:, 1].sum() < 0.05
+
+
+@pytest.mark.parametrize(("t", "share"), [(600, 0), (2, 40), (600, 50)])
+def test_a_step_to_the_picture_shows_no_difference_and_says_so(t: int, share: int) -> None:
+    for eta in (0.0, 0.5, 1.0):
+        found = CASES["DDIM’s step"].experiment(eta=eta, t=t, share=share)
+        if t * share // 100 == 0:
+            assert np.abs(found.printed).max() == np.abs(found.right).max() == 0
+            assert found.telling.startswith("At s = 0 there must be no noise left")
+            assert "Both ends" not in found.telling
+        else:
+            assert found.telling.startswith("At s = 300 it must be √(1 − ᾱₛ) = ")
+            ends = [CASES["DDIM’s step"].experiment(eta=e, t=t, share=share).value for e in (0, 1)]
+            assert all(printed == pytest.approx(right) for printed, right in ends)
+            assert (abs(found.value[0] - found.value[1]) > 0.01) == (eta == 0.5)
+
+
+@pytest.mark.parametrize(("share", "n"), [(50, 10), (70, 10), (0, 10), (50, 9)])
+def test_a_prior_moves_the_peak_or_makes_it_narrower(share: int, n: int) -> None:
+    places = np.linspace(0, 1, 201)
+    peaks, widths = [], []
+    for a in (2, 12):
+        found = CASES["Likelihood"].experiment(n=n, share=share, a=a)
+        peaks.append(places[found.printed.argmax()])
+        widths.append((found.printed > found.printed.max() / 2).mean())
+        heads = round(share / 100 * n)
+        assert ("gets narrower with a prior" in found.telling) == (2 * heads == n)
+        assert ("moves with a prior" in found.telling) == (2 * heads != n)
+    assert (abs(peaks[0] - peaks[1]) > 0.01) == ("moves" in found.telling)
+    assert "moves" in found.telling or widths[1] < 0.9 * widths[0]
+
+
+def test_the_forgotten_root_takes_away_too_little() -> None:
+    """Of the numerator; without the root of the whole factor it would be too much early on."""
+    kept = SCHEDULES["linear"](1000).alpha_bar[1:]
+    right = (1 / kept - 1).sqrt()
+    assert ((1 - kept) / kept.sqrt() < right).all()
+    assert ((1 - kept) / kept > right).any()
+    said = CASES["The picture from the noise"].consequence
+    assert "forgets the upper root" in said
+    assert "too little at every step" in said
 
 
 def test_the_numbers_in_the_hints() -> None:

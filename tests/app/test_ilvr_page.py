@@ -186,6 +186,8 @@ def test_what_is_said_of_two_pixels() -> None:
         assert f"{left:.2f} and {right:.2f} on average, and are {told.left[0, -1]:.2f} and " in (
             verdict
         )
+        assert "Held to the end," in verdict
+        assert f"their mean held to the end at {ilvr_world.GRAY:g}" in verdict
     press(at, "question")  # "See it"
     assert at.session_state["ilpic"] == "pixels"
     at.pills[0].select("No, too evenly")
@@ -197,6 +199,13 @@ def test_what_is_said_of_two_pixels() -> None:
     assert f"due to the 100 steps: 1,000 end at {KNOWING[2]:.2f}." in beside
     # "Nearer to the average of all data", which is 0, "and are spread wider".
     assert np.hypot(told.left[0, -1], told.right[0, -1]) < np.hypot(left, right)
+
+
+def test_what_is_let_go_is_not_what_the_verdict_says_of_what_is_held_to_the_end() -> None:
+    """Why it says "to the end": else neither the means nor their two numbers are so."""
+    held, free = (Pixels(*ilvr_world.two_pixels(last, True, 0)) for last in (0, 250))
+    off = [abs(t.left[0, -1] + t.right[0, -1] - 2 * ilvr_world.GRAY) for t in (held, free)]
+    assert off[0] < 1e-6 < 0.5 < off[1]
 
 
 def test_two_pixels_forget_what_they_were_held_to() -> None:

@@ -126,7 +126,11 @@ def test_what_is_said_of_the_plane() -> None:
             assert float((q < 0.1 * p).double().mean()) == pytest.approx(told.rare[end], abs=0.005)
     forms, plain = plane("forms"), plane("plain")
     share, rest = f"{forms.rare[0]:.0%}", f"{forms.rare[-1]:.0%}"
-    assert f"{share} of these draws of N(0, I) lie in holes of q(z), {rest} after the walk" in said
+    assert (
+        f"As the view opens, with {latent_world.DATA['forms']}, {share} of the draws of N(0, I) "
+        f"lie in holes of q(z), {rest} after the walk" in said
+    )
+    assert plain.rare[0] > 2 * forms.rare[0]  # so the sentence has to say which
     assert f"{share} of them lie where these 2,000 digits hardly ever are, {rest} after" in said
     assert f"{plain.rare[0]:.0%} of the prior’s draws miss them" in said
     offered = at.session_state["_settings_offered"]

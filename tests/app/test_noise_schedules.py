@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from diffusion_core.schedules import SCHEDULES
+from diffusion_core.schedules import MAX_BETA, SCHEDULES
 from pages.shared.curve_editor import parse_drawing
 from pages.shared.schedule_ends import (
     SIDES,
@@ -194,7 +194,9 @@ def test_the_numbers_of_where_to_start_and_of_a_short_chain() -> None:
     looks = " ".join(look for _, look in offered.values())
     assert f"ᾱ = {left(short) ** 2:.3f}, a signal √ᾱ of {left(short):.0%}" in looks
     assert f"and {left(10 * scaled):.1%} is left at T = 100" in told
-    assert 0.02 * 1000 / 20 == 1  # "Below T = 20 β would pass 1"
+    # "Below T = 20 β would pass 1, so it is cut off"
+    assert SCHEDULES["linear"](19).beta.max() == pytest.approx(MAX_BETA)
+    assert SCHEDULES["linear"](21).beta.max() < MAX_BETA
 
 
 def test_at_the_same_snr_hardly_anything_is_left_of_the_difference() -> None:

@@ -106,6 +106,43 @@ def test_shorter_steps_bring_digits_back(monkeypatch: pytest.MonkeyPatch) -> Non
     assert untold[-1].spread == pytest.approx(step_counts.FOUND, abs=0.03)
 
 
+@pytest.mark.skipif(not PRETRAINED.is_dir(), reason="the shipped network is not here")
+@pytest.mark.parametrize(("digit", "one_blob"), [("any", True), ("7", True), ("each", False)])
+def test_one_blob_needs_one_question(digit: str, one_blob: bool) -> None:
+    """Told sixteen classes in turn, each gets its own average: the question says none is told."""
+    shots = step_counts.grow(checkpoints.load("digits-v")[0], digit, bench.SEED)
+    first = next(shot for shot in shots if shot is not None)
+    assert (first.spread < 0.05) == one_blob
+    assert first.spread < 0.05 or first.spread > 0.2
+    label = "one of each" if digit == "each" else "whatever comes" if digit == "any" else digit
+    at = open_page("reverse_sampling", rview=VIEWS["counts"], drawn=label)
+    assert at.session_state["drawn"] == digit
+    (asks,) = [g.proto.label for g in at.get("button_group") if "one step from each" in
+               g.proto.label]  # fmt: skip
+    assert "no class told" in asks
+    assert "the average of what it is asked for" in " ".join(c.value for c in at.caption)
+
+
+def test_the_way_there_and_back_is_asked_of_one_network() -> None:
+    """The answer's numbers are of digits-v, not told; the view can be set to others."""
+    for query in ({}, {"asked": "digits-eps"}, {"told": "true"}):
+        at = open_page("reverse_sampling", rview=VIEWS["back"], **query)
+        (asks,) = [g.proto.label for g in at.get("button_group") if "back in ten" in g.proto.label]
+        assert "with digits-v, not told the digit" in asks
+
+
+@pytest.mark.parametrize("name", ["digits-eps", "digits-v", "digits-x0"])
+def test_only_where_noise_is_named_the_first_guess_looks_like_noise(name: str) -> None:
+    network, _ = load.network(name)
+    walk = bench.run(network, bench.Start("each", 50, bench.SEED, 4), [bench.Rule()])
+    sizes = [stop[0].largest for stop in itertools.islice(walk, 3)]
+    assert (sizes[0] > bench.WILD) == (name == "digits-eps")
+    assert sizes[2] < bench.WILD  # "the first guess or two"
+    at = open_page("reverse_sampling", steps="2")
+    at.pills[0].select("Noise, too")
+    assert "With digits-eps the first guess or two" in " ".join(m.value for m in at.run().markdown)
+
+
 def test_static_from_a_network_that_names_noise_gets_its_sentence() -> None:
     (network, _), (exact, _) = (load.network(name) for name in ("digits-eps", "digits-v"))
     for denoiser, told in ((network, True), (exact, False)):
