@@ -53,7 +53,8 @@ DEFAULTS = {
 }
 ABOUT = {
     "walks": "Three walks follow it: the **SDE**’s down all noise levels with fresh noise, the "
-    "**ODE**’s down them without, **Langevin**’s at one level throughout.",
+    "**ODE**’s down them without, **Langevin**’s at one level, or, set to “falling”, down them, "
+    "too.",
     "place": "A noisy point stays where it is. Each clean point that it may have come from pulls "
     "at it, and the score is the average of the pulls.",
     "noise": "Langevin’s walk on a line: a step η up the score of p, then noise c z, again and "
@@ -118,14 +119,15 @@ def ask(view: str, data: str, told: Facts) -> None:
 def ask_of_groups(_: str, told: Facts) -> None:
     """Whether the shares of groups that lie apart come out right."""
     chapter.question(
-        "One part in five of the data is at the lower left. Which walks end with the right shares?",
+        "One part in five of the data is at the lower left. As the page opens "
+        f"({WALK} steps, the third walk at t = {LEVEL}), which walks end with the right shares?",
         {
             "All three": "All follow the exact score. But the third stays at one noise level, and "
             f"ends with {told.share[2]:.0%} at the lower left: between groups that are far apart "
             "the score says nothing about their shares.",
             "The two that go down the noise levels": f"{told.share[0]:.0%} with fresh noise, "
             f"{told.share[1]:.0%} without, of 300 walkers. The shares are settled while there is "
-            "much noise and the groups overlap; the third walk never sees that.",
+            f"much noise and the groups overlap; at t = {LEVEL} the third walk never sees that.",
             "Only the one with fresh noise": "It needs none: without it "
             f"{told.share[1]:.0%} end at the lower left. Half of the score’s part "
             "and no noise lead through the same clouds.",
@@ -143,8 +145,8 @@ def ask_of_no_groups(data: str, told: Facts) -> None:
         f"{score_world.TELLABLE[data]:.2f}."
     )
     chapter.question(
-        "These data lie all around the middle, as the noise does. Does the walk that stays at "
-        "t = 20 end where they are?",
+        f"These data lie all around the middle, as the noise does. In {WALK} steps, does the walk "
+        f"that stays at t = {LEVEL} end where they are?",
         {
             "Yes, as near as the others": f"{found} The walkers begin all around, and each finds "
             "data near by. It is not cured: nothing here gives it away.",
@@ -160,6 +162,7 @@ def ask_of_one_place(data: str) -> None:
     """How long the average of pulls is that disagree."""
     pull, each = pulled(data)
     found = f"At t = 200 single pulls are {each:.2f} long on average, their mean {pull:.2f}."
+    near, one = pulled(data, 40)
     chapter.question(
         "At t = 200, at (−0.1, −0.1): is the score, the average of the pulls, as strong as single "
         "ones are?",
@@ -167,7 +170,8 @@ def ask_of_one_place(data: str) -> None:
             "About as strong": f"Only if they agreed. {found} This xₜ may have come from many "
             "places, and what they do not agree on drops out.",
             "Much weaker": f"{found} This xₜ may have come from many places, and what they do not "
-            "agree on drops out. Towards t = 1 one is left, and the two are the same.",
+            "agree on drops out. Go on to t = 40: the places lie close together now, and the mean "
+            f"is {near / one:.0%} as long as single pulls.",
             "Stronger: they add up": f"An average, not a sum. {found}",
         },
         answer="Much weaker",

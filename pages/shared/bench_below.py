@@ -73,7 +73,7 @@ def show_numbers(
     if any(rule.clip and not rule.rederive for rule in rules):
         euler += (
             "Where ε̂ is kept, the step goes from a clipped x̂₀ and an ε̂ that was not clipped: what "
-            "clipping took away is missing, most of all at the first step."
+            "clipping took away is missing."
         )
     st.caption(
         "Farthest that a step has landed from Euler's step on the probability-flow ODE (root mean "

@@ -89,7 +89,8 @@ def confusions(told: Facts) -> list[Confusion]:
             )
             + ". Here A and B are compared at the same SNR. The pictures agree, and so do the "
             "log-SNR curves; only the clock in the first chart runs differently. "
-            "Change A and B: nothing but the clock and the size of the steps moves.",
+            "Change A and B: nothing changes but the clock, the size of the steps and "
+            "where they end.",
             {"match": SAME_SNR, PLACE: 0.4},
             look="The black picture: at equal SNR, A and B are one. Then the first chart: the "
             "steps at which they get there differ.",

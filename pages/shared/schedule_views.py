@@ -143,15 +143,22 @@ def counted(steps: list[int], T: int, a: str, asked: int, left: float, right: fl
     """Steps counted down from T beside steps counted up from 1; √ᾱ of both at the end."""
     n = steps[-1]
     down, up = ([0, *times(T, n)[::-1]] for times in (evenly_spaced, counted_up))
+    told = (
+        f"**Where all {T} steps are kept, both ways are the same.** With {named(a)} they end at "
+        f"t = {T} with {left:.2%} of the signal (√ᾱ). Keep fewer, and the two part."
+        if down == up
+        else f"**Sampling starts at the last of these {n} pictures, and puts pure noise in its "
+        f"place.** With {named(a)}, steps counted down from T end at t = {down[-1]} with "
+        f"{left:.2%} of the signal (√ᾱ); counted up from 1 they end at t = {up[-1]} with "
+        f"{right:.2%}. Noise has none: the network takes that for a picture in mid-gray, which is "
+        "0."
+    )
     return Words(
         ("from T down", "from 1 up", "difference"),
         ("from T down", "from 1 up"),
         [f"step {k} of {n} · t = {down[k]} beside t = {up[k]}" for k in steps],
         "Noising in fewer steps, of two choices",
-        f"**Sampling starts at the last of these {n} pictures, and puts pure noise in its place.** "
-        f"With {named(a)}, steps counted down from T end at t = {down[-1]} with {left:.2%} of the "
-        f"signal (√ᾱ); counted up from 1 they end at t = {up[-1]} with {right:.2%}. Noise has "
-        "none: the network takes that for a picture in mid-gray, which is 0.",
+        told,
     )
 
 

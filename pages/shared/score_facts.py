@@ -127,10 +127,10 @@ def ended(data: str) -> list[float]:
     return [float(one[-1]) for one in far]
 
 
-@st.cache_data(max_entries=3, show_spinner=False)
-def pulled(data: str) -> tuple[float, float]:
-    """At t = 200, as the view opens: length of the average pull, average length of the pulls."""
+@st.cache_data(max_entries=6, show_spinner=False)
+def pulled(data: str, t: int = NOISY) -> tuple[float, float]:
+    """Where the view opens, at t: length of the average pull, average length of the pulls."""
     told = Place(*score_world.place(data, *AT, 0))
-    at = PLACE_TIMES.index(NOISY)
+    at = PLACE_TIMES.index(t)
     pull, each = (np.linalg.norm(a[at, :, 2:], axis=1) for a in (told.pull, told.signal))
     return float(pull.mean()), float(each.mean())

@@ -38,8 +38,8 @@ def more_steps(row: DeltaGenerator, denoiser: NetworkDenoiser, card: Card) -> No
         live, step_counts.draw_grown, step_counts.COUNTS, "More and more steps from one noise", 0
     )
     why = (
-        " It names v, and says at t = 1000 what the average digit is; digits-eps, the network of "
-        "“One run”, names ε and gives static with one step."
+        " It names v, and says at t = 1000 the average of what it is asked for; digits-eps, the "
+        "network of “One run”, names ε and gives static with one step."
     )
     st.caption(
         f"Network {card.name}, DDIM steps without fresh noise, x̂₀ clipped."

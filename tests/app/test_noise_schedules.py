@@ -169,6 +169,9 @@ def test_steps_of_a_short_chain_counted_up(kept: int, T: int) -> None:
     at = open_page(PAGE, kept=str(kept), T=str(T), **query)
     assert not at.exception
     assert ("There are only 10 steps" in texts(at)) == (kept > T)
+    same = kept >= T  # nothing is left out, whichever end is counted from
+    assert (f"Where all {T} steps are kept, both ways are the same." in texts(at)) == same
+    assert ("Noise has none" in texts(at)) != same
 
 
 def test_the_first_step_back_does_not_explode() -> None:
@@ -206,6 +209,11 @@ def test_at_the_same_snr_hardly_anything_is_left_of_the_difference() -> None:
     assert measured() > 0.3
     assert measured(match="same SNR") < 0.005
     assert measured(match="same SNR", T="10") > 0.02  # whole steps, and few of them
+    # "Nothing changes but … and where they end": one that ends earlier can't follow to the end.
+    assert measured(match="same SNR", schedule_b="log_snr_linear") > 0.05
+    told = texts(open_page(PAGE, match="same SNR", schedule_b="log_snr_linear"))
+    assert "where B has ended" in told
+    assert "nothing changes but the clock, the size of the steps and where they end" in told
 
 
 def test_a_schedule_that_ends_early_is_named_as_the_reason() -> None:

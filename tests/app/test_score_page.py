@@ -201,6 +201,23 @@ def test_every_view_asks_what_it_can_answer(view: str, data: str) -> None:
         assert max(told.far[:, -1]) < most + 5e-3  # "as near as the others"
 
 
+def test_the_question_of_the_walks_says_of_which_it_speaks() -> None:
+    """With few steps or falling noise the answer would be another one."""
+    usual = 4 * (0.2 * 0.8 / WALKERS) ** 0.5
+    assert abs(walks(level=0).share[2, -1] - 0.2) < usual < abs(walks().share[2, -1] - 0.2)
+    assert walks(steps=5).share[0, -1] < walks().share[0, -1]
+    for query in ({}, {"sclevel": "falling"}, {"scsteps": "5"}):
+        at = open_page("score", **query)
+        assert not at.toast
+        assert "As the page opens (60 steps, the third walk at t = 20)" in at.pills[0].label
+        assert "at one level, or, set to “falling”, down them, too." in text(at)
+    at = open_page("score")
+    assert (at.session_state["scsteps"], at.session_state["sclevel"]) == (60, 20)
+    assert "In 60 steps, does the walk that stays at t = 20" in (
+        open_page("score", scdata="Ring").pills[0].label
+    )
+
+
 def test_pulls_disagree_on_all_data() -> None:
     for data in DATA:
         told, at = Place(*score_world.place(data, -0.1, -0.1, 0)), PLACE_TIMES.index(200)
@@ -210,6 +227,16 @@ def test_pulls_disagree_on_all_data() -> None:
         said = text(page.run())
         assert f"single pulls are {each:.2f} long on average, their mean {pull:.2f}" in said
         assert pull < 0.3 * each  # "much weaker"
+        later, last = (PLACE_TIMES.index(t) for t in (40, 1))
+        lengths = [
+            [np.linalg.norm(a[k, :, 2:], axis=1).mean() for k in (later, last)]
+            for a in (told.pull, told.signal)
+        ]
+        near, far = np.divide(*lengths)
+        assert f"the mean is {near:.0%} as long as single pulls" in said
+        assert near > 0.75 > 0.5 > far  # near nothing but noise is left, which points anywhere
+        spread = [float(told.x0[k].std(0).mean()) for k in (later, at)]
+        assert spread[0] < 0.4 * spread[1]  # "the places lie close together now"
 
 
 @pytest.mark.parametrize("data", DATA)

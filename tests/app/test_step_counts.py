@@ -143,6 +143,20 @@ def test_only_where_noise_is_named_the_first_guess_looks_like_noise(name: str) -
     assert "With digits-eps the first guess or two" in " ".join(m.value for m in at.run().markdown)
 
 
+@pytest.mark.parametrize("name", ["digits-eps", "digits-v"])
+def test_where_most_is_missing_depends_on_the_network(name: str) -> None:
+    """So the line under the numbers names no step."""
+    network, _ = load.network(name)
+    rule = bench.Rule(rederive=False)
+    walk = bench.run(network, bench.Start("each", 10, bench.SEED, 4), [rule])
+    off = [stop[0].numbers.off_euler for stop in itertools.islice(walk, 9)]
+    assert (off[0] == max(off)) == (name == "digits-eps")
+    at = open_page("reverse_sampling", steps="2", rederive="false", numbers="all steps")
+    assert "not clipped: what clipping took away is missing." in " ".join(
+        c.value for c in at.caption
+    )
+
+
 def test_static_from_a_network_that_names_noise_gets_its_sentence() -> None:
     (network, _), (exact, _) = (load.network(name) for name in ("digits-eps", "digits-v"))
     for denoiser, told in ((network, True), (exact, False)):
