@@ -210,7 +210,7 @@ CASES = (
         rf"{{(1-\bar\alpha_t)^2}}\,\lVert {X0}-{X0_HAT}\rVert^2",
         "Both distributions have the same variance and means that differ by x₀'s weight times the "
         "error. Squaring √ᾱₜ₋₁ gives ᾱₜ₋₁.",
-        "An error at t = 2 would count ten thousand times too little, one at t = 1000 ten "
+        "An error at t = 2 would count ten thousand times too little, one at t = 1000 over twenty "
         "thousand times too much, and from t = 100 on all steps would weigh nearly alike. The "
         "errors themselves are largest where the noise is: so training would spend itself on the "
         "noisiest steps, where no picture can be seen, and hardly on the ones that draw the "

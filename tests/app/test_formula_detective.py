@@ -198,8 +198,8 @@ def test_what_is_said_of_the_wrong_weight_of_a_picture() -> None:
         return printed, right
 
     early, late = weights(2), weights(1000)
-    assert 0.5e4 < early[1] / early[0] < 2e4  # "ten thousand times too little"
-    assert 0.5e4 < late[0] / late[1] < 5e4  # "ten thousand times too much"
+    assert early[1] / early[0] == pytest.approx(1e4, rel=0.05)  # "ten thousand times too little"
+    assert 2e4 < late[0] / late[1] < 2.5e4  # "over twenty thousand times too much"
     steps = [*range(100, 1001, 100)]
     alike = np.array([weights(t)[0] for t in steps])
     assert alike.max() / alike.min() < 2.2  # "nearly alike", where the right ones fall
