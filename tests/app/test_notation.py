@@ -35,7 +35,7 @@ def shown(at: AppTest) -> str:
 
 def test_pages_use_terms() -> None:
     assert len(USES) >= 10  # the walk sees them
-    assert {use.page for use in USES} >= {"posterior", "noise_schedules", "conventions"}
+    assert {use.page for use in USES} >= {"posterior", "guidance", "conventions"}
 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: f"{use.page}-{use.word}")
