@@ -64,15 +64,39 @@ def set_letters(view: str, **pulled: str) -> None:
     chapter.apply_state(**{"enp": p, "enq": q} | pulled)
 
 
+def ask(told: Facts) -> None:
+    """The question of the first view."""
+    chapter.question(
+        "Letters come ½, ¼, ⅛, ⅛; a code made for ¼, ⅛, ⅛, ½, below, wastes "
+        f"{entropy_views.bits(told.orders[0])} bits per letter, on average. A code made for "
+        "½, ¼, ¼, 0 has no word for the last letter. What does it waste?",
+        {
+            "Less: it is right for the first two": "It is right for them, and gives the third a "
+            "shorter word. But one letter in eight can’t be said at all: −log 0 has no end, and "
+            "neither has the average.",
+            "A little more": "One letter in eight can’t be said at all, by no word however long. "
+            "−log 0 has no end, and neither has the average.",
+            "Without end": "One letter in eight has no word: −log 0. It does not help that the "
+            "others have good ones. “When is KL infinite?”, below, shows this code.",
+        },
+        answer="Without end",
+    )
+
+
 @st.fragment
-def exhibit() -> None:
+def exhibit(told: Facts) -> None:
     """Letters and codes, two orders of one divergence, or one that comes out below 0."""
+    above = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "Show", list(VIEWS), key="enview", default="codes", required=True,
             bind="query-params", format_func=VIEWS.get, width="content",
         )  # fmt: skip
         third = st.container(width="content")
+    with above:
+        if view == "codes":
+            ask(told)
+        chapter.look()
     if view == "orders":
         two_orders(third)
     else:
@@ -373,7 +397,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "Each further bit of a word halves the room that is left for others: a word of n bits "
             "takes 2⁻ⁿ of it. So a letter that is to have the share q of the room gets a word of "
             "−log₂ q bits, and the average is shortest when each share is the letter’s own "
-            "probability. Base 2 counts bits, base e nats: one bit is log 2 = 0.693 nats. Code "
+            "probability. Base 2 counts bits, base e nats: one bit is log 2 = "
+            f"{math.log(2):.3f} nats. Code "
             "words are counted in bits, so is a picture’s bound (bits per dimension: nats over "
             "log 2 and over the number of pixels). Losses in code come in nats.",
             {"enview": "codes", "enp": P, "enq": P},
@@ -475,26 +500,10 @@ def page() -> None:
         "A rare event surprises more: −log p is the length of its word in the best code. The "
         "average length is the entropy, and what a code made for something else takes on top, the "
         + term("KL divergence")
-        + ". The losses of this app are sums of such lengths; the [ELBO](elbo) is one, step by "
+        + ". The bounds of this app are sums of such lengths; the [ELBO](elbo) is one, step by "
         "step."
     )
-    chapter.question(
-        "Letters come ½, ¼, ⅛, ⅛; a code made for ¼, ⅛, ⅛, ½, below, wastes "
-        f"{entropy_views.bits(told.orders[0])} bits per letter, on average. A code made for "
-        "½, ¼, ¼, 0 has no word for the last letter. What does it waste?",
-        {
-            "Less: it is right for the first two": "It is right for them, and gives the third a "
-            "shorter word. But one letter in eight can’t be said at all: −log 0 has no end, and "
-            "neither has the average.",
-            "A little more": "One letter in eight can’t be said at all, by no word however long. "
-            "−log 0 has no end, and neither has the average.",
-            "Without end": "One letter in eight has no word: −log 0. It does not help that the "
-            "others have good ones. “When is KL infinite?”, below, shows this code.",
-        },
-        answer="Without end",
-    )
-    chapter.look()
-    exhibit()
+    exhibit(told)
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(entropy, cross_entropy, divergence)

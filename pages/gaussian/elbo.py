@@ -62,6 +62,8 @@ VIEWS = {
     "chain": "Two decompositions",
 }
 STEPS = (2, 5, 10, 50, 100, 1000)
+ASKED_OF = ("digits-eps", "digits-vdm")
+"""Whose bits the question is about, and who spends them otherwise."""
 VARIANCES = {"trained": "the network's", "posterior": "β̃", "beta": "β"}
 DEFAULTS = {
     "eb_view": "ledger",
@@ -145,13 +147,45 @@ def opened(pixels: bytes, setting: Setting) -> tuple[Setting, Kept, list[str]]:
         return setting, kept_ledger(pixels, setting, sha), said
 
 
+def ask() -> None:
+    """The question of the ledger, which the first view shows: of digits-eps, as it opens."""
+    found = measured()
+    held = {name: f"{early_share(found[name]):.0%}" for name in ASKED_OF if name in found}
+    chapter.question(
+        "From picture to noise the network digits-eps has a thousand steps. Which of them hold "
+        "most of the bits?",
+        {
+            "All about the same": "Look at the bars, on a logarithmic axis: the first costs "
+            "thousands of times as much as a step in the middle.",
+            "Those next to noise, where the digit appears": "That is where it is decided which "
+            "digit it will be, but a digit is one of ten: a few bits. With x̂₀ clipped, as it is "
+            "here at first, the last steps are the cheapest.",
+            "The first ten, next to the picture": "They hold "
+            f"{held.get(ASKED_OF[0], 'most')} of what a test digit costs: naming each pixel's "
+            "exact gray level is expensive, and no eye would notice."
+            + (
+                f" For {ASKED_OF[1]}, which has learned its schedule, they hold "
+                f"{held[ASKED_OF[1]]}."
+                if ASKED_OF[1] in held
+                else ""
+            ),
+        },
+        answer="The first ten, next to the picture",
+    )
+
+
 @st.fragment
 def exhibit() -> None:
-    """Seven views of one bound."""
+    """Seven views of one bound; the question is about the first."""
+    above = st.container()
     view = st.segmented_control(
         "The bound", list(VIEWS), key="eb_view", default="ledger", required=True,
         bind="query-params", format_func=VIEWS.get, label_visibility="collapsed",
     )  # fmt: skip
+    with above:
+        if view == "ledger":
+            ask()
+        chapter.look()
     if view == "chain":
         return chain_view()
     if view in {"test", "weights"}:
@@ -212,13 +246,21 @@ def ledger_view(pixels: bytes, about: str, setting: Setting, kept: Kept, pixel: 
         return
     with strip:
         bill_strip(setting, kept)
-    sums(setting, kept)
+    sums(pixels, setting, kept)
 
 
 def beta_over_tilde(t: int) -> float:
     """How much larger β is than β̃ at a step of the digits' schedule."""
     alpha_bar = SCHEDULES["cosine"](1000).alpha_bar
     return float((1 - alpha_bar[t]) / (1 - alpha_bar[t - 1]))
+
+
+def of_test_digits() -> str:
+    """What the decoder's usual width costs digits-vdm on test digits; "" if nobody measured it."""
+    found = measured().get("digits-vdm")
+    if found is None:
+        return ""
+    return f" Test digits cost only {found.bits_per_dim(found.reconstruction.mean):.2f} there."
 
 
 def confusions() -> list[Confusion]:
@@ -237,9 +279,9 @@ def confusions() -> list[Confusion]:
             "L_vlb, or one L_t times T?",
             "The same on average. The bound is a sum over all T steps. To train on it, one draws "
             "one step at random and multiplies its cost by T: that is right on average, and "
-            "scatters wildly, since ten steps of a thousand hold most of the bits. Drawing the "
-            "steps where the bits are more often, and dividing by how often, keeps the average "
-            "and lowers the scatter.",
+            "scatters wildly where a few steps hold most of the bits: ten of a thousand, with "
+            "digits-eps. Drawing the steps where the bits are more often, and dividing by how "
+            "often, keeps the average and lowers the scatter.",
             {"eb_view": "draws", "eb_n": 128},
             "The gray bars: most uniform draws say far too little, a rare one far too much. The "
             "exact sum comes in after a few seconds.",
@@ -331,9 +373,10 @@ def confusions() -> list[Confusion]:
             "the error of x̂₀, half a gray level for digits-eps: any narrower, and the pixels that "
             "are missed cost a lot; any wider, and all cost more. "
             f"√β̃₂ = {tilde_second**0.5 / LEVEL:.2f} gray levels is a guess, nearer to it here than "
-            f"√β₁ = {first_beta**0.5 / LEVEL:.2f}. It can be a bad one: for digits-vdm, with its "
-            "learned schedule, it is 14 times too narrow, and a first bar of 0.5 bits/dim becomes "
-            "one of 3.8.",
+            f"√β₁ = {first_beta**0.5 / LEVEL:.2f}. It can be a bad one: with digits-vdm "
+            "and its learned schedule it is 14 times too narrow for the opening 3, whose first bar "
+            f"of 0.5 bits/dim becomes one of 3.8.{of_test_digits()} That 3 was made by a network, "
+            "and its black is not quite black.",
             {"eb_view": "decoder"},
             "The lowest point of the curve, and how far the named variances are from it.",
             threads=[
@@ -344,8 +387,10 @@ def confusions() -> list[Confusion]:
         ),
         Confusion(
             "Can a learned variance be anything?",
-            "Improved DDPM lets it lie between β̃ and β, on a logarithmic scale: they are right "
-            "for data that are one point and for pure noise, and everything else is in between. "
+            "Improved DDPM lets it lie between β̃ and β, on a logarithmic scale: β̃ is right for "
+            "data that are one point, β for data that are noise of variance 1 themselves. Pixels "
+            "from −1 to 1 vary no more than that, and on average the best lies in between. (For "
+            "data that vary more it lies above β.) "
             f"They differ most in the first steps, where the bits are: at t = 2, β is {twice:.1f} "
             f"times β̃, at t = 10 {tenth:.2f} times. Summed over 784 pixels, even the small "
             "differences behind them count. The button gives every step the variance β.",
@@ -366,23 +411,6 @@ def page() -> None:
         + term("ELBO", "evidence lower bound: minus this cost is at most log p(x₀)")
         + ", a bound on the bits of the picture: the model needs no more than that to tell it."
     )
-    found = measured().get("digits-eps")
-    early = "most" if found is None else f"{early_share(found):.0%}"
-    chapter.question(
-        "Of the thousand steps between picture and noise, which hold most of the bits?",
-        {
-            "All about the same": "Look at the bars, on a logarithmic axis: the first costs "
-            "thousands of times as much as a step in the middle.",
-            "Those next to noise, where the digit appears": "That is where it is decided which "
-            "digit it will be, but a digit is one of ten: a few bits. The last bars are the "
-            "smallest.",
-            "The first ten, next to the picture": f"They hold {early} of what a test digit costs "
-            "digits-eps: naming each pixel's exact gray level is expensive, and no eye would "
-            "notice.",
-        },
-        answer="The first ten, next to the picture",
-    )
-    chapter.look()
     exhibit()
 
     st.subheader("The formula, and the code that just ran", anchor="formula")

@@ -23,6 +23,7 @@ from diffusion_core.noise_errors import brightness_error, last_dose, noise_error
 from diffusion_core.parameterization import Parameterization
 from diffusion_core.samplers import clip_prediction
 from diffusion_core.schedules import SCHEDULES
+from diffusion_core.training import MAX_WEIGHT
 from pages.shared import bench, chapter, load
 from pages.shared import readings as exhibits
 from pages.shared.canvas import canvas
@@ -34,7 +35,7 @@ from pages.shared.player import Curve, Panel, follow, player, session_runs
 from pages.shared.runs import STEPS
 from pages.shared.target_averages import measured, naming
 from pages.shared.target_charts import rounded, weighted
-from pages.shared.target_facts import confusions, facts
+from pages.shared.target_facts import Facts, alike, confusions, facts
 from pages.shared.target_tint import EDGE, tinted
 
 VIEWS = {
@@ -116,14 +117,39 @@ def shipped() -> dict[str, Card]:
     return found
 
 
+def ask(told: Facts) -> None:
+    """The question of the first view."""
+    chapter.question(
+        "At t = 990 a network names the noise with an error of 0.01. How far off is the picture "
+        "read from it?",
+        {
+            "By 0.01": "That holds where signal and noise are equally strong. At t = 990 the "
+            f"picture's share a is small, and x̂₀ = (xₜ − σ ε̂)/a divides by it: times "
+            f"{told.gain_990:.0f}.",
+            "By less": "That is what happens near t = 1, where σ is small. At t = 990 x̂₀ is what "
+            "is left of xₜ after taking away nearly all of it, scaled up: the error is multiplied "
+            f"by {told.gain_990:.0f}.",
+            f"By {told.gain_990 / 100:.1f}": "x̂₀ = (xₜ − σ ε̂)/a, so an error of ε̂ is multiplied "
+            f"by σ/a = {told.gain_990:.0f}. Drag the timeline to the right: the two errors part, "
+            "and their ratio follows σ/a to the last digit.",
+        },
+        answer=f"By {told.gain_990 / 100:.1f}",
+    )
+
+
 @st.fragment
-def exhibit() -> None:
-    """Six views of one question."""
+def exhibit(told: Facts) -> None:
+    """Six views of one subject; the question is about the first."""
+    above = st.container()
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     view = row.segmented_control(
         "Look at", list(VIEWS), key="xview", default="one", required=True, bind="query-params",
         format_func=VIEWS.get, width="content", wrap=True,
     )  # fmt: skip
+    with above:
+        if view == "one":
+            ask(told)
+        chapter.look()
     draw = {
         "one": five_readings,
         "three": side_by_side,
@@ -231,10 +257,8 @@ def missing_sentence(found: dict[str, Card]) -> str:
     absent = [f"{name} (trained on {NETWORKS[name][0]})" for name in NETWORKS if name not in found]
     if not absent:
         return ""
-    verb = "is" if len(absent) == 1 else "are"
-    return f"Not compared, because it {verb} not here yet: {' and '.join(absent)}.".replace(
-        "it are", "they are"
-    )
+    they_are = "it is" if len(absent) == 1 else "they are"
+    return f"Not compared, because {they_are} not here yet: {' and '.join(absent)}."
 
 
 def recognised(card: Card) -> str:
@@ -399,20 +423,26 @@ def which_is_best() -> Confusion:
     found = shipped()
     scores = [score for card in found.values() if (score := recognised(card))]
     bounds = [bound for card in found.values() if (bound := bound_of(card))]
+    name = "digits-x0"
+    same = alike(found[name].fields["sha256"] if name in found else "")
+    most = "" if same.share is None else f"; they hold {same.share:.0%} of its bound"
     snr = SCHEDULES["cosine"](1000).snr
     weight = float((snr[1:-1] - snr[2:]).max() / 2)
     return Confusion(
         "So which target makes the best pictures?",
         "No formula says. A perfect network would say the same in every language; how a real one "
         "spends its effort depends on the weights and on what is easy to output. So it has to be "
-        "measured, on networks that differ in nothing but the target. Digits recognised as asked "
-        f"after 25 DDIM steps, each with its standard error: "
+        "measured, here on networks trained alike but for the target. (All three began with the "
+        f"same {same.before:,} steps on ε; their last {same.own:,} have each its own target, with "
+        f"v's weights, up to a cap of {MAX_WEIGHT:g}.) Digits recognised as asked after 25 "
+        "DDIM steps, each with its standard error: "
         f"{'; '.join(scores) or 'not measured yet'}. Differences of less than two or three of "
         f"these may be chance. {missing_sentence(found)} Pictures are one thing and likelihoods "
         f"another: the bounds are {', '.join(bounds) or 'not measured yet'} bits/dim. The bound "
         "multiplies the squared error of x̂₀ by ½ (SNR(t−1) − SNR(t)), most of all next to the "
         f"picture: {weight:,.0f} at t = 2. Who names ε or v has an error there "
-        "that shrinks with σ; who names x₀ has not.",
+        f"that shrinks with σ; who names x₀ has not. Nor did training ask it to: for {name} the "
+        f"cap holds down the weights of the first {same.capped} steps{most}.",
         {"xview": "three"},
         "The same starting noise in every run. Compare digit by digit.",
         threads=[
@@ -479,24 +509,7 @@ def page() -> None:
         + term("v", "The direction in which the blend turns as noise is added.")
         + " = a ε − σ x₀. One of them and xₜ give all the others."
     )
-    chapter.question(
-        "At t = 990 a network names the noise with an error of 0.01. How far off is the picture "
-        "read from it?",
-        {
-            "By 0.01": "That holds where signal and noise are equally strong. At t = 990 the "
-            f"picture's share a is small, and x̂₀ = (xₜ − σ ε̂)/a divides by it: times "
-            f"{told.gain_990:.0f}.",
-            "By less": "That is what happens near t = 1, where σ is small. At t = 990 x̂₀ is what "
-            "is left of xₜ after taking away nearly all of it, scaled up: the error is multiplied "
-            f"by {told.gain_990:.0f}.",
-            f"By {told.gain_990 / 100:.1f}": "x̂₀ = (xₜ − σ ε̂)/a, so an error of ε̂ is multiplied "
-            f"by σ/a = {told.gain_990:.0f}. Drag the timeline to the right: the two errors part, "
-            "and their ratio follows σ/a to the last digit.",
-        },
-        answer=f"By {told.gain_990 / 100:.1f}",
-    )
-    chapter.look()
-    exhibit()
+    exhibit(told)
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     chapter.prose(

@@ -210,7 +210,7 @@ def confusions(told: Called, few: float) -> list[Confusion]:
             f"b (log b − a). For p = .7, .2, .1 and q = .5, .3, .2 kl_div(log q, p) = {right} "
             f"nats is KL(p‖q). kl_div(log p, q) = {order} is KL(q‖p): no less a divergence, but "
             f"the other one. With bare probabilities kl_div(q, p) = {bare}, which is "
-            "−H(p) − Σ pq, below 0 whatever p and q are; nothing warns. A single letter’s "
+            "−H(p) − Σ pq, never above 0, whatever p and q are; nothing warns. A single letter’s "
             "p log(p/q) is below 0 wherever q is above p; only the whole sum can’t be. (One more "
             "trap: reduction=\"mean\", the default, divides by the number of all entries, not of "
             "distributions; \"batchmean\" is what the formula says. In torch.distributions, "

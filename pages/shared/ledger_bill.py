@@ -16,6 +16,10 @@ from pages.shared.plot import plot
 
 FAR = 5
 """Standard deviations above the mean of the test digits from which a picture is called far out."""
+FAINT = 3
+"""Gray levels up to this one are black to the eye."""
+FAINT_SHARE = 0.1
+"""Of a picture's pixels; no test digit of MNIST has a fifth of that."""
 OPACITIES = (0.95, 0.6, 0.35)
 
 
@@ -36,31 +40,34 @@ def bill_strip(setting: Setting, kept: Kept) -> None:
     averages = averages_of(setting.network, sha_of(setting.network))
     usual = bits_per_dim(averages.total.mean) if averages else 0.0
     parts = {name: bits_per_dim(nats) for name, nats in stretches(kept).items()}
-    total = bits_per_dim(kept.total)
     plot(
-        strip_chart(parts, total if kept.complete else max(total, usual), kept.complete),
+        strip_chart(parts, bits_per_dim(kept.total), kept.complete, usual),
         key="eb_strip",
         alt="The bill as a strip, from t = 1 on: "
         + ", ".join(f"t = {name}: {bits:.3f} bits/dim" for name, bits in parts.items()),
     )
 
 
-def strip_chart(parts: Mapping[str, float], whole: float, complete: bool) -> Figure:
+def strip_chart(
+    parts: Mapping[str, float], total: float, complete: bool, usual: float = 0.0
+) -> Figure:
     """Pieces as wide as they cost, each with its share.
 
     Args:
         parts: steps -> bits/dim, from t = 1 on.
-        whole: bits/dim that the width of the chart stands for.
+        total: bits/dim of all that is known, L_T included.
         complete: whether the bill is known to its end; shares are told only then.
+        usual: bits/dim that a bill not known to its end is at least drawn beside.
     """
-    total = sum(parts.values())
+    shown = sum(parts.values())
+    whole = total if complete else max(total, usual)
     shapes, names, start = [], [], 0.0
     for (name, bits), opacity in zip(parts.items(), OPACITIES, strict=False):
         shapes.append(
             {"type": "rect", "x0": start, "x1": start + bits, "y0": 0, "y1": 1,
              "fillcolor": COLORS["bits"], "opacity": opacity, "line": {"width": 0}}
         )  # fmt: skip
-        share = f"{bits / total:.0%}" if complete else ""
+        share = f"{bits / shown:.0%}" if complete else ""
         label = name_at(start + bits / 2, f"{share}<br>t = {name}", "bits", y=1, yshift=19)
         names.append(label | {"font": {"color": COLORS["bits"], "size": 13}})
         start += bits
@@ -78,8 +85,8 @@ def strip_chart(parts: Mapping[str, float], whole: float, complete: bool) -> Fig
     return chart([], layout | CLEAR)
 
 
-def sums(setting: Setting, kept: Kept) -> None:
-    """What the terms add up to, as far as they are known."""
+def sums(pixels: bytes, setting: Setting, kept: Kept) -> None:
+    """What the terms of a picture add up to, as far as they are known."""
     parts = {
         "$L_0$" if name == "1" else f"step{'s' if '–' in name else ''} {name}": bits_per_dim(nats)
         for name, nats in stretches(kept).items()
@@ -102,11 +109,11 @@ def sums(setting: Setting, kept: Kept) -> None:
         "are the decoder’s gray levels around it, and the cost is that of naming x₀’s, "
         "−log p(x₀|x₁). Every step was drawn once."
         + (f" From t = {long[0]} on, a bar is the mean of several steps." if long else "")
-        + compared(setting, kept)
+        + compared(pixels, setting, kept)
     )
 
 
-def compared(setting: Setting, kept: Kept) -> str:
+def compared(pixels: bytes, setting: Setting, kept: Kept) -> str:
     """The picture's bill beside that of test digits, where both are known."""
     if not kept.complete:
         return ""
@@ -118,6 +125,12 @@ def compared(setting: Setting, kept: Kept) -> str:
     if bits_per_dim(kept.total) > mean + FAR * deviation:
         text += (
             " **This picture is far outside of what the network has learned**: it knows "
-            "handwritten digits only, and pays in bits for everything else."
+            "MNIST’s digits only, and pays in bits for everything else."
         )
+        faint = sum(0 < level <= FAINT for level in pixels)
+        if faint > len(pixels) * FAINT_SHARE:
+            text += (
+                f" One reason: {faint} of its pixels are not quite black, of gray level 1 to "
+                f"{FAINT}. MNIST’s background is 0."
+            )
     return text

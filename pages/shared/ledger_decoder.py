@@ -206,7 +206,7 @@ def at_a_width(told: Decoder, setting: Setting, pixel: Pixel) -> None:
     st.caption(
         "“error” is the root of the mean squared error of this x̂₀. Far to the left the curve "
         "flattens: this decoder counts no probability below 10⁻¹², so a missed pixel costs "
-        f"{FLOOR_BITS:.0f} bits at most. Dashed, where it is higher: the exact bell without that "
+        f"{FLOOR_BITS:.0f} bits at most. Dotted, where it is higher: the exact bell without that "
         "floor."
     )
 

@@ -366,13 +366,14 @@ def weights_view(name: str) -> None:
     traded = (
         " The schedule was learned so that every step costs about the same."
         if learned_schedule(name)
-        else " It gives up bits that nobody sees, for steps that decide what the picture shows."
+        else " It gives up bits that nobody sees, for steps that decide what the picture shows. "
+        "The bound’s weight rises once more near t = T, but there the error is tiny: xₜ is little "
+        "else than the noise."
     )
     st.caption(
         f"In the bound, the same error of the noise counts "
         f"{first:{',.0f' if first >= 10 else '.2g'}} times as much at t = 2 as at "
-        f"t = {recipe.T // 2}; L_simple counts all steps alike.{traded} The bound’s weight rises "
-        "once more near t = T, but there the error is tiny: xₜ is little else than the noise."
+        f"t = {recipe.T // 2}; L_simple counts all steps alike.{traded}"
     )
 
 
@@ -381,5 +382,5 @@ def weighting_name(key: str, parameterization: str) -> str:
     as_v = {"eps": "1/ᾱ", "x0": "1/(1−ᾱ)"}
     known = {"simple": "1 at every step (L_simple)", "bound": "the bound's own"}
     if key == "v" and parameterization in as_v:
-        return f"{as_v[parameterization]}, at most {MAX_WEIGHT:g}: as if it predicted v"
+        return f"{as_v[parameterization]}, at most {MAX_WEIGHT:g}: below that as if it predicted v"
     return "1 at every step" if key == "v" else known.get(key, key)

@@ -14,12 +14,16 @@ from diffusion_core.conversion import (
     rates_at,
     steps_to_half,
 )
+from diffusion_core.evaluation import history
 from diffusion_core.noise_errors import last_dose
-from diffusion_core.parameterization import EPS
+from diffusion_core.parameterization import EPS, PARAMETERIZATIONS
+from diffusion_core.recipes import RECIPES
+from diffusion_core.training import MAX_WEIGHT, WEIGHTINGS
 from pages.shared.chapter import Confusion
+from pages.shared.ledger import averages_of
 from pages.shared.readings import FRAME, SHOWN
 from pages.shared.target_averages import BIAS, TINT
-from pages.shared.target_charts import TARGETS, digits_process, rounding
+from pages.shared.target_charts import SNR, TARGETS, digits_process, rounding
 
 
 class Facts(NamedTuple):
@@ -57,6 +61,43 @@ def facts() -> Facts:
         int((snr >= 5).sum()),
         float(last_dose(diffusion, torch.ones(1, 1).double(), torch.tensor([400])) ** 2),
         {name: float(rounding(name, "float16", "x0")[0].max()) for name in TARGETS},
+    )
+
+
+class Alike(NamedTuple):
+    """What is alike in the training of the networks that are compared, and where it is not fair.
+
+    Attributes:
+        before: steps that all three went through first, on eps.
+        own: steps that each took on its own target.
+        capped: the first so many steps t have a weight in digits-x0's loss that is held down.
+        share: the part of what a test digit costs it that they hold; None if nobody measured it.
+    """
+
+    before: int
+    own: int
+    capped: int
+    share: float | None
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def alike(sha256: str) -> Alike:
+    """Read it off recipes, weights of the loss, and what was measured of digits-x0.
+
+    Args:
+        sha256: of its weights, "" where it is missing.
+    """
+    own = RECIPES["digits-x0"]
+    told = averages_of(own.name, sha256)
+    table = digits_process().schedule.alpha_bar[1:]
+    target = PARAMETERIZATIONS[own.parameterization]
+    weight = WEIGHTINGS[own.weighting](table.sqrt(), (1 - table).sqrt(), target)
+    capped = int((weight >= MAX_WEIGHT).sum())
+    return Alike(
+        sum(stage["steps"] for stage in history(own)),
+        own.steps,
+        capped,
+        sum(told.mean[:capped]) / told.total.mean if told else None,
     )
 
 
@@ -130,7 +171,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "in all is likely, not proven.",
             {"xview": "mean"},
             "x̂₀ of the network that names ε is static, and too dark; its line falls as σ/a grows. "
-            "The other two stay at 0, within chance.",
+            "The other two stay within 0.01 of 0; right of σ/a = 1 that is no more than chance.",
             threads=[
                 "openai/improved-diffusion#62",
                 "openai/guided-diffusion#81",
@@ -146,7 +187,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "The best answer is the mean of every ε that may be in xₜ, so it is smaller than ε: "
             "its mean square is 1 minus the squared error that is left. That is a law of the best "
             "answer, not a defect; a network keeps it as far as it is that good. The noise of the "
-            "last step alone can hardly be seen in xₜ: the best guess of "
+            "last step alone can hardly be seen in xₜ, but at the two ends: the best guess of "
             f"it is √(βₜ/(1−ᾱₜ)) ε̂, at t = 400 not even {told.dose_400:.1%} of its variance.",
             {"xview": "mean", "xpart": "naming"},
             "What is named of the noise, and 1 minus the error, are nearly one line but for t = 1. "
@@ -166,7 +207,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "loss on v 1 + SNR, the sum of both. On the digits' schedule, half of the ε-loss's "
             f"weight lies on the first {told.half_eps} of 1000 steps, where hardly any noise is "
             "left. (The weight, not the loss: x̂₀'s own errors are tiny there.) The digit "
-            "networks were trained with it first, and then with v's weights.",
+            "networks were trained with it first, and then with v's weights, up to a cap.",
             {"xview": "weights"},
             "First chart: the orange line is the SNR. v follows x₀ at the left end and ε at the "
             "right.",
@@ -193,9 +234,10 @@ def confusions(told: Facts) -> list[Confusion]:
             "If all targets can be converted, does it matter which one the network outputs?",
             "Not for what can be said, but for how errors grow. Reading x̂₀ from ε divides by a, "
             "reading ε̂ from x₀ divides by σ, and v divides by 1: the three determinants of the "
-            "same two equations. In float16 the rounding alone costs up to "
-            f"{told.worst['eps']:.1g} in x̂₀ when the answer is ε, and {told.worst['v']:.0e} when "
-            "it is v. Where no signal is left at all (a = 0), ε names no picture; x₀ and v do.",
+            "same two equations. In float16, down to a signal-to-noise ratio "
+            f"of {float(SNR[0]):.0e}, the rounding alone costs up to {told.worst['eps']:.1g} in x̂₀ "
+            f"when the answer is ε, and {told.worst['v']:.0e} when it is v. "
+            "Where no signal is left at all (a = 0), ε names no picture; x₀ and v do.",
             {"xview": "round"},
             "ε is bad on the left, where all is noise. Then read off ε̂: now x₀ is bad on the "
             "right. v is neither.",

@@ -16,6 +16,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from diffusion_core.chains import ESTIMATORS
+from diffusion_core.datasets import DataError, load_mnist
 from diffusion_core.elbo import gaussian_elbo
 from diffusion_core.ledger import Averages, Figure, chapters, read_averages
 from diffusion_core.parameterization import PARAMETERIZATIONS
@@ -33,6 +34,7 @@ from pages.shared.ledger import (
     bells,
     bits_per_dim,
     draw,
+    face,
     kept_ledger,
     near_levels,
     networks,
@@ -41,13 +43,23 @@ from pages.shared.ledger import (
     ticks,
     unit,
 )
-from pages.shared.ledger_bill import FAR, stretches, strip_chart
+from pages.shared.ledger_bill import (
+    FAINT,
+    FAINT_SHARE,
+    FAR,
+    bill_strip,
+    compared,
+    stretches,
+    strip_chart,
+    sums,
+)
 from pages.shared.ledger_decoder import (
     START,
     WIDTHS,
     decoder_of,
     named_widths,
     shown,
+    width_chart,
 )
 from pages.shared.ledger_estimators import decompositions, estimates, telescoping_residual
 from pages.shared.ledger_views import (
@@ -115,6 +127,13 @@ def test_a_weight_is_named_as_it_is(target: str) -> None:
     said = weighting_name("v", target)
     starts = {"x0": "1/(1−ᾱ), at most 100", "eps": "1/ᾱ, at most 100", "v": "1 at every step"}
     assert said.startswith(starts[target])
+    # As if it predicted v: below the cap, and not at it.
+    as_v = PARAMETERIZATIONS["v"].loss_weight(table.sqrt(), (1 - table).sqrt())
+    own = weight * PARAMETERIZATIONS[target].loss_weight(table.sqrt(), (1 - table).sqrt())
+    free = weight < MAX_WEIGHT
+    torch.testing.assert_close(own[free], as_v[free])
+    assert (own[~free] < as_v[~free]).all()
+    assert ("below that as if it predicted v" in said) == bool((~free).any())
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -366,6 +385,8 @@ def test_the_decoders_view_is_about_the_first_bar(pixels: bytes) -> None:
     seen = words(open_page("elbo", eb_view="Decoder"))
     assert f"**{told.cost(START):.3f} bits/dim**. The least is **{least:.3f}**" in seen
     assert f"√β₁ = {told.named['√β₁']:.2g} levels: {named['√β₁']:.3f}" in seen
+    assert "Dotted, where it is higher" in seen
+    assert width_chart(told, START)["data"][0]["line"]["dash"] == "dot"
 
 
 def test_a_bell_is_cut_into_levels_that_add_up_to_one() -> None:
@@ -463,6 +484,124 @@ def test_a_sheet_that_holds_no_digit_is_far_out() -> None:
     assert "far outside" in words(open_page("elbo", source="Draw"))
 
 
+def test_a_digit_that_a_network_made_is_far_out_for_its_black_alone(pixels: bytes) -> None:
+    """digits-vdm charges for gray levels 1 to 3 where MNIST has 0; the digit itself is a digit."""
+    image = np.frombuffer(pixels, np.uint8)
+    faint = int(((image > 0) & (image <= FAINT)).sum())
+    assert faint > FAINT_SHARE * DIMENSIONS
+    black = np.where(image <= FAINT, 0, image).astype(np.uint8).tobytes()
+    setting = resolved(Setting("digits-vdm", 1000))
+    said = {}
+    for name, picture in (("as it is", pixels), ("black", black), ("face", face().tobytes())):
+        kept = kept_ledger(picture, setting, sha_of("digits-vdm"))
+        list(kept)
+        said[name] = compared(picture, setting, kept)
+    assert f"One reason: {faint} of its pixels are not quite black" in said["as it is"]
+    assert "far outside" not in said["black"] + said["face"]
+    eps = resolved(Setting("digits-eps", 1000))
+    for picture, far in ((pixels, False), (face().tobytes(), True)):
+        kept = kept_ledger(picture, eps, sha_of("digits-eps"))
+        list(kept)
+        told = compared(picture, eps, kept)
+        assert ("far outside" in told) == far
+        assert "not quite black" not in told
+
+
+def test_no_test_digit_has_such_a_black() -> None:
+    try:
+        images = load_mnist("test", download=False).images.flatten(1)
+    except DataError as error:
+        pytest.skip(str(error))
+    faint = ((images > 0) & (images <= FAINT)).double().mean(1)
+    assert faint.max() < FAINT_SHARE / 5
+
+
+def test_one_total_on_one_screen(pixels: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With digits-vdm L_T is 0.002 bits/dim: in the strip's title as in the sum below."""
+    kept = kept_ledger(pixels, Setting("digits-vdm", 10, "posterior"), sha_of("digits-vdm"))
+    list(kept)
+    assert bits_per_dim(kept.prior) > 0.001
+    figures, said = [], []
+    monkeypatch.setattr(ledger_bill, "plot", lambda figure, **_: figures.append(figure))
+    monkeypatch.setattr(ledger_bill.chapter, "prose", said.append)
+    monkeypatch.setattr(ledger_bill.st, "caption", said.append)
+    setting = Setting("digits-vdm", 10, "posterior")
+    bill_strip(setting, kept)
+    sums(pixels, setting, kept)
+    total = f"{bits_per_dim(kept.total):.3f} bits/dim"
+    assert total in figures[0]["layout"]["title"]["text"]
+    assert f"Together **{total}**" in said[0]
+
+
+def test_where_the_bits_are_is_said_of_digits_eps(pixels: bytes) -> None:
+    """The question, from the test digits' averages; another network spends them otherwise."""
+    told, other = read_averages("digits-eps"), read_averages("digits-vdm")
+    assert told is not None
+    assert other is not None
+    costs = np.array(told.mean)
+    assert told.clip_x0
+    assert costs[0] > 2000 * costs[499]  # "thousands of times"
+    assert costs.argmin() == 999
+    tens = costs.reshape(100, 10).sum(1)
+    assert tens.argmin() == 99
+    assert tens[0] > 0.5 * costs.sum()
+    kept = kept_ledger(pixels, resolved(Setting("digits-eps", 1000)), sha_of("digits-eps"))
+    bars = {line.last: line.nats / (line.last - line.first + 1) for line in kept}
+    middle = min(last for last in bars if last >= 500)
+    assert bars[1] > 2000 * bars[middle]
+    at = open_page("elbo")
+    at.pills[0].select("The first ten, next to the picture")
+    answer = next(m.value for m in at.run().markdown if m.value.startswith("**Right.**"))
+    one, two = (sum(a.mean[:10]) / sum(a.mean) for a in (told, other))
+    assert f"They hold {one:.0%} of what a test digit costs" in answer
+    assert f"For digits-vdm, which has learned its schedule, they hold {two:.0%}." in answer
+    assert "ten of a thousand, with digits-eps" in words(at)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_only_the_ledger_has_the_ledgers_question(view: str) -> None:
+    at = open_page("elbo")
+    at.session_state["eb_view"] = view
+    assert len(at.run().pills) == (view == "ledger")
+
+
+def test_a_rise_of_the_weight_is_told_where_there_is_one() -> None:
+    at = open_page("elbo")
+    for name in networks():
+        at.session_state["eb_view"], at.session_state["eb_net"] = "weights", name
+        at.run()
+        late = weights_of(name)["bound"][600:]
+        rises = bool((np.diff(late) > 0).all())
+        assert ("rises once more near t = T" in words(at)) == rises
+        assert rises == (name != "digits-vdm")
+
+
+def test_the_variance_of_a_step_is_between_two_for_what_varies_no_more_than_noise() -> None:
+    """For normal data by formula; for pixels that are black or white by a sum over x_t."""
+    alpha_bar = SCHEDULES["cosine"](1000).alpha_bar.numpy()
+    t = np.arange(2, 1000)
+    before, now = alpha_bar[t - 1], alpha_bar[t]
+    beta = 1 - now / before
+    tilde = beta * (1 - before) / (1 - now)
+
+    def best(s: float) -> np.ndarray:
+        return beta * (before * s**2 + 1 - before) / (now * s**2 + 1 - now)
+
+    np.testing.assert_allclose(best(0), tilde)
+    np.testing.assert_allclose(best(1), beta)
+    for s in (0.1, 0.5, 0.9):
+        assert ((tilde < best(s)) & (best(s) < beta)).all()
+    assert (best(1.1) > beta).all()
+    share = np.sqrt(before) * beta / (1 - now)  # of x_0 in the posterior's mean
+    eps = np.linspace(-8, 8, 4001)
+    chance = np.exp(-(eps**2) / 2) / np.exp(-(eps**2) / 2).sum()
+    for k in (0, 100, 500, 900):
+        x = np.sqrt(now[k]) + np.sqrt(1 - now[k]) * eps
+        left = 1 - np.tanh(np.sqrt(now[k]) * x / (1 - now[k])) ** 2
+        assert tilde[k] <= tilde[k] + share[k] ** 2 * (left @ chance) < beta[k]
+    assert "β for data that are noise of variance 1 themselves" in words(open_page("elbo"))
+
+
 def test_two_numbers_for_one_network_are_explained() -> None:
     told = read_averages("digits-eps")
     assert told is not None
@@ -484,6 +623,20 @@ def test_for_a_learned_schedule_the_usual_decoder_is_too_narrow(pixels: bytes) -
     assert told.best[0] / told.named["√β̃₂"] == pytest.approx(14, abs=1)
     assert told.bits[list(told.named).index("√β̃₂")] == pytest.approx(3.8, abs=0.05)
     assert told.best[1] == pytest.approx(0.5, abs=0.05)
+    # It is the black of that 3, which a network made: with a black that is one, as MNIST's, it is
+    # cheap, as test digits are.
+    image = np.frombuffer(pixels, np.uint8)
+    black = np.where(image <= FAINT, 0, image).astype(np.uint8).tobytes()
+    usual = list(told.named).index("√β̃₂")
+    assert decoder_of(black, setting, sha_of("digits-vdm")).bits[usual] < 0.05
+    averages = read_averages("digits-vdm")
+    assert averages is not None
+    assert (averages.variance, averages.decoder) == ("posterior", "discretized_gaussian")
+    first = averages.bits_per_dim(averages.reconstruction.mean)
+    assert first < 0.1
+    assert f"becomes one of 3.8. Test digits cost only {first:.2f} there." in words(
+        open_page("elbo")
+    )
     # Far to the left nothing costs more than the floor lets it; without a floor it does.
     left = slice(0, 5)
     assert np.ptp(told.curve[1][left]) < 0.1
@@ -502,7 +655,13 @@ def test_weights_are_relative_to_the_middle() -> None:
 def test_draws_are_right_on_average_and_importance_scatters_less(pixels: bytes) -> None:
     setting = SHORT._replace(T=1000)
     told = estimates(pixels, setting, sha_of("digits-eps"))
-    assert "uniform" in told
+    kept = kept_ledger(pixels, setting, sha_of("digits-eps"))
+    list(kept)
+    exact = bits_per_dim(kept.total)  # each of its terms is drawn once: a few percent
+    for draws in told.values():
+        chance = 4 * draws.std() / len(draws) ** 0.5 + 0.05 * exact
+        assert draws.mean() == pytest.approx(exact, abs=chance)
+    assert told["uniform"].std() > 3 * exact  # "scatters wildly"
     if read_averages("digits-eps") is not None:
         few = told["importance"].std() / len(told["importance"]) ** 0.5
         assert few < 0.2 * told["uniform"].std() / len(told["uniform"]) ** 0.5

@@ -67,6 +67,11 @@ def test_every_view(asked: dict[str, str]) -> None:
     assert len(at.info) == sum(v in ("nonsense", "-1 2") for v in asked.values())
 
 
+@pytest.mark.parametrize("view", ["Codes", "Two orders", "Below 0?"])
+def test_only_the_first_view_has_its_question(view: str) -> None:
+    assert len(open_page("entropy", enview=view).pills) == (view == "Codes")
+
+
 @pytest.mark.parametrize(("p", "q"), [(P, Q), (Q, P), ("0.9 0.1", "0.5 0.5"), (P, P)])
 def test_a_message_costs_what_the_code_says(p: str, q: str) -> None:
     told = codes(probs(p), probs(q), 3)
@@ -189,6 +194,7 @@ def test_what_is_said_of_letters(said: str) -> None:
     whole = codes(tuple(p), tuple(turned), 0)
     assert sum(a * len(word) for a, word in zip(p, whole.words, strict=True)) == whole.cross
     assert f"H(p) = {own:.2f} bits, {own * math.log(2):.2f} nats" in said
+    assert f"one bit is log 2 = {math.log(2):.3f} nats." in said
     told = codes(probs(P), probs(P), 0)
     assert told.own == told.entropy == own
     assert [len(word) for word in told.words] == [1, 2, 3, 3]
@@ -379,6 +385,11 @@ def test_what_is_said_of_a_kl_below_0(said: str) -> None:
     bare = sums(q, p)
     assert f"kl_div(q, p) = −{-bare:.3f}" in said
     assert bare == pytest.approx(-float(entropy(p)) - float(p @ q))
+    # "Never above 0, whatever p and q are", and 0 itself where they have no letter in common.
+    assert "−H(p) − Σ pq, never above 0, whatever p and q are" in said
+    pairs = np.random.default_rng(0).dirichlet([0.3] * 3, (200, 2))
+    assert max(entropy_calls.called(*map(tuple, pair)).sums["bare"] for pair in pairs) <= 0
+    assert entropy_calls.called((1.0, 0.0), (0.0, 1.0)).sums["bare"] == 0
     told = entropy_calls.called((0.7, 0.2, 0.1), (0.5, 0.3, 0.2))
     assert list(told.sums.values()) == pytest.approx([right, order, bare, sums(p, q)])
     # "Every letter is below 0, and none is near its mark"; then "two of them below 0".

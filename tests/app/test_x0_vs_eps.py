@@ -17,14 +17,18 @@ from torch import Tensor, nn
 from diffusion_core import checkpoints
 from diffusion_core.checkpoints import Card, CheckpointError
 from diffusion_core.denoisers import NetworkDenoiser
+from diffusion_core.evaluation import history
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.ledger import read_averages
 from diffusion_core.parameterization import PARAMETERIZATIONS
+from diffusion_core.recipes import RECIPES
 from diffusion_core.schedules import SCHEDULES
+from diffusion_core.training import MAX_WEIGHT
 from pages.shared import load
 from pages.shared import readings as exhibits
 from pages.shared import target_averages as averages
 from pages.shared.numbers import plus_minus
-from pages.shared.target_charts import FORMATS, READ, TARGETS, rounding, weight_table
+from pages.shared.target_charts import FORMATS, READ, SNR, TARGETS, rounding, weight_table
 from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
@@ -340,6 +344,50 @@ def test_v_is_the_target_that_rounding_spares() -> None:
     }
     assert worst["eps"] > 1000 * worst["v"]
     assert worst["x0"] > 100 * worst["v"]
+    # The text's two numbers are of the chart's left end: without a named end there is no largest.
+    ends = [rounding(name, "float16", "x0")[0] for name in ("eps", "v")]
+    said = " ".join(m.value for m in open_page("x0_vs_eps").markdown)
+    assert (
+        f"down to a signal-to-noise ratio of 1e-08, the rounding alone costs up to "
+        f"{ends[0].max():.1g} in x̂₀ when the answer is ε, and {ends[1].max():.0e} when it is v."
+    ) in said
+    assert float(SNR[0]) == 1e-8
+    assert ends[0].argmax() == 0
+    assert ends[0][0] / ends[0][8] == pytest.approx((float(SNR[8]) / 1e-8) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_only_the_first_view_has_its_question(view: str) -> None:
+    at = open_page("x0_vs_eps")
+    at.session_state["xview"] = view
+    assert len([p for p in at.run().pills if "t = 990" in p.label]) == (view == "one")
+
+
+def test_what_is_alike_in_the_training_of_the_three_networks() -> None:
+    """Their start on ε, and the cap: the weight is v's own only below it."""
+    own = [RECIPES[name] for name in ("digits-eps", "digits-x0", "digits-v")]
+    start = history(own[0])
+    assert all(history(recipe) == start for recipe in own)
+    assert {stage["parameterization"] for stage in start} == {"eps"}
+    assert {recipe.weighting for recipe in own} == {"v"}
+    (steps,) = {recipe.steps for recipe in own}
+    alpha_bar = SCHEDULES["cosine"](1000).alpha_bar[1:]
+    capped = int((1 / (1 - alpha_bar) > MAX_WEIGHT).sum())
+    assert (1 / (1 - alpha_bar[:capped]) > MAX_WEIGHT).all()
+    averages_of = read_averages("digits-x0")
+    assert averages_of is not None
+    share = sum(averages_of.mean[:capped]) / sum(averages_of.mean)
+    assert share > 0.5
+    said = " ".join(m.value for m in open_page("x0_vs_eps").markdown)
+    before = sum(stage["steps"] for stage in start)
+    assert (
+        f"All three began with the same {before:,} steps on ε; their last {steps:,} have each its "
+        f"own target, with v's weights, up to a cap of {MAX_WEIGHT:g}."
+    ) in said
+    assert (
+        f"for digits-x0 the cap holds down the weights of the first {capped} steps; they hold "
+        f"{share:.0%} of its bound."
+    ) in said
 
 
 def test_the_bounds_weight_next_to_the_picture() -> None:

@@ -129,6 +129,17 @@ def test_only_the_tint_of_the_network_that_names_noise_is_beyond_chance() -> Non
         assert abs(one.brightness) < 2 * one.spread or name == "digits-eps"
         times = tint.factor(look.target, (998,))[0]
         assert abs(one.brightness / times) < 0.0035
+    # "Within 0.01 of 0; right of σ/a = 1 no more than chance"; left of it it is more.
+    gain = averages.gains(averages.ASKED)
+    for name in ("digits-x0", "digits-v"):
+        off = np.array([abs(one.brightness) for one in told(name)])
+        chance = np.array([one.spread for one in told(name)])
+        assert off.max() < 0.01
+        assert (off < 2 * chance)[gain > 1].all()
+        assert (off > 2 * chance)[gain < 1].any()
+    assert "stay within 0.01 of 0; right of σ/a = 1 that is no more than chance" in " ".join(
+        look for _, look in errors().session_state["_settings_offered"].values()
+    )
     # The ends of the answers' chart: many times the bias on the left, and no harm.
     first = told("digits-eps")[0]
     assert first.bias > 10 * told("digits-eps")[at].bias
@@ -190,6 +201,10 @@ def test_the_last_steps_share_is_drawn_and_what_is_named_of_it() -> None:
     expected = schedule.beta[steps] / (1 - schedule.alpha_bar[steps])
     np.testing.assert_allclose(share, expected, rtol=1e-4)
     assert share[0] == pytest.approx(1)
+    # "Hardly seen, but at the two ends".
+    middle = (np.array(averages.ASKED) >= 200) & (np.array(averages.ASKED) <= 800)
+    assert share[middle].max() < 0.02 < 0.9 < min(share[0], share[-1])
+    assert "can hardly be seen in xₜ, but at the two ends" in words(errors())
     np.testing.assert_allclose(of_it, named * share, rtol=1e-4)
     assert figure["layout"]["xaxis"]["type"] == "log"
     gain = ((1 - schedule.alpha_bar) / schedule.alpha_bar).sqrt()[steps]
@@ -263,9 +278,21 @@ def test_a_button_goes_where_it_says_and_stays_there(asked: str) -> None:
 def test_at_990_both_errors_are_as_the_button_says() -> None:
     at = open_page("x0_vs_eps")
     text = next(node.value for node in at.markdown if "Go to t = 990" in node.value)
-    said = float(re.search(r"x̂₀ is off by ([\d.]+)", text)[1])
-    first = float(re.search(r"left end, it is ([\d.]+)", text)[1])
-    assert said > 10 * first
+    network = checkpoints.load("digits-eps")[0]
+    said = exhibits.ask(network, averages.load.gallery_digit(3, 0), 0)
+    off = {}
+    for frame, t in ((exhibits.SHOWN.index(990), 990), (0, 1)):
+        alpha_bar = float(network.diffusion.schedule.alpha_bar[t])
+        eps = said.output[frame].double()
+        x0 = (said.x_t[frame] - (1 - alpha_bar) ** 0.5 * eps) / alpha_bar**0.5
+        pairs = ((x0, said.x0[frame]), (eps, said.eps[frame]))
+        off[t] = [float((one - true).square().mean()) ** 0.5 for one, true in pairs]
+        assert off[t][0] / off[t][1] == pytest.approx(((1 - alpha_bar) / alpha_bar) ** 0.5)
+    assert f"x̂₀ is off by {off[990][0]:.2f} and ε̂ by {off[990][1]:.3f}." in text
+    assert f"left end, it is {off[1][0]:.3f} and {off[1][1]:.2f}." in text
+    said_late = float(re.search(r"x̂₀ is off by ([\d.]+)", text)[1])
+    said_first = float(re.search(r"left end, it is ([\d.]+)", text)[1])
+    assert said_late > 10 * said_first
 
 
 def test_whole_regions_move_where_the_answer_looks() -> None:
