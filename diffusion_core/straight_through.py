@@ -141,16 +141,12 @@ class Moment(NamedTuple):
         weights: as they are at this step.
         z: [N, d] what the encoder says.
         shown: [K, D] what the decoder makes of the codes.
-        copied: [N, d] the gradient of a vector's own reconstruction error, as it is copied to z.
-        losses: [N, K] reconstruction error of each vector with each code.
         parts: of the loss.
     """
 
     weights: Miniature
     z: Tensor
     shown: Tensor
-    copied: Tensor
-    losses: Tensor
     parts: LossParts
 
 
@@ -192,11 +188,7 @@ def train_miniature(
         slopes = torch.autograd.grad(total, weights)
         with torch.no_grad():
             shown = affine(weights.decoder, weights.codes)
-            copied = 2 * (decoded - x) @ weights.decoder[:, :-1]
             now = Miniature(*(w.detach().clone() for w in weights))
-            yield Moment(
-                now, z.detach(), shown, copied, distances(x, shown),
-                LossParts(*(part.detach() for part in parts)),
-            )  # fmt: skip
+            yield Moment(now, z.detach(), shown, LossParts(*(part.detach() for part in parts)))
             for weight, slope, times in zip(weights, slopes, (1, pace, 1), strict=True):
                 weight -= rate * times * slope

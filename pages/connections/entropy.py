@@ -27,6 +27,7 @@ from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.distribution_bars import distribution_bars, read_distribution
 from pages.shared.entropy_calls import CALLS, COUNTS
 from pages.shared.explain import formula_and_code
+from pages.shared.numbers import signed
 from pages.shared.plot import plot
 
 VIEWS = {"codes": "Codes", "orders": "Two orders", "calls": "Below 0?"}
@@ -300,11 +301,12 @@ def two_orders(third: DeltaGenerator) -> None:
     )
     st.markdown(
         f"KL(p‖q) = **{divergence(curves):.2f}** nats · KL(q‖p) = "
-        f"**{divergence(flipped(curves)):.2f}** nats · H(q) = **{minus(normal_entropy(std))}** nats"
+        f"**{divergence(flipped(curves)):.2f}** nats · H(q) = "
+        f"**{signed(normal_entropy(std))}** nats"
     )
     st.caption(
         f"p: two normals of width {PEAK:g}, {LEFT:.0%} on the left. q: one normal, mean "
-        f"{minus(mean)}, standard deviation {std:.2f}. "
+        f"{signed(mean)}, standard deviation {std:.2f}. "
         + ("Dotted: the normal that has the smallest KL in the other order. " if other else "")
         + "Second chart: the areas under the lines, what lies "
         "below 0 counted off, are the two numbers."
@@ -371,11 +373,6 @@ def facts() -> tuple:
     )
 
 
-def minus(value: float) -> str:
-    """A number with two decimals and a minus sign instead of a hyphen."""
-    return f"{value:.2f}".replace("-", "−")
-
-
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     one, other = (entropy_views.bits(order) for order in told.orders)
@@ -436,11 +433,11 @@ def confusions(told: Facts) -> list[Confusion]:
             "Why does one order seek a peak and the other cover all?",
             "KL(p‖q) averages over p: wherever p is and q is not, log(p/q) is large, and q can’t "
             "afford to leave out anything. Its best normal has the mean and the variance of p, "
-            f"{minus(told.cover[0])} and {told.cover[1]:.2f}². KL(q‖p) averages over q: it charges "
-            "only where q is, and keeps it from where p is not. Its best normal sits on the larger "
-            f"peak, at {minus(told.seek[0])} with width {told.seek[1]:.2f}. There p is {LEFT:g} of "
-            f"q, so that it pays {told.seek[2]:.2f} nats, the logarithm of 1/{LEFT:g}: all that "
-            "the peak it leaves out costs it.",
+            f"{signed(told.cover[0])} and {told.cover[1]:.2f}². KL(q‖p) averages over q: it "
+            "charges only where q is, and keeps it from where p is not. Its best normal sits on "
+            f"the larger peak, at {signed(told.seek[0])} with width {told.seek[1]:.2f}. There p is "
+            f"{LEFT:g} of q, so that it pays {told.seek[2]:.2f} nats, the logarithm of 1/{LEFT:g}: "
+            "all that the peak it leaves out costs it.",
             {"enview": "orders", "enfit": "seek"},
             "q lies on the left peak, and KL(q‖p), dashed in the second chart, is charged there. "
             "At the right peak q has no draws and pays nothing; there KL(p‖q), the green line, "
@@ -466,12 +463,12 @@ def confusions(told: Facts) -> list[Confusion]:
             "Can entropy be negative?",
             "Of letters never. Of a density yes: it is measured against an even density of height "
             "1, and a normal of standard deviation 0.1 has "
-            f"{minus(told.narrow)} nats; {told.zero_at:.3f} is where it is 0. So can −log p(x) of "
+            f"{signed(told.narrow)} nats; {told.zero_at:.3f} is where it is 0. So can −log p(x) of "
             "a density be, and it can’t be compared with bits of pixels. That is what discretised "
             "decoders are for, at the end of the [ELBO](elbo): they give each byte a probability.",
             {"enview": "orders", "enfit": "hand", "enstd": 0.1},
             "q is narrow, and its density higher than 1, so −log q is below 0 there: H(q) = "
-            f"{minus(told.narrow)} nats, under the charts.",
+            f"{signed(told.narrow)} nats, under the charts.",
             threads=[
                 "https://math.stackexchange.com/questions/4565670",
                 "https://math.stackexchange.com/questions/4676511",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -132,7 +133,8 @@ def page() -> None:
         "over all z; it is trained by a bound of the logarithm instead, the "
         + term("ELBO")
         + ", with an encoder’s guess q(z|x) of which z made x. Here z has two numbers: the "
-        "integral can be summed, and one sees what the bound leaves out, in nats (1.44 bits each)."
+        "integral can be summed, and one sees what the bound leaves out, in nats ("
+        f"{1 / math.log(2):.2f} bits each)."
     )
     exhibit(told)
 

@@ -39,6 +39,7 @@ from pages.shared.vq_lessons import confusions
 from pages.shared.vq_tokens import HOW_CODES_LOOK
 from pages.shared.vq_world import (
     DECAYS,
+    IDLE,
     KINDS,
     LEARN,
     LEARN_STEPS,
@@ -230,7 +231,7 @@ def codes_learn(above: DeltaGenerator, second: DeltaGenerator) -> None:
             f"{vq_world.POINTS} vectors; they never move, and each step uses all of them. Purple: "
             "the codes and the way they came; red lines: where the regions of two codes meet. "
             "Second plane: each vector’s way to the code that replaces it, whose square is the "
-            "error. A code that replaces nothing has no reason to move. "
+            f"error. A code that replaces nothing {IDLE[rule]}. "
             + (f"Guarded: a little, ε = {EPS:.5f}, is added to how much each code replaced, so "
                "that nothing is divided by 0. " if rule == "smoothed" else "")
             + (f"Level line: (5/{K})²/12, the best for an unbroken line." if kind == "line" else "")

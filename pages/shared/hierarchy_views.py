@@ -19,6 +19,7 @@ from pages.shared.hierarchy_world import (
     best_possible,
     data_shade,
 )
+from pages.shared.numbers import signed
 from pages.shared.player import Curve, Frames
 
 SHORT = {"free": "Free", "same": "Same dim.", "short": "Ends short", "ddpm": "DDPM"}
@@ -118,7 +119,7 @@ def race_table(rung: Rung, data: str, calls: Sequence[float]) -> str:
 
 def nats(value: float) -> str:
     """A number of nats with a true minus, and none before a zero."""
-    return f"{round(float(value), 2) + 0.0:.2f}".replace("-", "−")
+    return signed(round(float(value), 2) + 0.0)
 
 
 def table(columns: Sequence[Sequence[str]]) -> str:

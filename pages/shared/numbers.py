@@ -15,9 +15,9 @@ def plus_minus(value: str, error: str) -> str:
     return f"{value}{_TOGETHER}{error}".lstrip()
 
 
-def signed(value: float) -> str:
-    """Two decimals, with a minus as long as a plus."""
-    return f"{value:.2f}".replace("-", "−")
+def signed(value: float, digits: int = 2) -> str:
+    """A number with so many decimals, and a minus as long as a plus."""
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def about(count: int) -> str:

@@ -37,8 +37,8 @@ def of_the_plane(told: Facts) -> None:
         {
             "No more often than by chance": "By chance it would be 10%. " + said + "but even that "
             "is order that nobody asked for: what looks alike is cheap to decode from nearby z.",
-            "Mostly": said + "two strokes apart. What looks alike is cheap to decode from nearby "
-            "z, and that is all the order there is: two numbers are few for ten digits.",
+            "Mostly": said + "and what looks alike is cheap to decode from nearby z. That is all "
+            "the order there is: two numbers are few for ten digits.",
             "Always": said + "and nothing in training keeps them apart: it asks for pictures, not "
             "for digits.",
         },
@@ -111,7 +111,7 @@ def of_two_gradients(told: Facts) -> None:
 def of_no_kl(told: Facts) -> None:
     """What draws of N(0, I) give without it."""
     said = (
-        f"Of {PRIOR_DRAWS} draws none is taken for {listed(JUDGED.missing)}. Only "
+        f"Of the {PRIOR_DRAWS} draws with seed 0 none is taken for {listed(JUDGED.missing)}. Only "
         f"{told.near[1]:.0%} of the 200 digits are encoded to within 2 of 0, where draws of "
         "N(0, I) fall."
     )

@@ -83,7 +83,8 @@ def one_bound() -> None:
         if told.elsewhere:
             at_mean, at_peak = told.pixels
             st.markdown(
-                "**The posterior is not where the encoder looks.** Pixel by pixel, x costs "
+                "**The posterior’s highest peak is not where the encoder looks.** Pixel by "
+                "pixel, x costs "
                 f"{at_mean:.0f} nats by what the encoder’s μ is decoded to, and {at_peak:.0f} by "
                 "what the posterior’s peak is."
             )
@@ -109,8 +110,8 @@ def said_of_fit(label: int, variety: int, fit: str) -> str:
         "peak": "From the peak: found by climbing the bound from the highest place of p(z|x). ",
     }
     return begins[fit] + (
-        "For this x both climbs end in one place; they part where the posterior has two peaks or "
-        "the encoder errs. "
+        "For this x both climbs end in one place; they may part where the posterior has two peaks "
+        "or the encoder errs. "
         if vae_world.one_hill(label, variety)
         else "For this x the two climbs end in two places. "
     )
@@ -282,7 +283,7 @@ def the_plane() -> None:
         to = st.number_input("To digit", 0, 9, 8, key="vato", bind="query-params", width=84)
     stage = st.container()
     told = Way(*vae_world.way(label, to, other_variant()))
-    frames = vae_views.way_frames(told, vae_world.codes()[0], label, to)
+    frames = vae_views.way_frames(told, training.codes()[0], label, to)
     with stage:
         player(
             frames.panels, key="va_way", total=STEPS + 1, captions=frames.captions,

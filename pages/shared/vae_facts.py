@@ -181,7 +181,7 @@ def facts() -> tuple:
             ),
             wrong.pixels,
             tuple(gap(DEFAULT, 1, best=False, shift=shift) for shift in BY_HAND),
-            *neighbours(*vae_world.codes()),
+            *neighbours(*training.codes()),
             float(told.costs[own] - told.costs[0]),
             float(told.nats[0] - told.nats[own]),
             float(prior.bounds[0]),

@@ -20,7 +20,7 @@ from pages.shared.vae_training_views import sheet_figure
 from pages.shared.vae_training_world import SHEET
 from pages.shared.vae_views import PICTURE, picture_figure
 
-PARTS = {"sum": "sum", "mean": "mean"}
+PARTS = ("sum", "mean")
 NOISES = (0.01, 0.05, 0.5)
 NOISE = 0.5  # squared error as it is, without 1/(2σ²)
 LATENTS = (2, 8, 20, 50)
@@ -124,8 +124,8 @@ def sum_or_mean() -> None:
     with row():
         pixels, latents = (
             st.segmented_control(
-                name, list(PARTS), key=key, default="sum", required=True, bind="query-params",
-                format_func=PARTS.get, width="content",
+                name, PARTS, key=key, default="sum", required=True, bind="query-params",
+                width="content",
             )
             for name, key in (("Error over pixels", "vapixels"), ("KL over latents", "valatents"))
         )  # fmt: skip

@@ -72,8 +72,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"KL(p(z|x)‖p(z)) = {told.surprise:.1f} nats of this x: where the posterior lies it is "
             f"typically some {round(math.exp(told.surprise), -1):,.0f} times as dense as the prior "
             "(e to that power). With more latent numbers z tells more, every further nat makes it "
-            "2.7 times as much, and drawing from the prior becomes hopeless. The encoder says "
-            "where to look.",
+            f"{math.e:.1f} times as much, and drawing from the prior becomes hopeless. The "
+            "encoder says where to look.",
             first | {"vaview": "draws", "vafrom": "prior"},
             "Histogram: nearly all draws lie far below log p(x). Curve: the bound begins "
             f"{told.log_p - told.prior_bound:.0f} nats too low.",
@@ -94,8 +94,10 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Many draws of q, and the red curve still ends below log p(x)?",
             f"By {told.far[0]:.2f} nats at K = {COUNTS[-1]}, outside its own band. The bound is "
-            "right, but p(x, z)/q(z) has no upper limit where q is narrower than the prior, and no "
-            "finite variance where σ² is below ½: in q’s tails lie rare draws with large weights, "
+            "right. But far out this decoder’s log p(x|z) falls only in proportion to the "
+            "distance, and the logarithms of prior and q to its square. So p(x, z)/q(z) has no "
+            "upper limit where q is narrower than the prior, and no finite variance where σ² is "
+            "below ½: in q’s tails lie rare draws with large weights, "
             "and a run that has too few of them tells "
             f"the bound too low, and its error too small. The {DRAWS:,} draws count as "
             f"{told.useful[0]:.0f}. Draws of a q twice as wide count as {told.useful[1]:,.0f}: "
@@ -125,7 +127,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "true point is infinite, and the bound says nothing. Its codes lie as far as "
             f"{told.farthest:.0f} from 0, and {told.near[1]:.0%} of the 200 digits within 2 of 0, "
             f"against {told.near[0]:.0%}; of N(0, I) {1 - math.exp(-2):.0%} does. So a draw of "
-            f"N(0, I) shows what happens to lie there: of {PRIOR_DRAWS} draws none is taken for "
+            f"N(0, I) shows what happens to lie there: of {PRIOR_DRAWS} draws with seed 0 "
+            "none is taken for "
             f"{listed(JUDGED.missing)}, where the VAE gives every digit {JUDGED.common[0]:.0%} to "
             f"{JUDGED.common[1]:.0%} of them. The judge is sure of {JUDGED.sure[1]:.0%} of its "
             f"draws, and of {JUDGED.sure[0]:.0%} of the VAE’s. So "
@@ -142,14 +145,15 @@ def confusions(told: Facts) -> list[Confusion]:
             "New pictures: z from N(0, I), or from the encoder’s μ and σ?",
             "From N(0, I). The model is p(x) = ∫ p(x|z) p(z) dz; the encoder is no part of it, and "
             "there is no x to encode. Draws of q(z|x) give variants of that x: the judge takes "
-            f"{JUDGED.same:.1%} of those of the opening 3 for a 3. Encode a training picture "
-            "picked at random, and draw there: over all pictures that is q(z), the mean of all "
-            "q(z|x). It is N(0, I) only if training brought it there; KL(q(z)‖p(z)) is a part "
-            "of the average KL term. So in this VAE q(z) and N(0, I) give much the same: of q(z)’s "
-            f"draws every digit has {JUDGED.any_common[0]:.0%} to {JUDGED.any_common[1]:.0%}, and "
+            f"{JUDGED.same:.1%} of those of the opening 3 for a 3. Encode a picture picked at "
+            "random, and draw there: over all pictures that is q(z), the mean of all q(z|x) (here "
+            "of the gallery’s 200). It is N(0, I) only if training brought it there; "
+            "KL(q(z)‖p(z)) is a part of the average KL term. So in this VAE q(z) and N(0, I) give "
+            "much the same: with seed 0, of q(z)’s draws every digit has "
+            f"{JUDGED.any_common[0]:.0%} to {JUDGED.any_common[1]:.0%}, and "
             f"the judge is sure of {JUDGED.any_sure[0]:.0%}; of those of N(0, I) it is of "
-            f"{JUDGED.sure[0]:.0%}. Without the KL the two differ in which digits come: q(z) gives "
-            f"all ten, N(0, I) {10 - len(JUDGED.missing)}; and the judge is sure of "
+            f"{JUDGED.sure[0]:.0%}. Without the KL the two differ in which digits come: with seed "
+            f"0 q(z) gives all ten, N(0, I) {10 - len(JUDGED.missing)}; and the judge is sure of "
             f"{JUDGED.any_sure[1]:.0%} and of {JUDGED.sure[1]:.0%}. But such a draw starts at a "
             "picture one has, and with points for q it ends there, too. A density for q(z) "
             "can be learnt afterwards: [latent diffusion](latent_diffusion).",

@@ -90,9 +90,16 @@ def encodings(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Means [200, 2] and standard deviations [200, 2] of q(z|x) for the gallery's digits."""
     n = max(len(load.gallery().images), 1)  # where the sheet is missing, one black digit
     x = torch.stack([vae_world.binary(k % 10, k // 10) for k in range(n)])
+    vae = net(name)  # loaded outside: what is loaded below would have no gradients, ever
     with torch.inference_mode():
-        q = net(name).posterior(x)
+        q = vae.posterior(x)
     return q.mean.double().numpy(), q.var.sqrt().double().numpy()
+
+
+def codes() -> tuple[np.ndarray, np.ndarray]:
+    """Where the VAE's encoder puts the gallery's digits: [N, 2], and their classes [N]."""
+    labels = load.gallery().labels.numpy()
+    return encodings("vae")[0][: len(labels)], labels  # no points where the sheet is missing
 
 
 class Drawn(NamedTuple):

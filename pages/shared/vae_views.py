@@ -221,7 +221,7 @@ def weights_figure(told: Many, K: int) -> Figure:
 def counts_figure(told: Many, K: int) -> Figure:
     """The bound against the number of draws that it averages before the logarithm."""
     x = np.array(COUNTS, np.float64)
-    spread = 2 * np.where(np.isfinite(told.errors), told.errors, 0)
+    spread = 2 * told.errors
     figure = line_chart(
         [Line("bound with K draws", x, told.bounds, "bits", 6, "left", -16)],
         x_title="K, draws whose weights are averaged", y_title="nats", log_x=True, height=300,

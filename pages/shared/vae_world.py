@@ -295,8 +295,9 @@ def said_of_weights(source: str) -> str:
             "and are then missing from curve and band alike."
         )
     return (
-        "But where a σ of q is below √½, as here, the weights have no upper limit and, strictly, "
-        "no finite variance. Their logarithms have one, and with small K the band can be believed. "
+        "But far out this decoder’s log p(x|z) falls only in proportion to the distance. So where "
+        "a σ of q is below √½, as here, the weights have no upper limit and, strictly, no finite "
+        "variance. Their logarithms have one, and with small K the band can be believed. "
         f"With K = {COUNTS[-1]} it is told by {DRAWS // COUNTS[-1]} averages, each ruled by its "
         "few largest weights, and means next to nothing: what was not drawn is missing from curve "
         "and band alike."
@@ -312,18 +313,6 @@ def told_by(log_w: np.ndarray, K: int) -> np.ndarray:
 
 STEPS = 48  # between two digits
 BETWEEN = 3.6  # the plane is shown this far
-
-
-@st.cache_data(max_entries=1, show_spinner=False)
-def codes() -> tuple[np.ndarray, np.ndarray]:
-    """Where the encoder puts the gallery's digits: [N, 2], and their classes [N]."""
-    sheet = load.gallery()
-    if not len(sheet.images):  # the sheet is missing: no points, and black digits
-        return np.zeros((0, 2), np.float32), sheet.labels.numpy()
-    x = torch.stack([binary(k % 10, k // 10) for k in range(len(sheet.images))])
-    with torch.inference_mode():
-        mean = network()[0].posterior(x).mean
-    return mean.numpy(), sheet.labels.numpy()
 
 
 class Way(NamedTuple):

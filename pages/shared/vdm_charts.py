@@ -21,7 +21,7 @@ from pages.shared.figures import Line, line_chart, name_at, upright
 from pages.shared.ledger import bits_per_dim, metrics_of, rounded
 from pages.shared.ledger_estimators import histogram_chart
 from pages.shared.ledger_views import wide_table
-from pages.shared.numbers import plus_minus
+from pages.shared.numbers import plus_minus, signed
 from pages.shared.plot import plot
 from pages.shared.vdm_views import DRAWS as TABLE_DRAWS
 from pages.shared.vdm_views import (
@@ -97,11 +97,6 @@ def in_bits(told: Figure, digits: int = 3) -> str:
     """Mean and standard error of nats, in bits per dimension."""
     mean, error = bits_per_dim(told.mean), bits_per_dim(told.standard_error)
     return plus_minus(f"{mean:.{digits}f}", f"{error:.{digits}f}")
-
-
-def signed(value: float, digits: int) -> str:
-    """A number with a true minus sign."""
-    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def variance_in_bits(told: Figure) -> str:
@@ -419,12 +414,12 @@ def ends_view(pixels: bytes, about: str, seed: int, sha: str) -> None:
             else f"For this picture the sum is least near {signed(end.gamma[best], 1)}{edge}: "
             f"{end.total[here] - end.total[best]:.2g} nats lower."
         )
-        place.caption(f"Learned: {signed(end.learned, 2)}. {least}")
+        place.caption(f"Learned: {signed(end.learned)}. {least}")
     prior, decoding = both_ends(pixels, seed, sha)
     decoded = plus_minus(f"{decoding.mean:.3g}", f"{decoding.standard_error:.1g}")
     ends = ends_of(sha)
     chapter.prose(
-        f"At the learned ends, γ₀ = {signed(ends[0], 2)} and γ₁ = {signed(ends[1], 2)}: "
+        f"At the learned ends, γ₀ = {signed(ends[0])} and γ₁ = {signed(ends[1])}: "
         f"reconstruction **{decoded} nats**, prior "
         f"**{prior:.3g} nats** (together {bits_per_dim(decoding.mean + prior):.3f} bits/dim). The "
         f"first picture holds noise of standard deviation "

@@ -50,7 +50,7 @@ def of_drawn() -> None:
             "classifier knows digits only, and is as often sure of a tangle: this measure cannot "
             "tell the two kinds apart. The second line below can.",
             "Nearly all": f"{MEASURED.placewise:.0%}. Each token is right for its place, but not "
-            f"for its neighbours. Of real digits, decoded, it is {MEASURED.gallery:.0%}.",
+            f"for its neighbours. Of the gallery’s digits, decoded, it is {MEASURED.gallery:.0%}.",
         },
         answer="About as many",
     )

@@ -262,9 +262,10 @@ def confusions(told: Facts) -> list[Confusion]:
             f"not for its neighbours; of VQ-Diffusion’s it is sure of {MEASURED.diffusion:.0%}. Of "
             "two neighbouring tokens, some digit of the gallery has just this pair at this place "
             f"in {MEASURED.pairs[0]:.0%}, {MEASURED.pairs[1]:.0%} and {MEASURED.pairs[2]:.0%} of "
-            f"the cases; of a real digit’s, in {MEASURED.pairs[3]:.0%}. VQ-Diffusion’s tokens are "
-            "these very ones, and [MASK] as a 129th state. How it goes about it, token by token, "
-            "shows [Discrete sampling](discrete_sampling?dsnet=vq-mask-and-replace).",
+            f"the cases; of a gallery digit’s, another has it in "
+            f"{MEASURED.pairs[3]:.0%}. VQ-Diffusion’s tokens are these very ones, and "
+            "[MASK] as a 129th state. How it goes about it, token by token, shows "
+            "[Discrete sampling](discrete_sampling?dsnet=vq-mask-and-replace).",
             {"vqview": "drawn"},
             "Second picture: strokes that break off where the next patch begins, or near it.",
             threads=["AntixK/PyTorch-VAE#22"],

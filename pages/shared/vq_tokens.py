@@ -91,7 +91,8 @@ def said_of_own(told: vq_world.Swap, down: int, across: int) -> str:
     return (
         f"Row {down}, column {across}: the encoder’s vector has a cosine of {first:.2f} with code "
         f"**{told.old}**, the nearest; with the next, {told.second}, {signed(second)}. Each number "
-        "of a code takes 7 bits: 49 × 7 = **343 bits**, instead of 784 pixels × 8 = 6,272. With "
+        "of a code takes 7 bits: 49 × 7 = **343 bits**, instead of 784 pixels × 8 = "
+        f"{784 * 8:,}. With "
         f"fewer bits for codes that come often, the gallery’s take {bits:.2f} on average (log₂ of "
         f"their perplexity), 49\u00a0×\u00a0{bits:.2f} = {PLACES * bits:.0f}. Decoded, the "
         f"picture is off by {told.error:.3f} (root mean square; black to white is 1)."

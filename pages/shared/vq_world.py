@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from diffusion_core.checkpoints import Card
 from diffusion_core.codebooks import (
+    DEAD,
     learn_codes,
     line_error,
     nearest_code,
@@ -344,6 +345,12 @@ LEARN = {
     "average": "Averages", "gradient": "Gradient", "smoothed": "Averages, guarded",
     "restart": "Restarts",
 }  # fmt: skip
+IDLE = {
+    "average": "has no reason to move", "gradient": "has no reason to move",
+    "smoothed": "is drawn to 0, once its running count is as small as ε",
+    "restart": f"is put onto a vector, once its running count is below {DEAD:.0%} of an even share",
+}  # fmt: skip
+"""What each way to learn does with a code that replaces nothing."""
 SIZES = (2, 3, 4, 5, 8, 12, 16)
 DECAYS = (0.0, 0.5, 0.8, 0.9)
 POINTS, LEARN_STEPS = 240, 60

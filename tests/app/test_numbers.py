@@ -17,6 +17,7 @@ def test_no_line_ends_between_a_number_and_its_error() -> None:
 
 def test_a_minus_is_no_hyphen() -> None:
     assert [signed(value) for value in (-1.005, 0.5, 12)] == ["−1.00", "0.50", "12.00"]
+    assert signed(-13.26, 1) == "−13.3"
 
 
 def test_every_page_writes_an_error_that_way() -> None:

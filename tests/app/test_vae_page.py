@@ -251,7 +251,7 @@ def test_every_view_has_its_own_question_and_its_own_code_first(view: str) -> No
 
 def test_what_the_plane_answers() -> None:
     """By the distances of every pair, one by one."""
-    codes, labels = vae_world.codes()
+    codes, labels = training.codes()
     same, nearest = np.zeros(10), []
     for k, place in enumerate(codes):
         apart = [np.inf if j == k else float(np.hypot(*(place - p))) for j, p in enumerate(codes)]
@@ -266,6 +266,8 @@ def test_what_the_plane_answers() -> None:
     told = text(at.run())
     assert f"It is so for {same.sum() / 200:.0%} of the 200." in told
     assert f"For a 9 it is so in {same[9] / 20:.0%} only: the 9s lie among the {most}s" in told
+    assert f"{most}s, and what looks alike is cheap to decode" in told
+    assert f"in nats ({1 / np.log(2):.2f} bits each)" in told
     assert 0.5 < same.sum() / 200 < 0.9  # "mostly"
     assert round(19 / 199, 2) == 0.10  # "by chance it would be 10%"
 
@@ -298,6 +300,16 @@ def test_what_is_said_of_the_two_climbs() -> None:
         said = " ".join(c.value for c in at.caption)
         assert ("both climbs end in one place" in said) == one
         assert ("the two climbs end in two places" in said) == (not one)
+    # "They may part": of two peaks both climbs may find the same one.
+    of_two = vae_world.q_of(digit(9, 2), best=True, shift=(0.0, 0.0), width=1.0)
+    assert vae_world.one_hill(9, 1)
+    assert vae_world.share_near(9, 1, of_two) < 0.7
+    (said,) = (
+        c.value
+        for c in open_page("vae", vadigit="9", varow="2", vafit="Best normal nearby").caption
+        if "both climbs" in c.value
+    )
+    assert "they may part where the posterior has two peaks" in said
     # The climb from the peak begins at the highest place of p(z|x), summed over the plane.
     vae, coarse, _ = vae_world.network()
     plane = vae_world.summed_plane(vae, vae_world.binary(8, 0), coarse)
@@ -324,6 +336,14 @@ def test_what_is_said_of_looking_in_the_wrong_place(said: str) -> None:
     told, vae, x = digit(8, 1), vae_world.network()[0], vae_world.binary(8, 0)
     assert told.elsewhere
     assert not digit(3, 1).elsewhere
+    # "The posterior's highest peak": what is below it may be half of all, and where q is.
+    half = digit(0, 3)
+    assert half.elsewhere
+    assert 0.45 < vae_world.share_near(0, 2, encoder(half)) < 0.6
+    assert vae_world.share_near(8, 0, encoder(told)) < 0.01
+    assert "**The posterior’s highest peak is not where" in text(
+        open_page("vae", vadigit="0", varow="3")
+    )
     z = torch.from_numpy(np.stack([told.mean, told.peak])).float()
     with torch.inference_mode():
         logits = vae.logits(z)
@@ -358,6 +378,12 @@ def test_the_weights_of_q_have_no_finite_variance_and_those_of_the_prior_a_limit
             far = q.mean + torch.tensor([[1e3], [1e4], [1e5]]) * axis
             log_q = Normal(q.mean, q.var.sqrt()).log_prob(far).sum(1)
             assert (2 * log_joint(vae, x, far.float()) - log_q).diff().min() > 100
+            # "Far out log p(x|z) falls only in proportion to the distance": tenfold by tenfold.
+            given = log_joint(vae, x, far.float()) - Normal(0.0, 1.0).log_prob(far).sum(1)
+            assert (given[2] / given[1]).item() == pytest.approx(10, rel=0.2)
+            assert given[2] < given[1] < 0
+    for source in ("encoder", "wide"):
+        assert "falls only in proportion to the distance" in vae_world.said_of_weights(source)
     prior = Many(*vae_world.many(3, 0, "prior", 0))
     assert prior.log_w.max() <= 0  # a weight is p(x|z), 1 at most
     assert "told by 8 averages" in vae_world.said_of_weights("encoder")
@@ -440,6 +466,7 @@ def test_what_is_said_of_bad_and_double_places(said: str) -> None:
 
 
 def test_what_is_said_of_many_draws(said: str) -> None:
+    assert f"every further nat makes it {np.e:.1f} times as much" in said
     told = digit(3, 1)
     prior = Many(*vae_world.many(3, 0, "prior", 0))
     weights = np.exp(prior.log_w - prior.log_w.max())
@@ -663,7 +690,16 @@ def test_what_is_said_of_training_without_the_kl(said: str) -> None:
     assert JUDGED.sure == pytest.approx(sure, abs=1e-4)
     low, high = JUDGED.common
     assert f"every digit {low:.0%} to {high:.0%} of them" in said
-    assert "none is taken for a 1, a 4, a 7 or a 9, where" in said
+    assert "of 128 draws with seed 0 none is taken for a 1, a 4, a 7 or a 9, where" in said
+    # "Some of them never": with every seed some; with another one not the same.
+    others = [training.Drawn(*training.drawn_from("vae-no-kl", 1, k)).counts for k in (1, 2, 3)]
+    assert all((counts[[1, 7, 9]] == 0).all() for counts in others)
+    assert any(counts[4] > 0 for counts in others)
+    asked = open_page("vae", vaview="Without the KL")
+    asked.pills[0].select("Digits, but some of them never")
+    assert "Of the 128 draws with seed 0 none is taken for a 1, a 4, a 7 or a 9." in text(
+        asked.run()
+    )
     assert f"sure of {sure[1]:.0%} of its draws, and of {sure[0]:.0%} of the VAE’s" in said
     # "Which digits come, more than how each looks": four of ten are gone, of sure draws fewer.
     assert sure[0] - sure[1] < len(JUDGED.missing) / 10
@@ -800,6 +836,9 @@ def test_what_is_said_of_where_new_pictures_come_from(said: str) -> None:
     assert "q(z) gives all ten, N(0, I) 6; and the judge" in said
     assert f"is sure of {sure[1]:.0%} and of {JUDGED.sure[1]:.0%}. But" in said
     assert any_two.counts.min() > 0
+    assert "(here of the gallery’s 200)" in said
+    assert len(training.encodings("vae")[0]) == 200
+    assert "with seed 0 q(z) gives all ten" in said
     assert 10 - len(JUDGED.missing) == 6
     assert counts["one"][0][3] > 0.98  # "ever the same strokes"
 
@@ -843,7 +882,7 @@ def test_numerals_stand_where_the_encoder_puts_digits(name: str, *, near: bool) 
 @pytest.mark.parametrize(("first", "second"), [(4, 9), (3, 8), (5, 5)])
 def test_the_way_between_two_digits(first: int, second: int) -> None:
     told = Way(*vae_world.way(first, second, 0))
-    codes, labels = vae_world.codes()
+    codes, labels = training.codes()
     assert codes.shape == (200, 2)
     np.testing.assert_allclose(told.z[0], codes[first], atol=1e-5)
     np.testing.assert_allclose(told.z[-1], codes[second], atol=1e-5)
@@ -876,13 +915,13 @@ def test_the_way_leads_through_other_digits() -> None:
     assert told.seen[0, -1] == 1
     assert len(set(told.seen[0]) - {0, 1}) >= 2
     # "At 48% and 50% a smear, taken for a 6, then for a 2": next to nothing of it is white.
-    frames = vae_views.way_frames(told, vae_world.codes()[0], 0, 1)
+    frames = vae_views.way_frames(told, training.codes()[0], 0, 1)
     assert frames.captions[23].startswith("48% of the way · judged: decoded a 6")
     assert frames.captions[24].startswith("50% of the way · judged: decoded a 2")
     white = (told.decoded > 0.75).sum((1, 2))
     assert white[23:25].max() < 0.2 * min(white[0], white[-1])
     # "Past the numerals of other digits".
-    codes, labels = vae_world.codes()
+    codes, labels = training.codes()
     away = np.linalg.norm(told.z[:, None] - codes[None], axis=2).min(0)
     assert len(set(labels[away < 0.15].tolist()) - {0, 1}) >= 3
 

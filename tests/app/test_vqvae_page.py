@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from diffusion_core.checkpoints import load_module, read_card
+from diffusion_core.codebooks import DEAD
 from diffusion_core.datasets import to_unit
 from diffusion_core.straight_through import train_miniature
 from diffusion_core.vq_evaluation import sample_tokens
@@ -24,7 +25,7 @@ from pages.shared import load, vq_gradient, vq_views, vq_world
 from pages.shared.numbers import signed
 from pages.shared.vq_facts import MEASURED
 from pages.shared.vq_gradient import COUNTS, RANGE, TARGET, Stairs, Training
-from pages.shared.vq_world import LEARN, LEARN_STEPS, POINTS, STEPS, SURE, Learning
+from pages.shared.vq_world import IDLE, LEARN, LEARN_STEPS, POINTS, STEPS, SURE, Learning
 from tests.app.settings import press
 from tests.app.test_pages import open_page
 
@@ -318,6 +319,9 @@ def test_what_the_views_questions_say() -> None:
     assert abs(trained(0.0, True)[-1][0] - held[0]) < 0.02
     assert f"**Right.** {MEASURED.placewise:.0%}" in found["Drawn", "About as many"]
     assert f"sure of {MEASURED.even:.0%} of random" in found["Drawn", ""]
+    nearly = open_page("vqvae", vqview="Drawn")
+    nearly.pills[0].select("Nearly all")
+    assert f"Of the gallery’s digits, decoded, it is {MEASURED.gallery:.0%}." in text(nearly.run())
     assert "**Right.**" in found["Gradient", "0, but for jumps"]
 
 
@@ -378,6 +382,7 @@ def test_what_is_said_of_a_token(said: str) -> None:
     assert number(said, "more than one level of 255: #% of the squared") == shown
     assert number(said, "the rest in # others.") == middle.sum() - own
     assert "49 × 7 = **343 bits**" in said
+    assert f"instead of 784 pixels × 8 = {784 * 8:,}." in said
     assert 49 * math.log2(len(codes)) == 343
     # Numbers are names: the next one is no more alike than any.
     pairs = alike[~torch.eye(len(codes), dtype=torch.bool)]
@@ -458,8 +463,9 @@ def test_what_a_classifier_says_of_drawn_tokens(said: str) -> None:
     even, place, diffusion, real = MEASURED.pairs
     assert 20 * even < place < 0.8 * diffusion
     assert abs(diffusion - real) < 0.02
-    shares_said = f"in {even:.0%}, {place:.0%} and {diffusion:.0%} of the cases; of a real"
+    shares_said = f"in {even:.0%}, {place:.0%} and {diffusion:.0%} of the cases; of a gallery"
     assert shares_said in said
+    assert f"of a gallery digit’s, another has it in {real:.0%}." in said
     assert f"(4,000 of each, {few} of VQ-Diffusion’s and of the gallery’s.)" in under
     assert MEASURED.count == 4000
     assert len(gallery) == few
@@ -655,6 +661,32 @@ def test_what_is_shown_of_codes_that_learn(rule: str, kind: str, start: str, K: 
     assert np.abs(columns[:, :, :2] + columns[:, :, 2:]).max() < vq_world.EXTENT
     lines = [c.line for c in frames.curves]
     assert lines == [((5 / K) ** 2 / 12) if kind == "line" else None, None]
+
+
+@pytest.mark.parametrize("rule", LEARN)
+def test_what_becomes_of_a_code_that_replaces_nothing(rule: str) -> None:
+    """The caption under the codes that learn, for each way to learn; decays that let it be seen."""
+    said = f"A code that replaces nothing {IDLE[rule]}. "
+    at = open_page("vqvae", vqview="Codebook", vqlearn=LEARN[rule])
+    assert said in " ".join(c.value for c in at.caption)
+    assert ("no reason to move" in said) == (rule in ("average", "gradient"))
+    for decay in (0.5, 0.8):
+        told = Learning(*vq_world.learning("clusters", 8, rule, "far", decay, 0))
+        moved = np.linalg.norm(told.codes[-1] - told.codes[0], axis=1)
+        never = (told.counts == 0).all(0)
+        if rule in ("average", "gradient"):
+            assert never.sum() > 3
+            assert moved[never].max() < 1e-12
+            continue
+        unused = (told.counts[0] == 0).sum()
+        assert never.sum() < unused > 3  # some are brought in
+        if rule == "smoothed" and never.any():
+            away = np.linalg.norm(told.codes[[0, -1]], axis=2)[:, never]
+            assert (away[1] < away[0] - 0.1).all()  # drawn to 0
+            late = np.linalg.norm(told.codes[:, never], axis=2)
+            assert np.abs(late[5] - late[0]).max() < 0.01  # and only once it is small
+    if rule == "restart":
+        assert f"below {DEAD:.0%} of an even share" in said
 
 
 def test_what_is_said_of_collapse(said: str) -> None:
