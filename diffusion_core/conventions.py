@@ -219,14 +219,17 @@ def log_share(probability: float, zero: float = 1e-30) -> float:
 def vq_step(process: DiscreteDiffusion, t: int) -> tuple[float, float, float]:
     r"""VQ-Diffusion's three numbers of one step: to stay, to become one given state, to be masked.
 
-    $$\alpha_t + (K-1)\,\beta_t + \gamma_t = 1 \quad\text{with } K-1 \text{ real states}$$
+    $$\alpha_t + K_{real}\,\beta_t + \gamma_t = 1$$
 
-    Source: Gu et al. 2022, eq. 7 (their K leaves [MASK] out, ours counts it).
+    Source: Gu et al. 2022, eq. 7 (their K leaves [MASK] out as K_real does, ours counts it).
 
     Raises:
-        ValueError: for a process without a closed form.
+        ValueError: for a process without a closed form, and unless 1 <= t <= T.
     """
     if not isinstance(process.kernel, ClosedForm):
         raise ValueError("only a closed-form process is made of these three numbers")
+    if not 1 <= t <= process.T:
+        raise ValueError(f"t must lie in 1..{process.T}")
     odds = process.kernel.odds(torch.tensor([t]), torch.tensor([t - 1]))
-    return float(odds.keep), float(odds.replace) / (process.K - 1), float(odds.mask)
+    real = float(process.kernel.real.sum())
+    return float(odds.keep), float(odds.replace) / real, float(odds.mask)

@@ -49,8 +49,8 @@ class LossHistory:
     Args:
         T: steps.
         length: how many of the latest values of each step count.
-        floor: share of the draws that stays uniform; it makes the variance 1/(1 - floor) times as
-            large at most.
+        floor: share of the draws that stays uniform; it makes a draw's mean square
+            1/(1 - floor) times as large at most.
     """
 
     def __init__(self, T: int, length: int = 10, floor: float = 0.05) -> None:

@@ -480,7 +480,8 @@ def posterior_table(schedule: NoiseSchedule) -> dict[str, Tensor]:
     \tilde\mu_t = c_1 x_0 + c_2 x_t$$
 
     Source: Ho et al. 2020, eq. 7; names and the clipped logarithm (its first entry is the
-    second's, since the first variance is 0) are improved-diffusion's.
+    second's, since the first variance is 0) are improved-diffusion's. With a single step there is
+    no second, and it is minus infinite.
 
     Returns:
         Columns of [T] float64: t, beta, alpha_bar, posterior_variance,

@@ -69,7 +69,7 @@ def loss_parts(x: Tensor, z: Tensor, codes: Tensor, decoded: Tensor) -> LossPart
     """
     near = codes[nearest_code(z, codes)]
     return LossParts(
-        (x - decoded).square().sum(1).mean(),
+        (x - decoded).square().flatten(1).sum(1).mean(),
         (z.detach() - near).square().sum(1).mean(),
         (z - near.detach()).square().sum(1).mean(),
     )

@@ -103,8 +103,8 @@ with x_t fixed, an error on the target is det times one on v (Salimans & Ho 2022
 def stratified_steps(B: int, T: int, generator: torch.Generator) -> Tensor:
     """B steps in 1..T, one from each of B equal parts.
 
-    Each is uniform over all steps, and the mean over them varies less than that of free draws
-    (Kingma et al. 2021, appendix I.1, share one draw between the parts).
+    One of them picked at random is uniform over all steps, and the mean over them varies less than
+    that of free draws (Kingma et al. 2021, appendix I.1, share one draw between the parts).
     """
     u = (torch.arange(B) + torch.rand(B, generator=generator)) / B
     return 1 + (u * T).long().clamp(max=T - 1)

@@ -98,7 +98,7 @@ class Coarse(NamedTuple):
     Attributes:
         places: [N, 2].
         features: [N, F] what the decoder's last layer sees.
-        none: [N] log-probability that every pixel is 0, minus log p(z)'s share.
+        none: [N] log p(x, z) of the picture whose pixels are all 0.
     """
 
     places: Tensor

@@ -277,6 +277,24 @@ def test_three_numbers_need_a_closed_form() -> None:
         c.vq_step(gaussian(4, [0.1, 0.2]), 1)
 
 
+@pytest.mark.parametrize("t", [1, 2])
+def test_three_numbers_without_a_mask_are_the_matrixs(t: int) -> None:
+    from diffusion_core.discrete import uniform
+
+    process = uniform(4, [0.4, 0.2])
+    stay, become, mask = c.vq_step(process, t)
+    step = process.q_step_matrix(t)
+    assert become == pytest.approx(float(step[0, 1]), rel=1e-12)
+    assert stay + become == pytest.approx(float(step[0, 0]), rel=1e-12)
+    assert mask == 0
+
+
+@pytest.mark.parametrize("t", [-1, 0, DISCRETE_T + 1])
+def test_three_numbers_need_a_step(t: int) -> None:
+    with pytest.raises(ValueError, match="must lie in 1"):
+        c.vq_step(discrete_process(), t)
+
+
 def test_a_posterior_of_the_table_is_q_posteriors() -> None:
     state = GaussianState("cosine", 100, 40, 0.3, 0.1)
     x = torch.tensor([0.3], dtype=torch.float64)

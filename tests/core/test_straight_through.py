@@ -68,6 +68,13 @@ def test_each_term_moves_what_it_should() -> None:
     assert float(parts.reconstruction) == pytest.approx(float((x - near).square().sum(1).mean()))
 
 
+def test_the_error_of_a_picture_is_summed_over_all_its_axes() -> None:
+    z = torch.zeros(2, 2, dtype=torch.float64)
+    picture = torch.ones(2, 2, 3, dtype=torch.float64)
+    parts = loss_parts(picture, z, z[:1], torch.zeros_like(picture))
+    assert float(parts.reconstruction) == 6
+
+
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_the_first_other_cell_is_the_one_that_a_walk_comes_to(d: int) -> None:
     z, way, codes = draws(60, d), draws(60, d, seed=1), draws(5, d, seed=2)
