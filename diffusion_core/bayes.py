@@ -118,9 +118,12 @@ def normalised_product(
     """
     gain, spread = diffusion.q_step(torch.ones_like(x0), t, s)
     start, width = diffusion.q_marginal(x0, s)
-    reach = REACH * torch.maximum(spread.sqrt() / gain, width.sqrt())
-    low = torch.minimum(x_t / gain, start) - reach
-    high = torch.maximum(x_t / gain, start) + reach
+    told = gain > 0  # where no signal is left, x_t says nothing of where x_s was
+    middle = torch.where(told, x_t / gain, start)
+    blurred = torch.where(told, spread.sqrt() / gain, 0.0)
+    reach = REACH * torch.maximum(blurred, width.sqrt())
+    low = torch.minimum(middle, start) - reach
+    high = torch.maximum(middle, start) + reach
     unit = torch.linspace(0, 1, GRID, dtype=torch.float64, device=x0.device)
     for _ in range(ZOOMS):
         x = low[:, None] + (high - low)[:, None] * unit
@@ -243,7 +246,7 @@ def hump_distance(diffusion: GaussianDiffusion, gap: float, t: Tensor, s: Tensor
         diffusion: the process.
         gap: distance of the two data points.
         t: [B] int64.
-        s: [B] int64, s < t; at s = 0 the distance is infinite.
+        s: [B] int64, s < t; at s = 0 the distance is infinite, for a gap above 0.
 
     Returns:
         [B] float64.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.gaussian import GaussianDiffusion, require_signal
 from diffusion_core.parameterization import EPS, SCORE, Parameterization, Prediction, V
 
 
@@ -108,8 +108,7 @@ def mean_from_eps(
     """
     one = torch.ones(len(x_t), *[1] * (x_t.ndim - 1), dtype=torch.float64, device=x_t.device)
     gain, beta = diffusion.q_step(one, t, s)
-    if bool((gain == 0).any()):
-        raise ValueError("eps does not determine the mean where no signal is left")
+    require_signal(gain, "eps does not determine the mean")
     sigma = diffusion.rates(t, x_t)[1]
     dtype = x_t.dtype
     return (1 / gain).to(dtype) * x_t - (beta / sigma / gain).to(dtype) * eps
@@ -175,9 +174,11 @@ def rates_at(snr: Tensor) -> tuple[Tensor, Tensor]:
     $$a = \sqrt{\frac{\mathrm{SNR}}{1+\mathrm{SNR}}}, \qquad
     \sigma = \sqrt{\frac{1}{1+\mathrm{SNR}}}$$
 
-    Source: SNR = a²/sigma² with a² + sigma² = 1 (Kingma et al. 2021, eq. 2).
+    Source: SNR = a²/sigma² with a² + sigma² = 1 (Kingma et al. 2021, eq. 2). 1 and 0 where it is
+    infinite, as at t = 0.
     """
-    return (snr / (1 + snr)).sqrt(), (1 / (1 + snr)).sqrt()
+    share = torch.where(snr == torch.inf, 1.0, snr / (1 + snr))
+    return share.sqrt(), (1 / (1 + snr)).sqrt()
 
 
 def rounding_errors(

@@ -44,7 +44,11 @@ def cosine(T: int) -> Tensor:
 
     Returns:
         [T] float64, at most 0.999.
+
+    Raises:
+        ValueError: unless T is a whole number, at least 1.
     """
+    schedules.require_steps(T)
     u = torch.arange(T + 1, dtype=torch.float64) / T
     curve = ((u + 0.008) / 1.008 * math.pi / 2).cos()
     return (1 - curve[1:] / curve[:-1]).clamp(max=LARGEST)
@@ -71,7 +75,11 @@ def even_loss(T: int) -> Tensor:
 
     Returns:
         [T] float64; the last is 1.
+
+    Raises:
+        ValueError: unless T is a whole number, at least 1.
     """
+    schedules.require_steps(T)
     return 1 / torch.arange(T, 0, -1, dtype=torch.float64)
 
 

@@ -188,3 +188,13 @@ def require_alike(name: str, x: Tensor, other: Tensor) -> None:
     if x.shape != other.shape:
         shapes = f"{list(x.shape)} and {list(other.shape)}"
         raise ValueError(f"{name} must have the picture's shape, and these are {shapes}")
+
+
+def require_signal(a: Tensor, unknown: str) -> None:
+    """Refuse steps at which x_t holds nothing of x_0; a is the signal rate, or its square.
+
+    Raises:
+        ValueError: where a is 0; `unknown` says what is not known there.
+    """
+    if bool((a == 0).any()):
+        raise ValueError(f"{unknown} where no signal is left")

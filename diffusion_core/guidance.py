@@ -117,6 +117,8 @@ def classifier_guided(
     _require_finite(scale)
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
+        if scale == 0:
+            return denoiser(x_t, t, label)
         a, sigma = diffusion.rates(t, x_t)
         if bool((a == 0).any()):
             raise ValueError("a picture without any signal cannot be guided by a gradient")

@@ -229,8 +229,12 @@ def as_noise_weight(weight: Tensor, trained: Parameterization, a: Tensor, sigma:
     $$w_\epsilon = w\,\left(\frac{\det}{\sigma}\right)^2 \cdot \frac{1}{\mathrm{SNR}}$$
 
     Source: Salimans & Ho 2022, section 4: an error on the noise is an error on x0 times a/sigma.
+    Where no signal is left, SNR cancels for a target without x0, and the others' is infinite.
     """
-    return weight * trained.loss_weight(a, sigma) * (sigma / a).square()
+    c, d = trained.coefficients(a, sigma)
+    without_signal = torch.where(c == 0, d.square(), torch.inf)
+    found = weight * trained.loss_weight(a, sigma) * (sigma / a).square()
+    return torch.where(a > 0, found, weight * without_signal)
 
 
 def distances(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from diffusion_core.denoisers import Denoiser
-from diffusion_core.gaussian import Gaussian, GaussianDiffusion
+from diffusion_core.gaussian import Gaussian, GaussianDiffusion, require_signal
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import Step, clip_prediction, standard_normal
 from diffusion_core.schedules import NoiseSchedule
@@ -52,6 +52,9 @@ def mean_from_eps(
     \alpha_{t|s} = \bar\alpha_t/\bar\alpha_s$$
 
     Source: Ho et al. 2020, eq. 11 (s = t-1).
+
+    Raises:
+        ValueError: where no signal is left at t.
     """
     alpha, sigma = _step(diffusion, x_t, t, s)
     return (x_t - (1 - alpha) / sigma * eps).to(x_t.dtype) / alpha.sqrt().to(x_t.dtype)
@@ -67,6 +70,9 @@ def mean_from_eps_with_alpha(
 
     Source: read off the misprint in `kl_from_eps_with_alpha_squared`; Ho et al. 2020, eq. 11,
     divides by the square root. It takes away too much noise, by the factor 1/sqrt(alpha).
+
+    Raises:
+        ValueError: where no signal is left at t.
     """
     alpha, sigma = _step(diffusion, x_t, t, s)
     return (x_t / alpha.sqrt() - (1 - alpha) / (sigma * alpha) * eps).to(x_t.dtype)
@@ -77,6 +83,7 @@ def _step(
 ) -> tuple[Tensor, Tensor]:
     """Alpha of the step from s to t, and sigma at t, each [B, 1, ...] float64."""
     (a_t, sigma), (a_s, _) = diffusion.rates(t, like), diffusion.rates(s, like)
+    require_signal(a_t, "eps does not determine the mean")
     return (a_t / a_s).square(), sigma
 
 
@@ -214,12 +221,21 @@ def signal_if_alpha_is_small(T: int) -> Tensor:
     $$\bar\alpha_t = \prod_{i=1}^{t}\alpha_i \quad\text{with}\quad
     \alpha_i = 10^{-4},\dots,0.02$$
 
-    Source: public notes that call alpha_t small; in Ho et al. 2020, section 4, beta_t is. Beyond
-    about a hundred steps the product is smaller than any float, and 0.
+    Source: public notes that call alpha_t small; in Ho et al. 2020, section 4, beta_t is. Printed
+    for T = 1000; for another T they are scaled by 1000/T, as the betas of `schedules.linear` are.
+    At T = 1000, beyond about a hundred steps, the product is smaller than any float, and 0.
+
+    Args:
+        T: number of steps.
 
     Returns:
         [T+1] float64, alpha_bar with the clean picture's 1 in front.
+
+    Raises:
+        ValueError: for T < 20, where the last of them would be above 1.
     """
+    if T < 20:
+        raise ValueError(f"a share of 20/T is at most 1: it needs 20 steps or more, not {T}")
     small = torch.linspace(0.1 / T, 20 / T, T, dtype=torch.float64)
     return torch.cat([torch.ones(1, dtype=torch.float64), small.cumprod(0)])
 

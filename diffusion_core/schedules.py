@@ -145,7 +145,12 @@ def _from_curve(name: str, alpha_bar: Tensor) -> NoiseSchedule:
     return from_betas(name, 1 - alpha_bar[1:] / alpha_bar[:-1])
 
 
-def _require_steps(T: int) -> None:
+def require_steps(T: int) -> None:
+    """Refuse what is no number of steps.
+
+    Raises:
+        ValueError: unless T is a whole number, at least 1.
+    """
     if T < 1 or T != int(T):
         raise ValueError(f"a schedule needs a whole number of steps, at least one, not {T}")
 
@@ -159,7 +164,7 @@ def linear(T: int) -> NoiseSchedule:
     Betas are clipped to 0.999, which is felt at small T. T = 1, for which the line has no slope,
     takes its first beta: 0.1.
     """
-    _require_steps(T)
+    require_steps(T)
     scale = 1000 / T
     betas = torch.linspace(scale * 1e-4, scale * 0.02, T, dtype=torch.float64)
     return from_betas("linear", betas.clamp(max=MAX_BETA))
@@ -173,7 +178,7 @@ def cosine(T: int) -> NoiseSchedule:
 
     Source: Nichol & Dhariwal 2021, eq. 17; betas are clipped to 0.999.
     """
-    _require_steps(T)
+    require_steps(T)
     u = torch.arange(T + 1, dtype=torch.float64) / T
     return _from_curve("cosine", ((u + 0.008) / 1.008 * math.pi / 2).cos().square())
 
@@ -186,7 +191,7 @@ def sigmoid(T: int) -> NoiseSchedule:
     Source: Jabri et al. 2022; Chen 2023, algorithm 1 (start -3, end 3, tau 1, floor 1e-9). Betas
     are clipped to 0.999, so that the last alpha_bar is above that floor: 3e-7 at T = 1000.
     """
-    _require_steps(T)
+    require_steps(T)
     u = torch.arange(T + 1, dtype=torch.float64) / T
     low, high = torch.tensor([-3.0, 3.0], dtype=torch.float64).sigmoid()
     return _from_curve("sigmoid", ((high - (6 * u - 3).sigmoid()) / (high - low)).clamp(min=1e-9))
@@ -202,7 +207,7 @@ def log_snr_linear(T: int) -> NoiseSchedule:
     by less than 1e-7 at T = 1000, so that a beta there, read off alpha_bar, has 8 digits; alpha_bar
     has them all, and `vdm_elbo` works on gamma instead.
     """
-    _require_steps(T)
+    require_steps(T)
     gamma = torch.linspace(5.0, -13.3, T, dtype=torch.float64).flip(0)  # T = 1 keeps the noisy end
     return _from_curve("log_snr_linear", torch.cat([gamma.new_ones(1), (-gamma).sigmoid()]))
 
@@ -228,7 +233,7 @@ def karras(
         ValueError: when T < 1, unless 0 < sigma_min < sigma_max < inf, or when rho is not
             positive.
     """
-    _require_steps(T)
+    require_steps(T)
     if not 0 < sigma_min < sigma_max < math.inf or not 0 < rho < math.inf:
         raise ValueError("a sigma grid needs 0 < sigma_min < sigma_max < inf and rho > 0")
     ends = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
@@ -313,11 +318,18 @@ def step_back_spread(schedule: NoiseSchedule, t: int, agreement: float) -> float
 
     Args:
         schedule: gives beta and alpha_bar.
-        t: 1..T.
+        t: 1..T, where some signal is left.
         agreement: rho, the correlation of the predicted noise, of variance 1, with x_t: 1 where
             x_t is nothing but noise and the prediction right.
+
+    Raises:
+        ValueError: unless 1 <= t <= T, and where no signal is left at t.
     """
+    if not 1 <= t <= schedule.T:
+        raise ValueError(f"t must lie in 1..{schedule.T}")
     beta, noise = float(schedule.beta[t]), 1 - float(schedule.alpha_bar[t])
+    if beta == 1:
+        raise ValueError("eps does not determine the mean where no signal is left")
     k = beta / math.sqrt(noise)
     return math.sqrt((1 + k * k - 2 * agreement * k) / (1 - beta))
 

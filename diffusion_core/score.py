@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -9,10 +10,12 @@ import torch
 from torch import Tensor
 
 from diffusion_core.denoisers import Denoiser
-from diffusion_core.gaussian import Gaussian, GaussianDiffusion
+from diffusion_core.gaussian import Gaussian, GaussianDiffusion, require_signal
 
 Score = Callable[[Tensor], Tensor]
 """x [B, *D] -> gradient of log density by x, [B, *D]."""
+
+UNKNOWN = "a score does not determine x_0"
 
 
 def score(diffusion: GaussianDiffusion, denoiser: Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
@@ -71,8 +74,12 @@ def tweedie(diffusion: GaussianDiffusion, x_t: Tensor, slope: Tensor, t: Tensor)
 
     Returns:
         [B, *D].
+
+    Raises:
+        ValueError: where none is left.
     """
     a, sigma = diffusion.rates(t, x_t)
+    require_signal(a, UNKNOWN)
     return ((x_t + sigma.square() * slope) / a).to(x_t.dtype)
 
 
@@ -92,10 +99,14 @@ def reverse_sde_step(
         diffusion: the process.
         x_t: [B, *D].
         slope: the score at x_t, [B, *D].
-        t: [B] int64.
+        t: [B] int64, where some signal is left.
         s: [B] int64, s < t.
+
+    Raises:
+        ValueError: where none is left.
     """
     alpha_t, alpha_s = diffusion.alpha_bar(t, x_t), diffusion.alpha_bar(s, x_t)
+    require_signal(alpha_t, UNKNOWN)
     alpha = alpha_t / alpha_s
     mean = (x_t + (1 - alpha) * slope) / alpha.sqrt()
     return Gaussian(mean.to(x_t), ((1 - alpha_s) / (1 - alpha_t) * (1 - alpha)).to(x_t))
@@ -121,8 +132,12 @@ def flow_step(
 
     Returns:
         [B, *D].
+
+    Raises:
+        ValueError: where none is left.
     """
     (a_t, sigma_t), (a_s, sigma_s) = diffusion.rates(t, x_t), diffusion.rates(s, x_t)
+    require_signal(a_t, UNKNOWN)
     way = (sigma_t / a_t - sigma_s / a_s) * sigma_t
     return (a_s * (x_t / a_t + way * slope)).to(x_t)
 
@@ -249,7 +264,13 @@ def annealed_langevin(
 
     Yields:
         len(timesteps) times [B, *D], after all steps of a level.
+
+    Raises:
+        ValueError: for timesteps that rise or leave 1..T.
     """
+    levels = [diffusion.T, *timesteps, 1]
+    if any(t < s for t, s in itertools.pairwise(levels)):
+        raise ValueError(f"timesteps must never rise and lie in 1..{diffusion.T}")
     x = x_T
     for t in timesteps:
         at = torch.full((len(x),), t)

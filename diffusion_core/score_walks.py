@@ -108,7 +108,7 @@ def score_walk(
         calls + 1 stops, the first at T, the last at 0.
 
     Raises:
-        ValueError: as `legs`.
+        ValueError: as `legs`; and, but for "langevin", where no signal is left at T.
     """
     x = x_T
     for leg in legs(way, diffusion.T, calls):

@@ -19,7 +19,7 @@ from diffusion_core.bayes import (
     weight_sum,
 )
 from diffusion_core.gaussian import GaussianDiffusion
-from diffusion_core.schedules import SCHEDULES
+from diffusion_core.schedules import SCHEDULES, rescale_zero_terminal_snr
 from tests.core import oracles
 
 F64 = torch.float64
@@ -113,6 +113,19 @@ def test_the_normalised_product_has_area_one() -> None:
     found = normalised_product(diffusion, torch.ones(2).double(), torch.ones(2).double(), t, s)
     area = torch.trapezoid(found.density, found.x)
     torch.testing.assert_close(area, torch.ones(2, dtype=F64))
+
+
+def test_where_no_signal_is_left_the_product_is_the_prior() -> None:
+    """x_T then says nothing of x_s; the row before, where it says something, stays right."""
+    diffusion = GaussianDiffusion(rescale_zero_terminal_snr(SCHEDULES["linear"](20)))
+    x_t, x0 = torch.tensor([0.5, 0.5], dtype=F64), torch.tensor([0.3, 0.3], dtype=F64)
+    t, s = torch.tensor([20, 19]), torch.tensor([11, 11])
+    found = posterior_by_quadrature(diffusion, x_t, x0, t, s)
+    assert float(found.residual.max()) < 1e-9
+    assert float(found.normaliser_residual.max()) < 1e-9
+    prior = diffusion.q_marginal(x0, s)
+    torch.testing.assert_close(found.mean[0], prior.mean[0])
+    torch.testing.assert_close(found.var[0], prior.var[0])
 
 
 # --- the best variance ----------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -167,6 +169,14 @@ def test_an_error_in_the_output_grows_by_the_gain(name: str) -> None:
     gains = error_gains(parameterization, a, sigma)
     np.testing.assert_allclose((wrong.x0 - right.x0).abs(), gains.x0, rtol=1e-12)
     np.testing.assert_allclose((wrong.eps - right.eps).abs(), gains.eps, rtol=1e-12)
+
+
+def test_the_clean_picture_is_all_signal() -> None:
+    schedule = SCHEDULES["cosine"](4)
+    a, sigma = rates_at(schedule.snr)
+    np.testing.assert_allclose(a, schedule.alpha_bar.sqrt(), rtol=1e-12)
+    np.testing.assert_allclose(sigma, (1 - schedule.alpha_bar).sqrt(), rtol=1e-12)
+    assert bool(rates_at(torch.tensor([math.nan]).double())[0].isnan())
 
 
 def test_the_gains_are_what_the_page_says() -> None:

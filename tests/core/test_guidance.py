@@ -278,6 +278,14 @@ def test_pure_noise() -> None:
     np.testing.assert_allclose(ours.x0, 2 * class_means[ASKED] - DATA.mean(0), rtol=1e-12)
 
 
+def test_scale_zero_leaves_the_denoiser_as_it_is_without_signal_too() -> None:
+    table = torch.from_numpy(zero_terminal_snr(SCHEDULES["linear"](10).alpha_bar.numpy()))
+    diffusion = GaussianDiffusion(NoiseSchedule("zero terminal SNR", table))
+    denoiser, ts = ideal_denoiser(diffusion, DATA, LABELS), torch.full((3,), 10)
+    left = classifier_guided(diffusion, denoiser, lambda x_t, t, label: x_t, 0.0)(X_T, ts, ASKED)
+    close(left.x0, denoiser(X_T, ts, ASKED).x0)
+
+
 def test_scale_zero_forgets_the_class_in_the_variance_too() -> None:
     asked = []
 

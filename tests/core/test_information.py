@@ -247,3 +247,10 @@ def test_who_is_masked_stays_masked() -> None:
     masked = path == K - 1
     assert (masked[1:] >= masked[:-1]).all()
     assert 0 < masked[-1].sum() < 500
+
+
+@pytest.mark.parametrize("name", DISCRETE_BETAS)
+@pytest.mark.parametrize("steps", [0, -1, 2.5])
+def test_what_is_no_number_of_steps_is_refused(name: str, steps: float) -> None:
+    with pytest.raises(ValueError, match="whole number of steps"):
+        DISCRETE_BETAS[name](steps)  # type: ignore[arg-type]

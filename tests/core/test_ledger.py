@@ -236,6 +236,17 @@ def test_a_weighted_error_of_any_target_is_one_of_the_noise(name: str) -> None:
     torch.testing.assert_close(noise, weight * 0.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("x0", math.inf), ("eps", 2.0), ("v", math.inf), ("score", 2.0)]
+)
+def test_without_signal_a_weight_is_its_limit(name: str, expected: float) -> None:
+    weight, target = torch.tensor([2.0, 2.0]).double(), PARAMETERIZATIONS[name]
+    a = torch.tensor([0.0, 1e-9]).double()
+    at_end, before = as_noise_weight(weight, target, a, (1 - a.square()).sqrt()).tolist()
+    assert at_end == expected
+    assert before > 1e17 if expected == math.inf else before == pytest.approx(expected)
+
+
 def test_the_bound_weighs_the_noise_as_ho_et_al_do(diffusion: GaussianDiffusion) -> None:
     """Eq. 12 in their own letters, with sigma² the posterior's variance."""
     s = diffusion.schedule

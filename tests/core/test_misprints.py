@@ -16,7 +16,7 @@ from diffusion_core.forward import forward_chain
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.likelihood import term_from_eps, term_from_x0
 from diffusion_core.parameterization import Prediction
-from diffusion_core.schedules import SCHEDULES
+from diffusion_core.schedules import SCHEDULES, NoiseSchedule
 from tests.core.oracles import close, reference
 
 SCHEDULE_NAMES = list(SCHEDULES)
@@ -75,6 +75,14 @@ def test_dividing_by_alpha_takes_away_too_much_noise() -> None:
     right = misprints.mean_from_eps(d, x_t, eps, STEPS, STEPS - 1) - x_t / alpha.sqrt()
     wrong = misprints.mean_from_eps_with_alpha(d, x_t, eps, STEPS, STEPS - 1) - x_t / alpha.sqrt()
     close(wrong, right / alpha.sqrt())
+
+
+def test_without_signal_the_noise_does_not_tell_the_mean() -> None:
+    alpha_bar = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
+    d, t = GaussianDiffusion(NoiseSchedule("ends at 0", alpha_bar)), torch.tensor([2])
+    for formula in (misprints.mean_from_eps, misprints.mean_from_eps_with_alpha):
+        with pytest.raises(ValueError, match="no signal"):
+            formula(d, normal(1), normal(1), t, t - 1)
 
 
 # --- terms of the bound ---------------------------------------------------------------------------
@@ -178,6 +186,12 @@ def test_small_alphas_forget_the_picture_at_once() -> None:
     assert float(wrong[1]) == pytest.approx(1e-4)
     assert float(right.alpha_bar[1]) == pytest.approx(1 - 1e-4)
     close(wrong[1:21], right.beta[1:21].cumprod(0))  # they are the betas
+
+
+def test_shares_above_1_are_no_shares() -> None:
+    assert float(misprints.signal_if_alpha_is_small(20).max()) == 1
+    with pytest.raises(ValueError, match="20 steps or more"):
+        misprints.signal_if_alpha_is_small(19)
 
 
 def test_the_ratio_of_one_pixel_is_off_by_its_square() -> None:

@@ -368,6 +368,13 @@ def test_the_spread_after_a_step_back_is_that_of_draws(name: str, t: int, agreem
     assert step_back_spread(schedule, t, agreement) == pytest.approx(spread, rel=0.02)
 
 
+@pytest.mark.parametrize(("t", "says"), [(-1, "1..2"), (0, "1..2"), (2, "no signal"), (3, "1..2")])
+def test_there_is_no_step_back_without_noise_or_without_signal(t: int, says: str) -> None:
+    schedule = NoiseSchedule("ends at 0", torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64))
+    with pytest.raises(ValueError, match=says):
+        step_back_spread(schedule, t, 0.0)
+
+
 def test_betas_read_off_a_table_near_1_have_8_digits() -> None:
     """As the docstring of `log_snr_linear` says; the table itself is right to the last one."""
     schedule, T = SCHEDULES["log_snr_linear"](1000), 1000

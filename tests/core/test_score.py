@@ -19,7 +19,7 @@ from diffusion_core.mixtures import (
 )
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.samplers import sample
-from diffusion_core.schedules import SCHEDULES
+from diffusion_core.schedules import SCHEDULES, rescale_zero_terminal_snr
 from diffusion_core.score import (
     annealed_langevin,
     flow_step,
@@ -205,6 +205,32 @@ def test_falling_langevin_nears_the_data_with_more_steps_at_each_level() -> None
 def test_a_step_of_no_length_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
         next(langevin(lambda x: -x, PLACES, 0.0, 1, generator=torch.Generator()))
+
+
+def test_tweedie_needs_some_signal() -> None:
+    diffusion = GaussianDiffusion(rescale_zero_terminal_snr(SCHEDULES["linear"](10)))
+    with pytest.raises(ValueError, match="where no signal is left"):
+        tweedie(diffusion, PLACES, PLACES, at(10))
+
+
+@pytest.mark.parametrize("timesteps", [[3, 9], [3, 0], [1001]])
+def test_levels_that_rise_or_are_none_are_refused(timesteps: list[int]) -> None:
+    diffusion = process()
+    walk = annealed_langevin(
+        diffusion, mixture_denoiser(diffusion, two_groups()), PLACES, timesteps, finest=0.24,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="never rise"):
+        list(walk)
+
+
+def test_a_walk_may_stay_at_one_level() -> None:
+    diffusion = process()
+    walk = annealed_langevin(
+        diffusion, mixture_denoiser(diffusion, two_groups()), PLACES, [1000, 3, 3, 1],
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    assert len(list(walk)) == 4
 
 
 def test_the_distance_is_how_far_points_would_have_to_move() -> None:

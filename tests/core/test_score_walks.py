@@ -12,7 +12,7 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.mixtures import GaussianMixture, mixture_denoiser, two_groups
 from diffusion_core.parameterization import Prediction
 from diffusion_core.samplers import sample
-from diffusion_core.schedules import SCHEDULES, evenly_spaced
+from diffusion_core.schedules import SCHEDULES, evenly_spaced, rescale_zero_terminal_snr
 from diffusion_core.score import flow_step, langevin, reverse_sde_step, score
 from diffusion_core.score_walks import WAYS, Stop, legs, noise_seen, score_walk
 
@@ -80,6 +80,21 @@ def test_with_and_without_noise_they_are_the_samplers_of_ddpm_and_ddim(
         generator=torch.Generator().manual_seed(1),
     )  # fmt: skip
     torch.testing.assert_close(ours.x, theirs.x_t, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_score_leads_nowhere_where_no_signal_is_left(way: str) -> None:
+    """Langevin's walk alone asks for x_0 only at the end, where there is some."""
+    process = GaussianDiffusion(rescale_zero_terminal_snr(SCHEDULES["linear"](20)))
+    walk = score_walk(
+        process, mixture_denoiser(process, two_groups()), torch.ones(1, 2).double(), way, 4,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    if way == "langevin":
+        assert all(bool(stop.x.isfinite().all()) for stop in walk)
+    else:
+        with pytest.raises(ValueError, match="where no signal is left"):
+            list(walk)
 
 
 @pytest.mark.parametrize("rate", [0.3, 1.0])
