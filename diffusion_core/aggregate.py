@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffusion_core.denoisers import Denoiser
+from diffusion_core.denoisers import Denoiser, require_noise
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.parameterization import Prediction
 from diffusion_core.vae import VAE
@@ -111,15 +111,19 @@ def aggregate_denoiser(diffusion: GaussianDiffusion, data: Aggregate) -> Denoise
     Args:
         diffusion: the process.
         data: the clean latents.
+
+    Raises:
+        ValueError: (when called) for latents at more than one t, or at t = 0.
     """
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
+        rate, sigma = diffusion.rates(t, x_t)
+        require_noise(sigma)
         probs = own_log_densities(diffusion, data, x_t, t).softmax(1)
         a, var = _widths(diffusion, data, t)
         gain = a * data.var / var
         z = x_t.double()
         z0 = probs @ (data.means * (1 - a * gain)) + z * (probs @ gain)
-        rate, sigma = diffusion.rates(t, z)
         return Prediction(z0.to(x_t), ((z - rate * z0) / sigma).to(x_t))
 
     return predict

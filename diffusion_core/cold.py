@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.schedules import down_to_0
 
 Degradation = Callable[[Tensor, Tensor], Tensor]
 """(x_0 [B, *D], t [B] int64) -> x_t [B, *D]; t = 0 changes nothing."""
@@ -28,7 +29,12 @@ def blur_width(t: Tensor, T: int = STEPS) -> Tensor:
     $$\sigma_t = \sigma_1 \left(\sigma_T/\sigma_1\right)^{(t-1)/(T-1)}$$
 
     Source: evenly spaced in the logarithm, as Rissanen et al. 2023.
+
+    Raises:
+        ValueError: unless 0 <= t <= T.
     """
+    if not bool(((t >= 0) & (t <= T)).all()):
+        raise ValueError(f"t must lie in 0..{T}")
     grown = NARROWEST * (WIDEST / NARROWEST) ** ((t.double() - 1) / (T - 1))
     return torch.where(t > 0, grown, 0.0)
 
@@ -211,7 +217,7 @@ def restore_steps(
         degrade: the degradation.
         restore: a restorer for it.
         x_t: [B, *D] at t = `start`.
-        start: 1..T.
+        start: 1..T; for another one it is up to `degrade` to refuse, as `blur` does.
         rule: key in `RULES`.
         label: [B] int64 or None.
 
@@ -301,9 +307,12 @@ def noise_steps(
 
     Yields:
         `len(timesteps) + 1` stops, the last one at t = 0.
+
+    Raises:
+        ValueError: for timesteps that do not decrease within 1..T.
     """
     x_t = x_T
-    for now, then in itertools.pairwise([*timesteps, 0]):
+    for now, then in itertools.pairwise(down_to_0(diffusion.T, timesteps)):
         t, s = (torch.full((len(x_t),), k) for k in (now, then))
         x0 = restore(x_t, t, label)
         yield ColdStep(now, x_t, x0)

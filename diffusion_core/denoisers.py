@@ -186,8 +186,7 @@ def ideal_denoiser(
         if label is not None and labels is None:
             raise ValueError("this data set has no labels to select a class by")
         a, sigma = diffusion.rates(t, x_t)
-        if bool((sigma == 0).any()):
-            raise ValueError("at t = 0 there is no noise to remove: a denoiser begins at t = 1")
+        require_noise(sigma)
         # A running softmax: the weighted mean of what was seen so far, its log weight beside it.
         mean = torch.zeros_like(x_t.flatten(1), dtype=torch.float64)
         log_total = mean.new_full((len(mean), 1), -torch.inf)
@@ -208,6 +207,16 @@ def ideal_denoiser(
         return Prediction(x0.to(x_t), ((x_t - a * x0) / sigma).to(x_t))
 
     return predict
+
+
+def require_noise(sigma: Tensor) -> None:
+    """Refuse t = 0, where an exact denoiser would divide by the noise rate sigma.
+
+    Raises:
+        ValueError: where sigma is 0.
+    """
+    if bool((sigma == 0).any()):
+        raise ValueError("at t = 0 there is no noise to remove: a denoiser begins at t = 1")
 
 
 def log_likelihood(diffusion: GaussianDiffusion, points: Tensor, x_t: Tensor, t: Tensor) -> Tensor:

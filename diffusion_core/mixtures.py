@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffusion_core.denoisers import Denoiser
+from diffusion_core.denoisers import Denoiser, require_noise
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.guidance import Gradient
 from diffusion_core.parameterization import Prediction
@@ -161,14 +161,15 @@ def mixture_denoiser(
         labels: [M] int64, the class of each group, needed only when it is asked for a class.
 
     Raises:
-        ValueError: (when called) for a label without `labels`.
+        ValueError: (when called) for a label without `labels`, a class with no group, or t = 0.
     """
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
-        told = group_log_densities(diffusion, mixture, x_t, t)
-        middle = _of_class(told, labels, label).softmax(1) @ mixture.means
         x = x_t.double()
         a, sigma = diffusion.rates(t, x)
+        require_noise(sigma)
+        told = group_log_densities(diffusion, mixture, x_t, t)
+        middle = _of_class(told, labels, label).softmax(1) @ mixture.means
         x0 = middle + _share(mixture, a, sigma) * (x - a * middle)  # one line for all groups
         return Prediction(x0.to(x_t), ((x - a * x0) / sigma).to(x_t))
 
@@ -333,7 +334,10 @@ def _of_class(told: Tensor, labels: Tensor | None, label: Tensor | None) -> Tens
         return told
     if labels is None:
         raise ValueError("these data have no labels to select a class by")
-    return told.masked_fill(labels[None] != label[:, None], -math.inf)
+    chosen = labels[None] == label[:, None]
+    if not bool(chosen.any(1).all()):
+        raise ValueError("the mixture has no group of the asked class")
+    return told.masked_fill(~chosen, -math.inf)
 
 
 def _share(mixture: GaussianMixture, a: Tensor, sigma: Tensor) -> Tensor:

@@ -123,11 +123,14 @@ def vdm_diffusion(
         [B] nats, float64.
 
     Raises:
-        ValueError: unless s < t, for a gamma that falls: the cost would be negative, for one whose
-            slope autograd does not find, and for an eps_hat of another shape.
+        ValueError: unless 0 <= s < t <= 1 where s is given, for a gamma that falls: the cost would
+            be negative, for one whose slope autograd does not find, and for an eps_hat of another
+            shape.
     """
     if s is not None and not bool((s < t).all()):
         raise ValueError("s must be smaller than t: the process runs from s to t")
+    if s is not None and not bool(((s >= 0) & (t <= 1)).all()):
+        raise ValueError("s and t must lie in 0..1")
     gamma_t = gamma(t)
     if s is None:
         factor = _slope(gamma, t, learned=gamma_t.requires_grad)

@@ -245,6 +245,14 @@ def test_stops_and_end_agree(rule: str, start: int) -> None:
     torch.testing.assert_close(once, stops[0].x0, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("t", [-1, STEPS + 1])
+def test_there_is_no_blur_beyond_the_last(t: int) -> None:
+    with pytest.raises(ValueError, match=f"t must lie in 0..{STEPS}"):
+        blur(pictures(), at(t))
+    with pytest.raises(ValueError, match=f"t must lie in 0..{STEPS}"):
+        restored(blur, always(pictures()), pictures(), STEPS + 1)
+
+
 # --- noise ----------------------------------------------------------------------------------------
 
 
@@ -326,3 +334,10 @@ def test_steps_alone_are_the_rules() -> None:
     torch.testing.assert_close(
         improved_step(blur, x, said, t, s), x + blur(said, s) - blur(said, t)
     )
+
+
+@pytest.mark.parametrize("timesteps", [[10, 20], [], [101], [20, 0]])
+def test_stops_that_do_not_fall_to_0_are_refused(timesteps: list[int]) -> None:
+    diffusion, x_T = GaussianDiffusion(SCHEDULES["cosine"](100)), pictures()
+    with pytest.raises(ValueError, match="timesteps must"):
+        list(noise_steps(diffusion, always(x_T), x_T, timesteps))

@@ -201,6 +201,12 @@ def test_the_denoiser_is_the_posterior_mean(diffusion: GaussianDiffusion) -> Non
     torch.testing.assert_close(again.flatten(1), x_t)
 
 
+def test_the_denoiser_answers_for_one_t_at_a_time(diffusion: GaussianDiffusion) -> None:
+    denoiser = gaussian_denoiser(diffusion, *some_gaussian(4))
+    with pytest.raises(ValueError, match="same t"):
+        denoiser(normal(2, 1, 2, 2), torch.tensor([1, 30]))
+
+
 @pytest.mark.parametrize("N", [1, 2])
 def test_the_true_law_is_what_rejection_leaves(N: int) -> None:
     """In other coordinates: blocks first, then the rest, and the textbook's conditional."""

@@ -159,6 +159,8 @@ def test_what_is_no_aggregate_is_refused() -> None:
         Aggregate(torch.zeros(2, 2), torch.zeros(2, 2))
     with pytest.raises(ValueError, match="same t"):
         aggregate_log_density(process(), SEVERAL, PLACES, torch.tensor([1, 1, 1, 2]))
+    with pytest.raises(ValueError, match="t = 0 there is no noise"):
+        aggregate_denoiser(process(), SEVERAL)(PLACES, at(0))
 
 
 # --- cost -----------------------------------------------------------------------------------------

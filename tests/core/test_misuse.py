@@ -279,6 +279,9 @@ def test_a_bound_is_not_negative() -> None:
     late, early = (torch.full((2,), u, dtype=torch.float64) for u in (0.5, 0.2))
     with pytest.raises(ValueError, match="s must be smaller than t"):
         vdm_diffusion(linear_gamma(), predict, x0, x0, early, late)
+    for t, s in ((late, -early), (1 + late, early)):
+        with pytest.raises(ValueError, match=r"must lie in 0\.\.1"):
+            vdm_diffusion(linear_gamma(), predict, x0, x0, t, s)
 
 
 def test_no_pictures_cost_nothing() -> None:

@@ -173,6 +173,18 @@ def test_a_class_is_the_mixture_of_its_groups() -> None:
         mixture_denoiser(process(), mixture)(PLACES, at(300), label)
 
 
+def test_what_no_denoiser_can_answer_is_refused() -> None:
+    mixture, labels = two_classes()
+    denoiser = mixture_denoiser(process(), mixture, labels)
+    with pytest.raises(ValueError, match="t = 0 there is no noise"):
+        denoiser(PLACES, at(0))
+    label = torch.tensor([0, 1, 0, 1, 5])
+    with pytest.raises(ValueError, match="no group of the asked class"):
+        denoiser(PLACES, at(300), label)
+    for given in denoiser(PLACES[:0], at(300, 0), label[:0])[:2]:
+        assert given.shape == (0, 2)
+
+
 @pytest.mark.parametrize("t", [0, 20, 300, 1000])
 def test_the_classifier_is_bayes_rule_and_its_gradient_a_difference_of_scores(t: int) -> None:
     mixture, labels = two_classes()
