@@ -29,10 +29,12 @@ from pages.shared import chapter, load, reverse_digits
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
 from pages.shared.figures import Line, line_chart
+from pages.shared.numbers import signed
 from pages.shared.plot import plot
 from pages.shared.reverse_axis import (
     LIMIT,
     MOST_POINTS,
+    SMALLEST,
     STEPS,
     Scene,
     Told,
@@ -61,7 +63,6 @@ DEFAULTS = {
 }
 KNOWN = {"new": "new", "known": "one of the data"}
 SHARES = {"all": "all", "tenth": "a tenth"}
-SMALLEST = 1e-14  # a divergence below this is rounding, and no chart's matter
 
 
 def diffusion_of(schedule: str) -> GaussianDiffusion:
@@ -172,7 +173,7 @@ def steps_control() -> int:
     return st.select_slider(
         "Jumps from noise to picture, T", STEPS, value=3, key="wT", bind="query-params", width=240,
         help="The same walk of 1000 steps, made in T equal jumps: one goes back by 1000/T steps, "
-        "from t to s.",
+        "from t to s. Where 0 comes first, it ends there.",
     )  # fmt: skip
 
 
@@ -245,7 +246,7 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
             place=left,
         )
     else:
-        left.markdown("With a single data point the true step is Gaussian, at any length.")
+        left.markdown(why_no_chart(scene.points))
     if np.isfinite(way["true"]).any():
         middle = len(way["t"]) // 3
         figure = line_chart(
@@ -266,11 +267,23 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
             place=right,
         )
     gap, s = answer(schedule, tuple(scene))["true"].nats, earlier(scene.t, scene.T)
+    length = scene.t - s
+    charts = np.isfinite([*told["true"], *way["true"]]).any()
     st.caption(
-        f"One jump of 1000/{scene.T} steps, from t = {scene.t} to s = {s}: "
-        f"{in_words(gap, s)} Jumps that end at s = 0 end on the data, where no Gaussian is near; "
-        "the charts leave them out.",
+        f"One jump of {length} step{'s' * (length > 1)}, from t = {scene.t} to s = {s}: "
+        + in_words(gap, s)
+        + " The charts leave out jumps to s = 0: these end on the data themselves." * bool(charts),
         help=odds(gap) if s else None,
+    )
+
+
+def why_no_chart(points: tuple[float, ...]) -> str:
+    """What stands where no length of the jump has a divergence that a chart can show."""
+    if len(set(points)) == 1:
+        return "With a single data point the true step is Gaussian, at any length."
+    return (
+        "At this t and xₜ there is nothing to draw: each jump ends on the data, or is Gaussian as "
+        "far as numbers can tell."
     )
 
 
@@ -350,9 +363,9 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "The posterior has a formula. Why train anything?",
             "The formula is for q(xₛ | xₜ, x₀): it asks for x₀. While training you have it. While "
-            "sampling, x₀ is what you want to find. And it matters: from the same xₜ, taking −1.2 "
-            f"for x₀ puts the step's centre at {told.means[0]:.2f}, taking 0.9 puts it at "
-            f"{told.means[1]:.2f}. The model's work is to say, from xₜ alone, what x₀ to put in.",
+            "sampling, x₀ is what you want to find. And it matters: with what the page opens with, "
+            f"taking −1.2 for x₀ puts the step's centre at {signed(told.means[0])}, taking 0.9 "
+            f"puts it at {signed(told.means[1])}. The model's work is to say, from xₜ alone, what x₀ to put in.",
             {"wi": 1},
             "Press the blue points one after the other. The dashed curve jumps, though xₜ stays "
             "where it is. The green one, for x₀ unknown, doesn't move.",
@@ -375,7 +388,8 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "When is the reverse step really nearly Gaussian?",
-            "When it is short. Here, from t = 520, the true step is "
+            "When it is short. With the three points, xₜ = 0.1 and the cosine schedule that the "
+            "page opens with, from t = 520, the true step is "
             f"{told.gaps[3]:.2g} nats from its nearest Gaussian when the way has 3 steps, "
             f"{told.gaps[10]:.1g} with 10 and {told.gaps[1000]:.0e} with 1,000. Over a short step "
             "xₜ itself says nearly all about xₛ, and which data point it came from shifts the "
@@ -383,8 +397,9 @@ def confusions(told: Facts) -> list[Confusion]:
             "steps have Gaussian noise, too. The very last step is the exception: it ends on the "
             "data, however short it is.",
             {"wview": "gauss"},
-            "First chart: the fewer steps, the less Gaussian each one is. Second: for the T you "
-            "choose, it is the last part of the way, small t, that is hardest to fit.",
+            "First chart: the fewer steps, the less Gaussian each one is. Second: with these data "
+            "and 2 to 200 jumps, the one from the smallest t is hardest to fit. With 1,000 the "
+            "hardest is a little higher up: below, one data point has nearly all the weight.",
             threads=["https://stats.stackexchange.com/q/647213"],
         ),
         Confusion(
@@ -414,8 +429,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "The best model has the right mean. What is left to get wrong?",
             "Its width and its shape. The mean of q(xₛ | xₜ, x₀) is linear in x₀, so averaging it "
             "over x₀ is the same as putting in E[x₀ | xₜ]. But the variance β̃ counts only the "
-            f"doubt that is left when x₀ is known: the model's step has std {told.std[0]:.2f}, the "
-            f"true one {told.std[1]:.2f}. Together with the missing humps that costs "
+            "doubt that is left when x₀ is known: with what the page opens with, the model's step "
+            f"has std {told.std[0]:.2f}, the true one {told.std[1]:.2f}. Together with the missing humps that costs "
             f"{told.extra:.2g} nats. Short steps make both errors vanish; a learned variance mends "
             "the first.",
             {"wT": 3},

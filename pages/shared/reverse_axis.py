@@ -20,6 +20,8 @@ LIMIT = 3.0
 MOST_POINTS = 8
 STEPS = (1000, 500, 200, 100, 50, 20, 10, 5, 4, 3, 2)
 """In how many steps T the whole way is walked: the fewer, the longer each one is."""
+SMALLEST = 1e-13
+"""A divergence below this is rounding, here and in the browser."""
 _MOST = 1e6  # of any number that a browser may send; also refuses what is no number
 _NUMBER = re.compile(r"[-+−]?(?:\d+\.?\d*|\.\d+)", re.ASCII)
 
@@ -116,6 +118,7 @@ def reverse_axis(
         "limit": LIMIT,
         "most": MOST_POINTS,
         "steps": STEPS,
+        "smallest": SMALLEST,
         "told": {name: _plain(numbers) for name, numbers in told.items()},
         "colors": COLORS,
         "label": "The reverse step on a number line",

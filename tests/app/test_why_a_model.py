@@ -6,6 +6,7 @@ import json
 import math
 import re
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from diffusion_core.datasets import DataError
 from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.schedules import SCHEDULES
 from diffusion_core.true_reverse import best_model_step, divergence, non_gaussianity
-from pages.shared import load, reverse_digits
+from pages.shared import load, reverse_axis, reverse_digits
 from pages.shared.reverse_axis import (
     MOST_POINTS,
+    SMALLEST,
     STEPS,
     Scene,
     earlier,
@@ -29,6 +31,7 @@ from pages.shared.reverse_axis import (
     read_points,
     write_points,
 )
+from tests.app.plots import plots
 from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
@@ -358,3 +361,57 @@ def test_the_claims_of_the_prose(opened: AppTest) -> None:
         for v in re.search(r"step has std ([\d.]+), the true one ([\d.]+\d)", text).groups()  # type: ignore[union-attr]
     )
     assert model < 0.5 * true
+    assert text.count("page opens with") == 3  # whose numbers they are
+
+
+@pytest.mark.parametrize("T", STEPS)
+def test_where_the_hardest_jump_is(T: int, opened: AppTest) -> None:
+    """What the button of the third Why says of the second chart."""
+    press(opened, "why_2")
+    opened.session_state["wT"] = T
+    chart = plots(opened.run())[1]
+    line = next(line for line in chart["data"] if "Gaussian" in line["name"])
+    t, nats = np.array(line["x"], float), np.array(line["y"], float)
+    hardest = int(np.nanargmax(nats))
+    assert (hardest == 0) == (T <= 200)
+    if T == 1000:
+        assert t[hardest] < 100
+        assert nats[0] < nats[hardest] / 5
+
+
+@pytest.mark.parametrize(
+    ("points", "x_t", "t", "says"),
+    [
+        ("-1.2, -0.8, 0.9", 0.1, 1, "nothing to draw"),
+        ("-1.2, -0.8, 0.9", 0.1, 20, "nothing to draw"),
+        ("-1.2, -0.8, 0.9", 0.9, 50, "nothing to draw"),
+        ("-3, 3", 2.9, 100, "nothing to draw"),
+        ("0.5", 0.1, 520, "With a single data point"),
+        ("-1 -1", 0.1, 520, "With a single data point"),
+    ],
+)
+def test_why_there_is_no_chart(points: str, x_t: float, t: int, says: str) -> None:
+    at = open_page("why_a_model", wview="How Gaussian?", wpoints=points, wx=str(x_t), wt=str(t))
+    text = " ".join(m.value for m in at.markdown)
+    assert says in text
+    assert ("single data point the" in text) == ("single" in says)
+    (caption,) = (c.value for c in at.caption if "One jump" in c.value)
+    assert ("The charts leave out" in caption) == bool(plots(at))
+    assert len(plots(at)) == (0 if "single" in says else 1)
+
+
+@pytest.mark.parametrize(
+    ("t", "T", "says"),
+    [(520, 3, "333 steps, from t = 520 to s = 187"), (100, 3, "100 steps, from t = 100 to s = 0"),
+     (7, 1000, "1 step, from t = 7 to s = 6")],
+)  # fmt: skip
+def test_the_length_of_a_jump(t: int, T: int, says: str) -> None:
+    at = open_page("why_a_model", wview="How Gaussian?", wt=str(t), wT=str(T))
+    assert any(f"One jump of {says}:" in c.value for c in at.caption)
+
+
+def test_page_and_browser_take_the_same_for_rounding(opened: AppTest) -> None:
+    assert sent(opened)["smallest"] == SMALLEST
+    script = (Path(reverse_axis.__file__).parent / "components" / "reverse_axis.js").read_text()
+    assert "nothing = header.smallest" in script
+    assert not re.search(r"\b1e-1\d", script)  # no limit of its own

@@ -10,7 +10,7 @@ const EDGE = 22; // as --edge in the style sheet
 const BESIDE_LANE = EDGE - 14; // a name begins 14 pixels from its handle, and the lane ends EDGE before the screen
 const NODES = 161; // per bell, from -REACH to REACH standard deviations, as in true_reverse.py
 const REACH = 10;
-const NOTHING = 1e-13; // a divergence below this is rounding
+let nothing = 0; // a divergence below this is rounding: the page says which
 
 const svg = (name, attributes, parent) => {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -30,7 +30,7 @@ const raised = (n) => String(n).replace(/./g, (c) => SUPERSCRIPT[c]);
 
 function nats(x) {
   if (x === Infinity) return "∞";
-  if (x < NOTHING) return `< 10${raised(-13)}`;
+  if (x < nothing) return `< 10${raised(Math.round(Math.log10(nothing)))}`;
   if (x >= 0.001) return x >= 1000 ? x.toPrecision(3).replace(/e\+?(\d+)/, (_, n) => ` · 10${raised(n)}`) : x.toPrecision(3);
   const [digits, power] = x.toExponential(1).split("e");
   return `${digits} · 10${raised(Number(power))}`;
@@ -123,6 +123,7 @@ class Axis {
 
   receive(header, table) {
     this.data = header;
+    nothing = header.smallest;
     this.table = table;
     this.whole = table.length - 1;
     Object.entries(header.colors).forEach(([name, hex]) => this.root.style.setProperty(`--c-${name}`, hex));
@@ -551,7 +552,7 @@ function verdict(j, at, s) {
   if (at.points.length === 1) return ["With a single data point the true step is exactly Gaussian.", ""];
   if (j === Infinity) return ["The step ends at x₀ itself, which is one of the data points: spikes, as far from a Gaussian as can be.", ""];
   if (s === 0) return ["The step ends on a data point, a bell of width 0. Here one point has all the weight, as far as numbers can tell.", ""];
-  if (j < NOTHING) return ["0 is exactly Gaussian. Nobody could tell this step from one.", ""];
+  if (j < nothing) return ["0 is exactly Gaussian. Nobody could tell this step from one.", ""];
   const draws = Math.max(1, Math.log(20) / j);
   return ["0 is exactly Gaussian.", `To be 20 to 1 sure that the true step is no Gaussian takes about ${many(draws)} ${draws > 1 ? "draws" : "draw"} from it.`];
 }
