@@ -178,14 +178,14 @@ def exhibit() -> None:
                 f"t = {t} of {T} · {jump}signal {s:.3f} · noise {n:.3f}"
                 for t, s, n in zip(steps.tolist(), told["signal"], told["noise"], strict=True)
             ],
-            ends=("t = 0: the picture", f"t = {T}: noise"),
+            ends=("t = 0: the picture", f"t = {T}" + ": noise" * (not broken)),
             autoplay=True,
             rest=round((1 if broken else 0.27) * (len(steps) - 1)),
             hold=True,
             report_frame=False,
             label="Noising, over the steps t",
         )
-        every = f"Every {T // (len(steps) - 1)}th step is shown. " if T >= len(steps) else ""
+        every = f"One step in {T // (len(steps) - 1)} is shown. " if T >= len(steps) else ""
         st.caption(
             f"{every}Distance: the largest gap between the distribution of these pixels and the "
             f"bell curve N(0, 1), from 0 to 1. Of pure noise, 95 in 100 pictures stay below "
@@ -280,8 +280,10 @@ def page() -> None:
             Confusion(
                 "Is β the variance of the noise, or its standard deviation?",
                 "It is the variance. The noise is multiplied by √β. Take β itself, and the doses "
-                "are far too small: the picture fades to gray instead of drowning in noise, and "
-                f"the spread of the pixels ends near {faded:.2f} instead of 1.",
+                "are far too small. With the linear schedule in 1000 steps the picture then fades "
+                "to gray instead of drowning in noise, and the spread of its pixels ends near "
+                f"{faded:.2f} instead of 1. Where the last β are near 1, as with the cosine "
+                "schedule, it drowns all the same: there √β and β hardly differ.",
                 {"spread": "beta"},
                 "Step by step, the picture fades to gray and its spread falls. The one jump is as "
                 "it should be.",
@@ -355,7 +357,8 @@ def page() -> None:
             Confusion(
                 "Does time start at 0 or at 1?",
                 "Here t = 0 is the clean picture, so ᾱ₀ = 1 and the first noisy picture is x₁, as "
-                "in the papers. Most code keeps arrays without the clean picture, so its index is "
+                "in Ho and others’ paper. (In that on variational diffusion models z₀ is already "
+                "noisy.) Most code keeps arrays without the clean picture, so its index is "
                 "one less. For the linear schedule with T = 1000:\n\n"
                 + index_table("linear", 1000)
                 + "\n\nOne place off, and every coefficient belongs to the wrong step.",

@@ -219,6 +219,11 @@ def on_a_line(schedule: str, T: int) -> None:
     )
 
 
+def forward_noise(back: str) -> str:
+    """What the forward noise from s to t is called."""
+    return "β" if back == "one" else "noise from s to t"
+
+
 def how_far_back(key: str = "pback") -> str:
     """Which s goes with each t. A picture has its own control: there one step changes little."""
     return st.segmented_control(
@@ -250,10 +255,10 @@ def weights(schedule: str, T: int) -> None:
         alt="The weights of x_0 and of x_t in the posterior mean, and their sum, over t",
         place=left,
     )
-    name = "β" if back == "one" else "noise from s to t"
     figure = line_chart(
         [
-            Line(name, told["t"], told["forward"], "eps", late, anchor="right", shift=16),
+            Line(forward_noise(back), told["t"], told["forward"], "eps", late, anchor="right",
+                 shift=16),
             Line("β̃, the posterior's", told["t"], told["posterior"], "q", late, shift=-16),
         ],
         x_title="step t",
@@ -295,7 +300,8 @@ def variance(schedule: str, T: int) -> None:
     early, late = round(len(told["t"]) ** 0.22), round(len(told["t"]) ** 0.5)
     figure = line_chart(
         [
-            Line("β, right for v = 1", told["t"], np.ones(T), "eps", late, shift=14, dash="dash"),
+            Line(f"{forward_noise(back)}, right for v = 1", told["t"], np.ones(T), "eps", late,
+                 shift=14, dash="dash"),
             Line("β̃, right for v = 0", told["t"], share, "q", early, shift=-18, dash="dash"),
             Line(f"the best for v = {data_variance:g}", told["t"], best, "p", late, shift=-34,
                  width=3),
@@ -311,17 +317,23 @@ def variance(schedule: str, T: int) -> None:
         key="best_chart",
         alt="The best reverse variance for Gaussian data lies between beta-tilde and beta",
     )
-    far = np.flatnonzero(best - share > 0.01)
+    agree = agree_from(best, share)
     st.caption(
         f"At t = 2: β̃ is {share[1]:.1%} of the forward noise, the best for v = {data_variance:g} "
         f"is {best[1]:.1%}. "
         + (
-            f"From t = {told['t'][far[-1]] + 1} on the two differ by less than a hundredth."
-            if len(far) and far[-1] + 1 < len(best)
+            f"From t = {agree} on the two differ by less than a hundredth."
+            if 1 < agree <= T
             else ""
         )
         + f" {capped(schedule, T)}"
     )
+
+
+def agree_from(best: np.ndarray, share: np.ndarray) -> int:
+    """The t from which two shares of the forward noise, both [T], differ by a hundredth at most."""
+    far = np.flatnonzero(best - share > 0.01)
+    return int(far[-1]) + 2 if len(far) else 1
 
 
 def on_a_picture(schedule: str, T: int) -> None:
@@ -372,7 +384,24 @@ def on_a_picture(schedule: str, T: int) -> None:
 
 
 class Facts(NamedTuple):
-    """The numbers that the text names, all for the linear schedule."""
+    """The numbers that the text names, all for the linear schedule, of 1000 steps or of ten.
+
+    Attributes:
+        beta_1: β at t = 1.
+        share_2: β̃ over β at t = 2.
+        weights: of x₀, of xₜ, and their sum, from t = 300 to s = 200.
+        signal: √ᾱ at these two.
+        near: distance of the humps one step back from t = 300, in their standard deviations.
+        far: the same from t = 300 to s = 100.
+        early: as `near`, for the schedule whose log-SNR is a straight line.
+        chances: weights of −1 and +1.
+        best_2: as share_2, the best for v = 0.0001.
+        agree: from which t on β̃ and the best agree, for v = 0.0001 and for v = 0.3.
+        best_ten: the best at t = 3 of ten steps, v = 0.1.
+        share_ten: β̃ there.
+        leaves_1: from which t on the weights' sum is less than 0.99, s = t/2.
+        least: the least sum.
+    """
 
     beta_1: float
     share_2: float
@@ -380,8 +409,10 @@ class Facts(NamedTuple):
     signal: tuple[float, float]
     near: float
     far: float
+    early: float
     chances: tuple[float, float]
     best_2: float
+    agree: tuple[int, int]
     best_ten: float
     share_ten: float
     leaves_1: int
@@ -398,6 +429,7 @@ def facts() -> Facts:
     half = over_time("linear", 1000, "half")
     ten = over_time("linear", 10, "one")
     chances = point_posterior(diffusion, torch.tensor([0.2]), torch.tensor(DATA), t, s).weights[0]
+    best = [best_variance("linear", 1000, "one", v) / table["forward"] for v in (0.0001, 0.3)]
     return Facts(
         float(beta[1]),
         float(table["posterior"][1] / table["forward"][1]),
@@ -405,8 +437,10 @@ def facts() -> Facts:
         tuple(float(diffusion.rates(v, torch.zeros(1))[0]) for v in (t, s)),
         float(hump_distance(diffusion, 2.0, t, t - 1)),
         float(hump_distance(diffusion, 2.0, t, torch.tensor([100]))),
+        float(hump_distance(diffusion_of("log_snr_linear", 1000), 2.0, t, t - 1)),
         (float(chances[0]), float(chances[1])),
-        float(best_variance("linear", 1000, "one", 0.0001)[1] / table["forward"][1]),
+        float(best[0][1]),
+        tuple(agree_from(each, table["posterior"] / table["forward"]) for each in best),
         float(best_variance("linear", 10, "one", 0.1)[2] / ten["forward"][2]),
         float(ten["posterior"][2] / ten["forward"][2]),
         int(half["t"][half["sum"] < 0.99][0]),
@@ -426,11 +460,13 @@ def page() -> None:
         "You know xₜ, and the clean x₀ it came from. How uncertain is xₜ₋₁ at t = 1?",
         {
             "As uncertain as one dose of noise": "That is how uncertain x₁ is when x₀ is known: "
-            f"variance β₁ = {told.beta_1:g}. Looking back you know x₀ as well, and at t = 1 the "
-            "xₜ₋₁ you are asked about *is* x₀. Drag s to 0 and watch the green curve.",
+            f"variance β₁, {told.beta_1:g} with the linear schedule and T = 1000. Looking "
+            "back you know x₀ as well, and at t = 1 the xₜ₋₁ you are asked about *is* x₀. Drag s "
+            "to 0 and watch the green curve.",
             "Half as uncertain": "The two facts do share the work, and near t = 2 it is about "
-            f"half: there the variance is {told.share_2:.0%} of one dose. At t = 1 nothing is "
-            "left to find out, since xₜ₋₁ is the x₀ that you were given.",
+            "half: with the linear schedule and T = 1000 the variance there is "
+            f"{told.share_2:.0%} of one dose. At t = 1 nothing is left to find out, since xₜ₋₁ is "
+            "the x₀ that you were given.",
             "Not at all": "At t = 1, xₜ₋₁ is x₀, and you were given that. The formula agrees: "
             "its variance has the factor 1 − ᾱ₀ = 0. Drag s to 0 and watch the green curve close "
             "to a point.",
@@ -458,9 +494,12 @@ def page() -> None:
                 + term("mixture", "a weighted sum of densities; the weights add up to 1")
                 + ": one bell for each point. Here the data are −1 and +1, and the dashed curve "
                 "has two humps. Their distance decides: two equal bells merge into one hump when "
-                f"they are less than 2 of their standard deviations apart. From t = 300 to s = 100 "
-                f"it is {told.far:.1f}; one step back, to s = 299, it is {told.near:.2f}. So for "
-                "small steps a Gaussian is a good guess, and that is what a network may use.",
+                "they are less than 2 of their standard deviations apart. With the linear schedule "
+                f"and T = 1000, from t = 300 to s = 100 it is {told.far:.1f}; one step back, to "
+                f"s = 299, it is {told.near:.2f}. So for small steps a Gaussian is a good guess, "
+                "and that is what a network may use. (Small means small beside the noise that "
+                "is there. With log_snr_linear there is next to none at t = 300, and one step "
+                f"back the distance is still {told.early:.1f}.)",
                 {"pmix": True, "pt": 300, "ps": 100, "pxt": 0.0, "px0": 1.0},
                 "The dashed curve, without x₀: two humps. Now slide s up to 299: they merge.",
                 threads=[
@@ -472,9 +511,11 @@ def page() -> None:
                 "β or β̃: which variance should a reverse step use?",
                 "Each is right for one kind of data. If the data were a single point, x₀ would be "
                 "known and β̃ right. If they were pure noise N(0, 1), it would be β. Data in "
-                "between need something in between, the purple line. With a thousand steps the "
-                "question is about the first few of them: at t = 2, β̃ is "
-                f"{told.share_2:.0%} of β and the best for v = 0.0001 is {told.best_2:.0%}. With "
+                "between need something in between, the purple line. With the linear schedule in "
+                "1000 steps the question is about the first of them: the best and β̃ differ by "
+                f"more than a hundredth of β up to t = {told.agree[0] - 1} for v = 0.0001, and up "
+                f"to t = {told.agree[1] - 1} for v = 0.3. At t = 2, β̃ is {told.share_2:.0%} of β "
+                f"and the best for v = 0.0001 is {told.best_2:.0%}. With "
                 f"ten steps and v = 0.1, at t = 3, β̃ is {told.share_ten:.0%} and the best "
                 f"{told.best_ten:.0%}.",
                 {"pview": "variance", "pv": 0.1, "T": 10, "pt": 3, "ps": 2},
@@ -499,8 +540,10 @@ def page() -> None:
             Confusion(
                 "Does the posterior exist for s = t − 1 only?",
                 "No: for any earlier s. Bayes' rule needs q(xₜ | xₛ) and q(xₛ | x₀), and both "
-                "are Gaussian with known rates for every pair. Samplers that skip steps use just "
-                "this. Drag s along its line: the green curve wanders from x₀ to xₜ.",
+                "are Gaussian with known rates for every pair. A DDPM that skips "
+                "steps samples with just this, and DDIM with η = 1 is the same. (DDIM with η = 0 "
+                "skips steps, too, but adds no noise: its steps have the variance 0.) Drag s "
+                "along its line: the green curve wanders from x₀ to xₜ.",
                 {"pt": 900, "ps": 300},
                 "Six hundred steps in one: still a bell. Drag s along its line.",
             ),
@@ -508,16 +551,17 @@ def page() -> None:
                 "Why is the mean a weighted sum of x₀ and xₜ? Do the weights add up to 1?",
                 "Two bell curves multiply to a bell curve, and its centre is an average of theirs, "
                 "the narrower one counting more. The two centres are √ᾱₛ·x₀ and xₜ·√(ᾱₛ/ᾱₜ), not "
-                "x₀ and xₜ, so the weights of x₀ and xₜ need not add up to 1. At t = 300, s = 200 "
+                "x₀ and xₜ, so the weights of x₀ and xₜ need not add up to 1. With the linear "
+                "schedule and T = 1000, at t = 300, s = 200, "
                 f"they are {told.weights[0]:.3f} and {told.weights[1]:.3f}, together "
                 f"{told.weights[2]:.3f}. What they do satisfy: the first plus √ᾱₜ times the "
                 f"second is √ᾱₛ, here {told.weights[0]:.3f} + {told.signal[0]:.3f} · "
                 f"{told.weights[1]:.3f} = {told.signal[1]:.3f}. Otherwise xₛ would come out too "
                 "strong or too faint.",
                 {"pview": "weights", "pback": "half"},
-                f"The dotted line, the sum: from t = {told.leaves_1} on it is less than 0.99, and "
-                f"it falls to {told.least:.2f}. With s = t − 1 instead, the two weights trade "
-                "places right at the start.",
+                "The dotted line, the sum, with the linear schedule: from t = "
+                f"{told.leaves_1} on it is less than 0.99, and it falls to {told.least:.2f}. With "
+                "s = t − 1 instead, the two weights trade places right at the start.",
                 threads=["lucidrains/denoising-diffusion-pytorch#275"],
             ),
         ]
@@ -552,6 +596,9 @@ def page() -> None:
                    "https://arxiv.org/abs/2102.09672"),
             Source("Kingma et al. 2021, Variational Diffusion Models",
                    "eq. 23 to 25, any pair s < t", "https://arxiv.org/abs/2107.00630"),
+            Source("Song, Meng, Ermon 2021, Denoising Diffusion Implicit Models",
+                   "eq. 7, 12 and 16: η, and steps that are skipped",
+                   "https://arxiv.org/abs/2010.02502"),
             Source("Bao et al. 2022, Analytic-DPM", "theorem 1: the best variance",
                    "https://arxiv.org/abs/2201.06503"),
         ]

@@ -365,7 +365,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "The formula is for q(xₛ | xₜ, x₀): it asks for x₀. While training you have it. While "
             "sampling, x₀ is what you want to find. And it matters: with what the page opens with, "
             f"taking −1.2 for x₀ puts the step's centre at {signed(told.means[0])}, taking 0.9 "
-            f"puts it at {signed(told.means[1])}. The model's work is to say, from xₜ alone, what x₀ to put in.",
+            f"puts it at {signed(told.means[1])}. The model's work is to say, from xₜ alone, "
+            "what x₀ to put in.",
             {"wi": 1},
             "Press the blue points one after the other. The dashed curve jumps, though xₜ stays "
             "where it is. The green one, for x₀ unknown, doesn't move.",
@@ -430,9 +431,9 @@ def confusions(told: Facts) -> list[Confusion]:
             "Its width and its shape. The mean of q(xₛ | xₜ, x₀) is linear in x₀, so averaging it "
             "over x₀ is the same as putting in E[x₀ | xₜ]. But the variance β̃ counts only the "
             "doubt that is left when x₀ is known: with what the page opens with, the model's step "
-            f"has std {told.std[0]:.2f}, the true one {told.std[1]:.2f}. Together with the missing humps that costs "
-            f"{told.extra:.2g} nats. Short steps make both errors vanish; a learned variance mends "
-            "the first.",
+            f"has std {told.std[0]:.2f}, the true one {told.std[1]:.2f}. Together "
+            f"with the missing humps that costs {told.extra:.2g} nats. Short steps make both errors "
+            "vanish; a learned variance mends the first.",
             {"wT": 3},
             "Purple stands at the centre of green, narrower, and with most of its mass between the "
             "humps where the truth has less.",

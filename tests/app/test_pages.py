@@ -8,7 +8,9 @@ from streamlit.testing.v1 import AppTest
 
 from diffusion_core.checkpoints import CheckpointError
 from diffusion_core.datasets import DataError
+from diffusion_core.schedules import SCHEDULES
 from pages.shared import bench, load
+from tests.app.plots import player_header
 from tests.app.settings import bound, offered, press
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +45,37 @@ def test_forward_process_in_all_settings(keep: str, T: int) -> None:
     sent = b"".join(item.proto.bytes for item in at.get("bidi_component")).decode(errors="ignore")
     assert ("in one jump: signal" in sent) == (keep == "1")
     assert ("how much of each one jump leaves" in sent) == (keep == "1")
+
+
+def test_what_the_spread_of_a_chain_with_beta_is_said_to_be() -> None:
+    """The linear chain of 1000 steps fades, the cosine one drowns; each step by hand."""
+
+    def ends(name: str, T: int) -> float:
+        variance = 0.4**2
+        for beta in SCHEDULES[name](T).beta[1:].tolist():
+            variance = (1 - beta) * variance + beta**2
+        return variance**0.5
+
+    told = "\n".join(element.value for element in open_page("forward_process").markdown)
+    assert "With the linear schedule in 1000 steps" in told
+    assert f"ends near {ends('linear', 1000):.2f} instead of 1" in told
+    assert min(ends("cosine", T) for T in (10, 100, 1000)) > 0.99
+    assert "as with the cosine schedule, it drowns all the same" in told
+
+
+@pytest.mark.parametrize("spread", ["sqrt(beta)", "beta"])
+def test_only_a_whole_chain_is_said_to_end_in_noise(spread: str) -> None:
+    at = open_page("forward_process")
+    at.session_state["spread"] = spread
+    ends = player_header(at.run())["ends"]
+    assert ends == ["t = 0: the picture", "t = 1000: noise" if "sqrt" in spread else "t = 1000"]
+
+
+def test_how_many_steps_are_shown_is_said() -> None:
+    at = open_page("forward_process")
+    assert any("One step in 10 is shown." in c.value for c in at.caption)
+    at.session_state["T"] = 100
+    assert not any("is shown" in c.value for c in at.run().caption)
 
 
 @pytest.mark.parametrize(("pixels", "share"), [("−1 … 1", 1.0), ("0 … 1", 0.5)])

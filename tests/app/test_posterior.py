@@ -16,6 +16,7 @@ from diffusion_core.gaussian import GaussianDiffusion
 from diffusion_core.schedules import SCHEDULES
 from pages.shared.bayes_axis import Point, parse_point
 from pages.shared.figures import Line, line_chart
+from tests.app.plots import plots
 from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
@@ -159,6 +160,65 @@ def test_the_claims_of_the_prose_are_the_defaults_numbers() -> None:
     ten = re.search(r"at t = 3, β̃ is (\d+)% and the best (\d+)%", text)
     assert ten
     assert int(ten[1]) < int(ten[2])
+
+
+def over_forward(schedule: str, v: float) -> tuple[np.ndarray, np.ndarray]:
+    """Best variance and β̃ as shares of β, [1000], from the schedule's table alone."""
+    kept = SCHEDULES[schedule](1000).alpha_bar.numpy()
+    before, after = kept[:-1], kept[1:]
+    beta = 1 - after / before
+    share = (1 - before) / (1 - after)
+    clean = v * (1 - after) / (v * after + 1 - after)  # variance of x₀ given xₜ
+    return share + (np.sqrt(before) * beta / (1 - after)) ** 2 * clean / beta, share
+
+
+def test_numbers_are_said_with_the_schedule_they_are_of() -> None:
+    """Of the four schedules and three T that can be chosen, the prose's numbers fit one."""
+    at = open_page("posterior")
+    whys = next(m.value for m in at.markdown if "one step back, to s" in m.value)
+    for answer in re.findall(r"<summary>.*?</details>", whys, re.S) or [whys]:
+        numbers = re.search(r"s = 299, it is|At t = 2, β̃ is|s = 200, they are", answer)
+        assert not numbers or "linear schedule" in answer, answer[:80]
+    assert "With the linear schedule and T = 1000, from t = 300 to s = 100 it is 5.7" in whys
+    assert "distance is still 13.6" in whys
+    assert "and T = 1000, at t = 300, s = 200, they are 0.536 and 0.438" in whys
+    rates = SCHEDULES["log_snr_linear"](1000).alpha_bar.numpy()[299:301]
+    beta = 1 - rates[1] / rates[0]
+    std = math.sqrt(beta * (1 - rates[0]) / (1 - rates[1]))
+    apart = 2 * math.sqrt(rates[0]) * beta / (1 - rates[1]) / std
+    assert f"{apart:.1f}" == "13.6"
+
+
+def test_until_where_the_choice_of_a_variance_matters() -> None:
+    at = open_page("posterior", pview="β or β̃?", pv="0.3")
+    text = " ".join(m.value for m in at.markdown)
+    said = re.search(r"up to t = (\d+) for v = 0.0001, and up to t = (\d+) for v = 0.3", text)
+    assert said
+    for v, until in zip((0.0001, 0.3), map(int, said.groups()), strict=True):
+        best, share = over_forward("linear", v)
+        assert ((best - share > 0.01) == (np.arange(1, 1001) <= until)).all()
+    captions = " ".join(c.value for c in at.caption)
+    assert f"From t = {int(said[2]) + 1} on the two differ" in captions
+
+
+def test_skipped_steps_of_a_ddpm_are_this_posterior() -> None:
+    """What is said of DDIM: η = 1 steps with q(xₛ|xₜ, x₀), η = 0 without noise."""
+    text = " ".join(m.value for m in open_page("posterior").markdown)
+    assert "DDIM with η = 1 is the same" in text
+    assert "DDIM with η = 0 skips steps, too, but adds no noise" in text
+
+
+@pytest.mark.parametrize(
+    ("back", "name"),
+    [("one", "β"), ("half", "noise from s to t"), ("all", "noise from s to t")],
+)
+def test_the_forward_noise_has_one_name_in_both_charts(back: str, name: str) -> None:
+    at = open_page("posterior")
+    at.session_state["pview"], at.session_state["pback"] = "variance", back
+    names = [line["name"] for line in plots(at.run())[0]["data"]]
+    assert f"{name}, right for v = 1" in names
+    at.session_state["pview"] = "weights"
+    assert name in [line["name"] for line in plots(at.run())[1]["data"]]
 
 
 def test_another_T_keeps_the_places() -> None:
