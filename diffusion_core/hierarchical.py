@@ -416,6 +416,21 @@ def noisy_entropy(process: GaussianDiffusion, mixture: GaussianMixture, t: int) 
     return float(-(log.exp() * log).sum() * (along[1] - along[0]) ** 2)
 
 
+def mean_prior_term(process: GaussianDiffusion, mixture: GaussianMixture) -> float:
+    r"""The prior term, averaged over all the data.
+
+    $$E_x D_{KL}(q(z_T|x)\Vert \mathcal N(0, I)) = \tfrac12\left(
+    \bar\alpha_T\,E\lVert x\rVert^2 - D\bar\alpha_T - D\log(1-\bar\alpha_T)\right)$$
+
+    Source: Ho et al. 2020, L_T in eq. 5, with the divergence of two Gaussians.
+
+    Returns:
+        Nats.
+    """
+    keep, D = float(process.schedule.alpha_bar[-1]), mixture.means.shape[1]
+    return 0.5 * (keep * mixture.mean_square - D * keep - D * math.log1p(-keep))
+
+
 def prior_mismatch(process: GaussianDiffusion, mixture: GaussianMixture) -> float:
     r"""What it costs that the model draws z_T from N(0, I), and the data do not end there.
 
@@ -430,7 +445,6 @@ def prior_mismatch(process: GaussianDiffusion, mixture: GaussianMixture) -> floa
     """
     D = mixture.means.shape[1]
     keep = float(process.schedule.alpha_bar[-1])
-    size = mixture.weights @ mixture.means.square().sum(1) + D * mixture.std**2
-    square = keep * float(size) + D * (1 - keep)
+    square = keep * mixture.mean_square + D * (1 - keep)
     cross = 0.5 * (square + D * math.log(2 * math.pi))
     return cross - noisy_entropy(process, mixture, process.T)

@@ -47,6 +47,12 @@ class GaussianMixture:
         if not 0 <= self.std < math.inf:
             raise ValueError(f"the width of a group must be 0 or more, not {self.std}")
 
+    @property
+    def mean_square(self) -> float:
+        """The mean of the squared length of a point."""
+        D = self.means.shape[1]
+        return float(self.weights @ self.means.square().sum(1)) + D * self.std**2
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw n points, [n, D] float64."""
         chosen = torch.multinomial(self.weights, n, replacement=True, generator=generator)

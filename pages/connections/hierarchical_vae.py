@@ -206,7 +206,9 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Is a diffusion model a VAE?",
             "Yes, a hierarchical one: noisy pictures are its latents, adding noise is its encoder, "
-            "the network its decoder, and it is trained on the same bound. With one level “Free” "
+            "the network its decoder, and the same bound can train it, as it does here. (Ho and "
+            "others left out its weights, one for each level: see the page "
+            "[ELBO](elbo?eb_view=Weights).) With one level “Free” "
             f"is the VAE of the textbook ({LEARNT.single[0]:.2f} nats). With two levels or more "
             "it is a "
             + term("hierarchical VAE")

@@ -162,10 +162,12 @@ def confusions() -> list[Confusion]:
         ),
         Confusion(
             "Why does the cosine do so badly here?",
-            "It was made for good samples, not for bits. Between these ends it "
-            "rushes through the smallest noise, where most bits are: γ′ is huge there, and so is a "
-            "draw that happens to fall there. Its own offset of 0.008 keeps it away from "
-            "that place; with the ends of a likelihood model it has to pass through.",
+            "It was made to keep the picture from drowning too early, and its authors had good "
+            "bits with it, too: between its own ends. Between these ends it rushes "
+            "through the smallest noise, where most bits of a digit are: γ′ is huge there, and so "
+            "is a draw that happens to fall there. Its own offset of 0.008 keeps it away from "
+            "that place; with the ends of a likelihood model it has to pass through. (With a "
+            "picture of black and white alone, without grays, it can be the best of the three.)",
             {"ls_path": FULL},
             "Both charts at t = 0: the steep start, and what a draw costs there.",
         ),
@@ -184,8 +186,9 @@ def page() -> None:
     chapter.question(
         "Keep both ends of γ, and bend the path between them. What happens to the bound?",
         {
-            "It gets better or worse": "Slide, and see: in continuous time it stays. The path is a "
-            "clock: it says when each amount of noise comes, and each is paid for once.",
+            "It gets better or worse": "In continuous time it stays: no path is in its formula. "
+            "“Draw for real” checks it on the linear and the learned path. The path is a clock: it "
+            "says when each amount of noise comes, and each is paid for once.",
             "It stays, but guesses at it scatter more or less": "The integral depends on the ends "
             "alone. A guess from one random time scatters, and the path decides by how much.",
             "Nothing at all changes": "The bound doesn't. But look at the variance of one draw: "
@@ -214,8 +217,8 @@ def page() -> None:
         [
             Experiment(
                 "Slide to linear",
-                "the bound stays to the last digit; the variance of a draw is that of VDM’s fixed "
-                "schedule.",
+                "the bound stays, for no path is in its formula; “Draw for real” checks it. The "
+                "variance of a draw is that of VDM’s fixed schedule.",
                 {"ls_path": -FULL},
             ),
             Experiment(

@@ -432,8 +432,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "over x₀ is the same as putting in E[x₀ | xₜ]. But the variance β̃ counts only the "
             "doubt that is left when x₀ is known: with what the page opens with, the model's step "
             f"has std {told.std[0]:.2f}, the true one {told.std[1]:.2f}. Together "
-            f"with the missing humps that costs {told.extra:.2g} nats. Short steps make both errors "
-            "vanish; a learned variance mends the first.",
+            f"with the missing humps that costs {told.extra:.2g} nats. Short steps make both "
+            "errors vanish; a learned variance mends the first.",
             {"wT": 3},
             "Purple stands at the centre of green, narrower, and with most of its mass between the "
             "humps where the truth has less.",

@@ -8,8 +8,13 @@ from typing import NamedTuple
 import streamlit as st
 
 from diffusion_core.gaussian import GaussianDiffusion
-from diffusion_core.hierarchical import SHORT_LOG_SNR, level_schedule, prior_mismatch
-from diffusion_core.mixtures import PLANE_DATA, GaussianMixture
+from diffusion_core.hierarchical import (
+    SHORT_LOG_SNR,
+    level_schedule,
+    mean_prior_term,
+    prior_mismatch,
+)
+from diffusion_core.mixtures import PLANE_DATA
 from pages.shared import hierarchy_world
 
 
@@ -18,7 +23,6 @@ class Learnt(NamedTuple):
 
     Attributes:
         bounds: nats, four levels.
-        near: share drawn near a group.
         left: share of many drawn points at the lower left.
         longer: of the last two, trained four times as long: the same share.
         deep_left: of the same two with the greatest depth, trained as at `DEPTHS`: the same share.
@@ -37,7 +41,6 @@ class Learnt(NamedTuple):
     """
 
     bounds: tuple[float, ...] = (0.57, 0.62, 1.63, 1.25)
-    near: tuple[float, ...] = (0.94, 0.95, 0.76, 0.73)
     left: tuple[float, ...] = (0.22, 0.22, 0.39, 0.14)
     longer: tuple[float, float] = (0.42, 0.14)
     deep_left: tuple[float, float] = (0.41, 0.18)
@@ -80,13 +83,6 @@ class Facts(NamedTuple):
     ends: float
     top: float
     shift: float
-
-
-def mean_prior_term(process: GaussianDiffusion, mixture: GaussianMixture) -> float:
-    """The average of KL(q(z_T|x) || N(0, I)) over the data, which has a formula: nats."""
-    kept, D = float(process.schedule.alpha_bar[-1]), mixture.means.shape[1]
-    square = float(mixture.weights @ mixture.means.square().sum(1)) + D * mixture.std**2
-    return 0.5 * (kept * square - D * kept - D * math.log1p(-kept))
 
 
 def lowest_shift(process: GaussianDiffusion, D: int = 2) -> float:

@@ -69,11 +69,6 @@ def near(data: str, points: Tensor) -> float:
     return float((gap < 3 * mixture.std).double().mean())
 
 
-def lower_left(points: Tensor) -> float:
-    """Share of points [n, 2] on the side of the smaller of two groups."""
-    return float((points.sum(1) < 0).double().mean())
-
-
 def in_plane(z: Tensor) -> Tensor:
     """Latents [n, d] as places in the plane: one number along a line, of four the first two.
 
@@ -113,12 +108,10 @@ class Walk(NamedTuple):
     Attributes:
         points: float32 [T + 1, DRAWN, 2] from z_T to x.
         near: share of the drawn x within three widths of a group.
-        left: of those at the lower left.
     """
 
     points: np.ndarray
     near: float
-    left: float
 
 
 def walk(model: Hierarchy, data: str, seed: int) -> Walk:
@@ -131,7 +124,6 @@ def walk(model: Hierarchy, data: str, seed: int) -> Walk:
     return Walk(
         torch.stack([in_plane(z) for z in down]).numpy(),
         near(data, down[-1]),
-        lower_left(down[-1]),
     )
 
 
@@ -218,7 +210,6 @@ class Rung(NamedTuple):
         shades: four uint8 [SHADES, SHADES]: the data, or where the encoder puts them.
         terms: four [T + 1].
         near: [4] share of the drawn x within three widths of a group.
-        left: [4] share at the lower left.
     """
 
     steps: int
@@ -227,7 +218,6 @@ class Rung(NamedTuple):
     shades: np.ndarray
     terms: np.ndarray
     near: np.ndarray
-    left: np.ndarray
 
 
 def stay(T: int) -> int:
@@ -284,7 +274,6 @@ def learning(steps: int, terms: Sequence[np.ndarray], walks: Sequence[Walk], dat
         np.repeat(data_shade(data), len(walks), axis=0),
         np.stack(terms),
         np.array([told.near for told in walks]),
-        np.array([told.left for told in walks]),
     )
 
 
@@ -321,18 +310,16 @@ class Done(NamedTuple):
 
     Attributes:
         bounds: [2] nats.
-        near: [2] share of what they draw within three widths of a group.
         scatter: of the bound of the second, as in `Scatter`.
         calls: [2] network calls for one example of one step.
     """
 
     bounds: np.ndarray
-    near: np.ndarray
     scatter: np.ndarray
     calls: np.ndarray
 
 
-NOTHING = Done(np.full(2, np.nan), np.full(2, np.nan), np.full(6, np.nan), np.full(2, np.nan))
+NOTHING = Done(np.full(2, np.nan), np.full(6, np.nan), np.full(2, np.nan))
 
 
 def depths(data: str, seed: int) -> Iterator[Depth | None]:
@@ -367,7 +354,6 @@ def depth(data: str, T: int, seed: int, done: Done = NOTHING) -> Iterator[Depth 
             spread = yield from scatter(looks[1].model, data, seed)
             done = Done(
                 np.array([look.bound() for look in looks]),
-                np.array([told.near for told in walks]),
                 np.array(spread),
                 calls,
             )

@@ -140,15 +140,16 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
         place=right,
     )
     bound = terms(pixels, seed, position, None, sha)
-    square = bits_per_dim(1.0) ** 2
+    square, spike = bits_per_dim(1.0) ** 2, begins_with_a_spike(shown["cosine"])
     chapter.prose(
         f"**{told_position(position).capitalize()}.** The bound of {about}, in continuous time: "
         f"**{in_bits(bound.total)} bits/dim** on this path and on every other. Variance of one "
         f"draw here: **{variance_in_bits(chosen.variance)}** (bits/dim)²; learned "
         f"{rounded(square * shown['learned'].variance.mean)}, linear "
         f"{rounded(square * shown['linear'].variance.mean)}. In the second chart all lines have "
-        "the same mean over t, hard as that is to see on a logarithmic axis: what cosine lacks in "
-        "the middle stands in its spike at t = 0. The flatter a line, the less its draws scatter."
+        "the same mean over t, hard as that is to see on a logarithmic axis"
+        + (": what cosine lacks in the middle stands in its spike at t = 0. " if spike else ". ")
+        + "The flatter a line, the less its draws scatter."
     )
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     n = left.select_slider("Draws", DRAWS, value=64, key="ls_n", bind="query-params")
@@ -178,6 +179,11 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
             "A path with rare, huge draws tells too small a variance and too small an error bar "
             "until one of them has been drawn."
         )
+
+
+def begins_with_a_spike(told: OnPath) -> bool:
+    """Whether a draw at t = 0 costs far more than the mean; a picture without grays has no such."""
+    return bool(told.cost[0] > 10 * np.trapezoid(told.cost, told.when))
 
 
 def paths_table(

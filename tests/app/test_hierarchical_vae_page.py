@@ -15,11 +15,17 @@ from diffusion_core.hierarchical import (
     SHORT_LOG_SNR,
     VARIANTS,
     Hierarchy,
+    hierarchy,
     level_schedule,
     noisy_entropy,
     prior_term,
 )
-from diffusion_core.hierarchical_training import learn_hierarchy
+from diffusion_core.hierarchical_training import (
+    bound_terms,
+    learn_hierarchy,
+    mean_terms,
+    training_loss,
+)
 from diffusion_core.mixtures import PLANE_DATA, mixture_log_density
 from pages.shared import hierarchy_views, hierarchy_world
 from pages.shared.hierarchy_facts import LEARNT, MANY, Facts, facts
@@ -143,7 +149,7 @@ def test_what_is_said_of_the_four() -> None:
     assert max(gained[:2]) < 0.1  # "little left to gain"
     assert four[0] < four[1] + 0.05  # one number is enough
     assert ring[0] > ring[1] + 0.5  # and is not
-    left = ended("two", 4).left
+    left = (ended("two", 4).points.sum(2) < 0).mean(1)  # share at the lower left
     assert left[2] > 0.2 + 4 * (0.2 * 0.8 / DRAWN) ** 0.5
     assert abs(left[0] - 0.2) < 0.06
     for number in (LEARNT.ring[2], LEARNT.eight[3]):
@@ -264,6 +270,21 @@ def test_who_begins_where_the_data_end() -> None:
     for i in (0, 1):  # "may still fill N(0, I)", with a large prior term
         assert alike(first.points[i], first.shades[i]) > 0.75
         assert first.terms[i, -1] > 0.5
+
+
+def test_what_a_ddpm_is_trained_on_is_said() -> None:
+    """This page's DDPM learns by the whole bound, T times one level; Ho and others weigh anew."""
+    said = text(open_page("hierarchical_vae"))
+    assert "the same bound can train it, as it does here" in said
+    assert "eb_view=Weights" in said
+    model = hierarchy("ddpm", 4, generator=torch.Generator().manual_seed(0))
+    x = PLANE_DATA["two"]().sample(20_000, torch.Generator().manual_seed(1)).float()
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.randn(4, len(x), 2, generator=generator)
+    with torch.no_grad():
+        bound = float(mean_terms(bound_terms(model, x, noise)).sum())
+        loss = float(training_loss(model, x, generator).mean())
+    assert loss == pytest.approx(bound, rel=0.1)
 
 
 def test_what_is_said_of_the_top() -> None:

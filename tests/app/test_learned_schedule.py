@@ -10,14 +10,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from diffusion_core.checkpoints import CheckpointError
-from pages.shared import load, vdm_views
+from pages.shared import load, vdm_charts, vdm_views
 from pages.shared.ledger import bits_per_dim, sha_of
-from pages.shared.vdm_charts import sampled
+from pages.shared.vdm_charts import begins_with_a_spike, sampled
 from pages.shared.vdm_views import (
     FULL,
     NETWORK,
     STEPS,
     ends_of,
+    moved_ends,
     on_path,
     on_quietest,
     real_draws,
@@ -68,6 +69,49 @@ def test_the_bound_stays_and_the_variance_moves() -> None:
         variances |= set(re.findall(r"draw here: \*\*([^*]+)\*\*", said))
     assert len(bounds) == 1
     assert len(variances) == 5
+
+
+@pytest.mark.parametrize("position", [-FULL, -45, 0, 70, FULL])
+def test_very_many_steps_cost_the_same_on_every_path(
+    pixels: bytes, sha: str, position: int
+) -> None:
+    """What is printed for continuous time has no path in it; a sum of steps has, and ends there."""
+    told = terms(pixels, 0, 0, None, sha).diffusion.mean
+    assert terms(pixels, 0, position, 100_000, sha).diffusion.mean == pytest.approx(told, rel=0.01)
+    assert terms(pixels, 0, position, 10, sha).diffusion.mean > 1.5 * told
+
+
+@pytest.mark.parametrize("digit", [1, 3, 5, 8])
+def test_what_is_said_of_the_ends(digit: int, sha: str) -> None:
+    """In nats: the first is least where it was learned, beyond the second is little to gain."""
+    low, high = moved_ends(vdm_views.cleaned(load.gallery_digit(digit, 0)).tobytes(), 0, sha)
+    assert low.gamma[low.total.argmin()] == pytest.approx(low.learned)
+    here = int(np.abs(high.gamma - high.learned).argmin())
+    assert (np.diff(high.total[: here + 1]) < -1).all()
+    assert 0 < high.total[here] - high.total.min() < 1
+
+
+def test_the_cosine_s_spike_is_told_where_there_is_one(pixels: bytes, sha: str) -> None:
+    """Gallery digits have it; a frame of black and white alone has not."""
+    frame = np.zeros((28, 28), np.uint8)
+    frame[4:24, 4:24] = 255
+    frame[6:22, 6:22] = 0
+    for picture, spike in ((pixels, True), (frame.tobytes(), False)):
+        cosine = on_path(picture, 0, FULL, sha)
+        assert begins_with_a_spike(cosine) == spike
+        assert (cosine.cost.argmax() == 0) == spike
+        others = [on_path(picture, 0, at, sha).variance.mean for at in (-FULL, 0)]
+        assert (cosine.variance.mean > max(others)) == spike
+        assert (cosine.variance.mean < min(others)) != spike
+    at = open_page("learned_schedule")
+    assert "stands in its spike at t = 0" in words(at)
+
+
+def test_the_sentence_on_the_spike_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vdm_charts, "begins_with_a_spike", lambda told: False)
+    said = words(open_page("learned_schedule"))
+    assert "spike" not in said.split("In the second chart")[1].split("scatter.")[0]
+    assert "on a logarithmic axis. The flatter" in said
 
 
 def test_the_path_is_told_in_words() -> None:

@@ -28,6 +28,7 @@ from diffusion_core.hierarchical import (
     level_log_ratio,
     level_schedule,
     level_term,
+    mean_prior_term,
     noisy_entropy,
     one_level,
     prior_mismatch,
@@ -325,6 +326,18 @@ def test_entropy_is_the_average_of_minus_log_q(data: str, t: int) -> None:
     log = mixture_log_density(process, mixture, z, steps)
     error = float(log.std()) / n**0.5
     assert noisy_entropy(process, mixture, t) == pytest.approx(-float(log.mean()), abs=5 * error)
+
+
+@pytest.mark.parametrize("last", [SHORT_LOG_SNR, -5.0])
+def test_the_mean_prior_term_is_that_of_many_points(last: float) -> None:
+    mixture, n = PLANE_DATA["two"](), 100_000
+    process = GaussianDiffusion(level_schedule(3, last))
+    x = mixture.sample(n, seeded())
+    assert mixture.mean_square == pytest.approx(float(x.square().sum(1).mean()), rel=0.02)
+    end = process.q_marginal(x, torch.full((n,), 3))
+    kls = end.kl(Gaussian(torch.zeros(1), torch.ones(1))).sum(1)
+    found = mean_prior_term(process, mixture)
+    assert found == pytest.approx(float(kls.mean()), abs=5 * float(kls.std()) / n**0.5)
 
 
 def test_mismatch_is_a_divergence() -> None:
