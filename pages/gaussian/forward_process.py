@@ -414,6 +414,11 @@ def page() -> None:
                 "https://arxiv.org/abs/2102.09672",
             ),
             Source("Sohl-Dickstein et al. 2015", "section 2.1", "https://arxiv.org/abs/1503.03585"),
+            Source(
+                "Kingma et al. 2021, Variational Diffusion Models",
+                "section 3.1: z₀ is noisy already",
+                "https://arxiv.org/abs/2107.00630",
+            ),
         ]
     )
     load.settle()
