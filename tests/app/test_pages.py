@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from diffusion_core.checkpoints import CheckpointError
 from diffusion_core.datasets import DataError
 from diffusion_core.schedules import SCHEDULES
-from pages.shared import bench, load
+from pages.shared import bench, load, pictures
 from tests.app.plots import player_header
 from tests.app.settings import bound, offered, press
 
@@ -69,6 +69,13 @@ def test_only_a_whole_chain_is_said_to_end_in_noise(spread: str) -> None:
     at.session_state["spread"] = spread
     ends = player_header(at.run())["ends"]
     assert ends == ["t = 0: the picture", "t = 1000: noise" if "sqrt" in spread else "t = 1000"]
+
+
+def test_of_a_colour_picture_fewer_steps_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    all_of = pictures.shown_steps
+    monkeypatch.setattr(pictures, "shown_steps", lambda T, shape: all_of(T, (*shape, 3)))
+    at = open_page("forward_process", T="100", seed="7135")  # kept for no other test
+    assert any("One step in 2 is shown." in c.value for c in at.caption)
 
 
 def test_how_many_steps_are_shown_is_said() -> None:

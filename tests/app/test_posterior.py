@@ -203,6 +203,11 @@ def test_until_where_the_choice_of_a_variance_matters() -> None:
 
 def test_skipped_steps_of_a_ddpm_are_this_posterior() -> None:
     """What is said of DDIM: η = 1 steps with q(xₛ|xₜ, x₀), η = 0 without noise."""
+    kept = SCHEDULES["linear"](1000).alpha_bar.tolist()
+    at_t, at_s = kept[900], kept[300]
+    eta_one = (1 - at_s) / (1 - at_t) * (1 - at_t / at_s)  # Song et al., eq. 16, squared
+    told, _ = sent(open_page("posterior", pt="900", ps="300"))
+    assert told["closed"]["std"] == pytest.approx(math.sqrt(eta_one), rel=1e-9)
     text = " ".join(m.value for m in open_page("posterior").markdown)
     assert "DDIM with η = 1 is the same" in text
     assert "DDIM with η = 0 skips steps, too, but adds no noise" in text
