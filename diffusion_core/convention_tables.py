@@ -372,14 +372,19 @@ def _rows(n: _Transition, images: bool) -> tuple[Cell, ...]:
     index, code = (t - 1, "result = t - 1") if images else (t, "result = t")
     step = f"q_onestep_mats[{index}][{i}, {j}]" if images else f"Qₜ[{i}, {j}]"
     bar = f"q_mats[{index}][{i}, {j}]" if images else f"Q̄ₜ[{i}, {j}]"
-    zero = (
-        Cell("log(p + eps)", 1e-6, "eps = 1e-6\nresult = eps") if images
-        else Cell("none: p, not log p", 0, "result = 0")
+    states, mask, zero = (
+        Cell("num_pixel_vals, none added", DISCRETE_K, "result = K"),
+        Cell("num_pixel_vals // 2, a gray level", DISCRETE_K // 2, "result = K // 2"),
+        Cell("log(p + eps)", 1e-6, "eps = 1e-6\nresult = eps"),
+    ) if images else (
+        Cell("with [MASK]", DISCRETE_K, "result = K"),
+        Cell("the last", DISCRETE_K - 1, "result = K - 1"),
+        Cell("none: p, not log p", 0, "result = 0"),
     )  # fmt: skip
     return (
-        Cell("with [MASK]", DISCRETE_K, "result = K"),
+        states,
         Cell("t", index, code),
-        Cell("the last", DISCRETE_K - 1, "result = K - 1"),
+        mask,
         Cell(step, n.step, "result = float(Q[i, j])"),
         Cell(bar, n.marginal, "result = float((torch.eye(K).double()[i] @ Q_bar)[j])"),
         Cell(f"q({i} | xₜ = {j}, x₀ = {i})", n.posterior,
@@ -410,9 +415,9 @@ def _vq(n: _Transition, process: DiscreteDiffusion) -> tuple[Cell, ...]:
     t, i, j = n.state.t, n.state.i, n.state.j
     floor = "max({}, 1e-30)"
     return (
-        Cell("without [MASK]", DISCRETE_K - 1, "result = K - 1"),
+        Cell("num_classes (paper: K + 1)", DISCRETE_K, "result = K"),
         Cell("t", t - 1, "result = t - 1"),
-        Cell("the last, K", DISCRETE_K - 1, "result = K - 1"),
+        Cell("num_classes − 1", DISCRETE_K - 1, "result = K - 1"),
         Cell(f"log Qₜ[{j}, {i}]", c.log_share(_vq_entry(c.vq_step(process, t), i, j)),
              f"result = math.log({floor.format('float(Q.T[j, i])')})"),
         Cell("log q(xₜ | x₀)", c.log_share(n.marginal),

@@ -17,6 +17,7 @@ from pages.shared.explain import formula_and_code
 from pages.shared.posterior_views import (
     KERNELS,
     Setting,
+    audited,
     bayes_view,
     errors_over_time,
     process_of,
@@ -214,6 +215,9 @@ def page() -> None:
 def why(told: Facts) -> None:
     """The questions of VQ-Diffusion #20 and its sisters, one by one."""
     skip = "the [MASK] replacement", "the normalisation", "it, and normalise at the end"
+    lines = {name: (ours[-1], exact[-1]) for name, ours, exact, _ in audited(Setting(), skip[1])}
+    lost, kept = (float(part[-1]) for part in lines["result"])
+    total = float(lines["ratio"][1].sum())
     chapter.why(
         [
             Confusion(
@@ -272,7 +276,8 @@ def why(told: Facts) -> None:
                 "changes nothing but makes the short cut legal. Without it the result is wrong by "
                 f"{damage(told.damage[skip[1]])}.",
                 {"dskip": skip[1]},
-                "Line 7 is far off: β̄ and γ̄ were added as if the ratio summed to 1.",
+                f"Last line: the [MASK] entry is {lost:.2f} instead of {kept:.2f}. The ratio sums "
+                f"to {total:.2g} here, and γ̄ was added once only.",
                 threads=[VQ_20, VQ_13],
             ),
             Confusion(

@@ -213,7 +213,7 @@ def why(told: Facts) -> None:
                 "rule follows once, not once for each x₀. That is not the reason it errs, and it "
                 "saves nothing: the mixture does the same after dividing the belief by q(xₜ | x₀), "
                 "as its second formula above says. Moving the sum inside without the division is "
-                "right only where q(xₜ | x₀) does not depend on x₀.",
+                "right where q(xₜ | x₀) is the same for every x₀ that is believed in.",
                 {"ruview": "row", "rurow": 0},
                 "First chart: one posterior for each x₀, piled up. Second: the same sum taken "
                 "before Bayes' rule.",
@@ -225,7 +225,8 @@ def why(told: Facts) -> None:
                        "all of them changes nothing")
                 + " per position, what the clean state may have been. A rule turns that into xₛ, "
                 "for any s < t, so one network serves one step and fifty. And what is impossible "
-                "stays so: where q(xₜ | xₛ) = 0, both rules give 0, whatever the network says. "
+                "stays so for s > 0: where q(xₜ | xₛ) = 0, both rules give 0, whatever the network "
+                "says. At s = 0 both return its belief as it is. "
                 "A network that puts out xₜ₋₁ itself would have to learn both.",
                 {"rust": (1, 5)},
                 "One belief at t = 5, taken back to s = 1 in one step. The mixture is still exact.",

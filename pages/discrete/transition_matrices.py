@@ -277,8 +277,9 @@ def why(told: Facts) -> None:
                 "Does everything end in the even distribution?",
                 "Only where no state is special. Where columns sum to 1 as rows do, the even "
                 "distribution stays as it is; a process also gets there if every state can be "
-                "reached from every other, and some may stay. Uniform and Gaussian noise do; "
-                "nearest neighbours do unless the points fall into islands, which nobody leaves. "
+                "reached from every other, and some may stay. Uniform and Gaussian noise do, if "
+                "there is enough of it; nearest neighbours do unless the points fall into islands, "
+                "which nobody leaves. "
                 "Absorbing noise ends on [MASK]. Mask and replace would, too, but its schedule "
                 f"stops before: in the paper about {told.replaced_paper:.0%} of the states end on "
                 f"another real state, with the public code's end points {told.replaced_code:.0e}.",
@@ -292,9 +293,9 @@ def why(told: Facts) -> None:
                 "different speeds. Compare where xₜ tells equally much about x₀. Then what "
                 "remains is the real difference: *how* the information was lost.",
                 {"tview": "digit"},
-                "All five hold the same information, and look quite different. Switch to equal t "
-                "and go on to about t = 80: with Gaussian and neighbours a 3 is still to be seen, "
-                "with uniform it is gone.",
+                "All five hold about the same information, and look quite different. Switch to "
+                "equal t and go on to about t = 80: with Gaussian and neighbours a 3 is still to "
+                "be seen, with uniform it is gone.",
             ),
         ]
     )  # fmt: skip
@@ -326,8 +327,8 @@ def try_and_sources(told: Facts) -> None:
             Experiment(
                 "A sentence, half gone",
                 "masked text is readable like a crossword, and redrawn letters mislead. Keyboard "
-                "neighbours change most letters, many of them by one key only; yet all lines hold "
-                "the same information per letter.",
+                "neighbours change about half of the letters, most of those by one key only; yet "
+                "all lines hold about the same information per letter.",
                 {"tview": "text"},
             ),
         ]

@@ -133,7 +133,11 @@ def discrete(top: DeltaGenerator, more: DeltaGenerator) -> tuple[Table, str]:
     options = {"bind": "query-params", "format_func": STATES.get, "width": 112}
     i = top.selectbox("From state i", range(DISCRETE_K), key="ci", **options)
     j = top.selectbox("To state j", range(DISCRETE_K), index=3, key="cj", **options)
-    return discrete_of(t, i, j), ""
+    about = (
+        "One process in four notations: ours, whose last state is [MASK]. D3PM's code for pictures "
+        "adds no state; what absorbs there is the gray level in the middle."
+    )
+    return discrete_of(t, i, j), about
 
 
 def guidance(top: DeltaGenerator, more: DeltaGenerator) -> tuple[Table, str]:
@@ -253,11 +257,13 @@ def confusions(told: Facts) -> list[Confusion]:
     return [
         Confusion(
             f"My σ is {told.sigma:.2f} and theirs is {told.edm:.2f}. Who is wrong?",
-            "Perhaps nobody. In VDM and score-SDE, and on these pages, σ is the "
+            "Perhaps nobody. In VDM, and on these pages, σ is the "
             + term("standard deviation")
-            + f" of the noise in xₜ, √(1−ᾱ) = {told.sigma:.4g} here, never above 1. DDPM’s paper "
-            "writes √(1−ᾱₜ) for it and keeps σₜ for something else, the fresh noise of one step "
-            f"back: {told.step_sigma:.2g} at t = 300 with σₜ² = βₜ. In EDM σ is "
+            + f" of the noise in xₜ, √(1−ᾱ) = {told.sigma:.4g} here, never above 1; score-SDE's VP "
+            "process has the same number. DDPM’s paper writes √(1−ᾱₜ) for it and keeps σₜ for "
+            "something else, the fresh noise of one step back: "
+            f"{told.step_sigma:.2g} at t = 300 with σₜ² = βₜ. In EDM, and in score-SDE's VE "
+            "process, σ is "
             f"the noise for each unit of signal, √((1−ᾱ)/ᾱ) = {told.edm:.4g}, without a limit: "
             "EDM's picture is xₜ/√ᾱ, "
             + term("variance exploding")

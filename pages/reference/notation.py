@@ -164,8 +164,8 @@ def page() -> None:
         "You read “σ = 3” in a paper. Can it be the σ of this app?",
         {
             "Yes": "Here σ = √(1−ᾱ) is the factor of the noise in xₜ, and never above 1.",
-            "No": "Here σ = √(1−ᾱ) is never above 1. A σ of 3 is EDM's: noise per unit of signal, "
-            "√((1−ᾱ)/ᾱ), written σ̃ here.",
+            "No": "Here σ = √(1−ᾱ) is never above 1. A σ of 3 is noise per unit of signal, "
+            "√((1−ᾱ)/ᾱ), as in EDM or in score-SDE's VE process; here that is written σ̃.",
         },
         answer="No",
     )

@@ -11,9 +11,6 @@ import numpy as np
 from pages.shared.matrices import shade, spoken
 from pages.shared.palette import COLORS
 
-WRONG = 1e-3
-"""From here on an error is no rounding."""
-
 
 @dataclass(frozen=True)
 class Row:
@@ -37,7 +34,13 @@ class Row:
 
 
 def audit_table(
-    rows: Sequence[Row], states: Sequence[str], *, ours: str, exact: str = "", color: str = "p"
+    rows: Sequence[Row],
+    states: Sequence[str],
+    *,
+    ours: str,
+    exact: str = "",
+    color: str = "p",
+    rounding: float = 1e-12,
 ) -> str:
     """Cells in shades of their value: ours in one colour, what is right in the true process's.
 
@@ -47,6 +50,7 @@ def audit_table(
         ours: heading of the left half.
         exact: heading of the right half, "" for none.
         color: of the left half, a key of `COLORS`.
+        rounding: the largest error that is none; what is above stands out.
     """
     n = len(states)
     spans = f'<th></th><th colspan="{n}">{escape(ours)}</th>'
@@ -56,7 +60,7 @@ def audit_table(
         spans += f'<th class="gap"></th><th colspan="{n}">{escape(exact)}</th><th colspan="2">'
         spans += "largest error</th>"
         heads += f'<th class="gap"></th>{names}<th>here</th><th>any x<sub>t</sub></th>'
-    body = "".join(_line(row, n, bool(exact), color) for row in rows)
+    body = "".join(_line(row, n, bool(exact), color, rounding) for row in rows)
     return (
         f"{_STYLE}<div class='audit scroll' tabindex='0' role='region' aria-label='{escape(ours)}'>"
         f"<table><thead><tr>{spans}</tr><tr>{heads}</tr></thead>"
@@ -64,14 +68,14 @@ def audit_table(
     )
 
 
-def _line(row: Row, n: int, compared: bool, color: str) -> str:
+def _line(row: Row, n: int, compared: bool, color: str, rounding: float) -> str:
     mark = f"<div class='mark'>{escape(row.mark)}</div>" if row.mark else ""
     cells = [f"<th>{row.name}{mark}</th>", *(_cell(v, color) for v in row.ours)]
     if compared:
         cells.append('<td class="gap"></td>')
         right = np.full(n, np.nan) if row.exact is None else row.exact
         cells += [_cell(v, "q") for v in right]
-        cells += [_error(row.error), _error(row.worst)]
+        cells += [_error(row.error, rounding), _error(row.worst, rounding)]
     return f"<tr>{''.join(cells)}</tr>"
 
 
@@ -84,11 +88,11 @@ def _cell(value: float, color: str) -> str:
     return f"<td style='background:rgba({red},{green},{blue},{0.55 * depth:.3f})'>{text}</td>"
 
 
-def _error(value: float | None) -> str:
+def _error(value: float | None, rounding: float) -> str:
     if value is None:
         return "<td class='none'>·</td>"
-    kind = "error wrong" if value > WRONG else "error"
-    text = "0" if value == 0 else f"{value:.2g}" if value > WRONG else f"{value:.0e}"
+    kind = "error wrong" if value > rounding else "error"
+    text = "0" if value == 0 else f"{value:.2g}" if value > rounding else f"{value:.0e}"
     return f"<td class='{kind}'>{text.replace('e-0', 'e-').replace('e+0', 'e')}</td>"
 
 

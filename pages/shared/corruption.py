@@ -87,12 +87,17 @@ def seen(kernel: str, choice: tuple[object, ...], t: int, i: int) -> Seen:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def followed(kernel: str, choice: tuple[object, ...], i: int) -> tuple[np.ndarray, np.ndarray]:
-    """State i over all of time, whatever t is shown: its probabilities, and three walks."""
+    """State or block i over all of time, whatever t is shown: its probabilities, three walks.
+
+    Of a block: where a state drawn from it is, and walks from its first state.
+    """
     diffusion = Choice(*choice).process(kernel).diffusion
     starts = block_starts(diffusion.K, MOST_CELLS)
     steps = torch.arange(diffusion.T + 1)
-    start = starts[i]
-    rows = diffusion.q_marginal(torch.full([len(steps), 1], start), steps)[:, 0]
+    start, end = starts[i], [*starts, diffusion.K][i + 1]
+    even = torch.zeros(len(steps), 1, diffusion.K, dtype=torch.float64)
+    even[..., start:end] = 1 / (end - start)
+    rows = diffusion.q_push(even, steps, torch.zeros_like(steps))[:, 0]
     sums = torch.zeros(len(steps), len(starts), dtype=torch.float64)
     edges = torch.tensor(starts)
     which = torch.bucketize(torch.arange(diffusion.K), edges, right=True) - 1

@@ -27,8 +27,9 @@ def confusions(names: Sequence[str]) -> list[Confusion]:
         ),
         Confusion(
             "Is an absorbing process just masked-token prediction?",
-            "Yes. Where x_t is not [MASK], posterior and model agree and cost nothing. Where it "
-            "is, both put the same weight on staying masked, and what remains is a "
+            "Yes, if [MASK] is no state of the data and the model keeps what is shown. Where x_t "
+            "is not [MASK], posterior and model then agree and cost nothing. Where it is, "
+            "both put the same weight on staying masked, and what remains is a "
             + term("cross entropy", "minus the log probability of what is true, in the model's "
                    "belief; what a classifier is trained on")
             + " of x₀, as in BERT, times the chance that the pixel is shown in this step. With "

@@ -81,7 +81,7 @@ SYMBOLS: tuple[Symbol, ...] = (
     Symbol(r"s", "s", "an earlier step", "Any step before t; the posterior goes from t back to s.",
            "[B] int64", "0 … t − 1", "s", None, ("posterior",)),
     Symbol(r"T", "T", "the number of steps", "How many noising steps the process has.",
-           "one number", "1, 2, …; 1000 here", "T", None, ("noise_schedules",)),
+           "one number", "1, 2, …; most often 1000 here", "T", None, ("noise_schedules",)),
     Symbol(r"\beta_t", "beta", "one step's noise",
            "The variance (not its root) of the noise that step t adds. Most schedules cap it at "
            "0.999.",
@@ -176,7 +176,8 @@ TERMS: tuple[Term, ...] = (
     Term("cold diffusion", "a degradation without anything random, such as blur, undone step by "
          "step by a network", (), ("cold_diffusion",)),
     Term("conditional independence", "knowing a third thing, one tells nothing about the other"),
-    Term("cosine schedule", "ᾱ follows a squared cosine: slow at both ends",
+    Term("cosine schedule", "ᾱ follows a squared cosine, slow at both ends;"
+         " for categories the cosine itself",
          (), ("noise_schedules",)),
     Term("DDIM", "a sampler that needs no fresh noise; its dial η leads over to DDPM",
          ("denoising diffusion implicit model",), ("reverse_sampling",)),
@@ -188,7 +189,8 @@ TERMS: tuple[Term, ...] = (
          ("DSM",), ("score",)),
     Term("diffusion process", "the chain x₀, x₁, …, x_T in which each step adds a little noise",
          ("forward process", "noising process"), ("forward_process",)),
-    Term("ELBO", "a number that log p(x₀) is never below: what a diffusion model is trained on",
+    Term("ELBO", "a number that log p(x₀) is never below; a diffusion model is trained on its "
+         "terms, often weighted anew",
          ("evidence lower bound", "variational bound", "VLB"), ("elbo",)),
     Term("entropy", "how many nats a draw tells on average", (), ("entropy", "elbo")),
     Term("Euler step", "following the slope at the start of a step in a straight line",

@@ -258,18 +258,30 @@ def forgetting_view(kernel: str, choice: Choice) -> None:
         plot(
             line_chart(lines, x_title="step t", y_title=title, y_range=(-0.04, 1.12), height=320),
             key=key,
-            alt=f"{title}, for five kernels over t",
+            alt=f"{title}, for {len(order)} kernels over t",
             place=place,
         )
     st.caption(where_it_ends(made, *told[kernel]))
 
 
-def joined(Q: torch.Tensor) -> bool:
-    """Whether every state leads to every other, by however many steps of Q [K, K]."""
+def leads(Q: torch.Tensor) -> torch.Tensor:
+    """Which state leads to which, by however many steps of Q: [K, K] bool."""
     ways = (Q > 0).double() + torch.eye(len(Q), dtype=torch.float64)
     for _ in range(len(Q).bit_length()):  # each round doubles the number of steps
         ways = (ways @ ways > 0).double()
-    return bool((ways > 0).all())
+    return ways > 0
+
+
+def joined(Q: torch.Tensor) -> bool:
+    """Whether every state leads to every other."""
+    return bool(leads(Q).all())
+
+
+def ends_apart(Q: torch.Tensor) -> bool:
+    """Whether the start decides where it ends: two sets of states that nobody leaves."""
+    ways = leads(Q)
+    kept = (~ways | ways.T).all(1)  # states that all they lead to lead back to
+    return not bool(ways[kept][:, kept].all())
 
 
 def where_it_ends(made: Process, share: np.ndarray, distance: np.ndarray) -> str:
@@ -286,14 +298,22 @@ def where_it_ends(made: Process, share: np.ndarray, distance: np.ndarray) -> str
         where = ", ".join(f"{spoken(float(p))} on {name}" for p, name in pairs)
     half = np.flatnonzero(share <= 0.5)
     mixed = np.flatnonzero(distance <= 0.01)
+    opening = f"The stationary distribution is {where}."
+    if diffusion.mask is None and ends_apart(diffusion.q_step_matrix(T)):
+        opening = (
+            "There is more than one stationary distribution, and the start decides. An even start "
+            f"ends with this one: {where}."
+        )
     islands = ""
     if where.startswith("even") and not joined(diffusion.q_step_matrix(T)):
         islands = (
             "Some states never become some others, however many steps there are: each start stays "
             "on its island, and what is even on an island stays, too. "
         )
+    if share[0] == 0:
+        return f"{opening} A single real state has nothing to tell."
     return (
-        f"The stationary distribution is {where}. {islands}"
+        f"{opening} {islands}"
         + (f"Half of the information is gone at t = {half[0]}. " if len(half) else "")
         + (
             f"From t = {mixed[0]} on, every start is within 0.01 of it."
@@ -341,7 +361,7 @@ def digit_view(choice: Choice, equal: bool) -> None:
         for name, pattern in patterns
     ]  # fmt: skip
     captions = (
-        [f"{s:.0%} of {told.bits:.2f} bits per pixel left" for s in told.share]
+        [f"nearest to {s:.0%} of {told.bits:.2f} bits per pixel left" for s in told.share]
         if equal
         else [f"t = {t} of {choice.T}" for t in told.steps["uniform"]]
     )

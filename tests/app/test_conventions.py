@@ -228,3 +228,22 @@ def test_three_things_are_called_sigma() -> None:
     beta = 1e-4 + (0.02 - 1e-4) * 299 / 999
     said = " ".join(m.value for m in open_page("conventions").markdown)
     assert f"one step back: {beta**0.5:.2g} at t = 300" in said
+
+
+def test_score_sde_has_a_sigma_of_each_kind() -> None:
+    """VP's noise is a share of 1; VE's is EDM's, and has no limit."""
+    said = " ".join(m.value for m in open_page("conventions").markdown)
+    assert "In VDM and score-SDE" not in said
+    assert "score-SDE's VP process has the same number" in said
+    assert "In EDM, and in score-SDE's VE process, σ is the noise for each unit of signal" in said
+    at = open_page("notation")
+    (guess,) = (pills for pills in at.get("button_group") if pills.options == ["Yes", "No"])
+    guess.set_value("No").run()
+    assert "as in EDM or in score-SDE's VE process" in " ".join(m.value for m in at.markdown)
+
+
+def test_whose_process_the_categories_are_is_said() -> None:
+    at = open_page("conventions", cview="Categories")
+    assert any("D3PM's code for pictures adds no state" in c.value for c in at.caption)
+    images = next(c for c in sent(at)["columns"] if c["title"] == "D3PM, images")
+    assert images["cells"][2]["value"] == "2"

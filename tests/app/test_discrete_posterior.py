@@ -17,12 +17,14 @@ from pages.shared.posterior_views import (
     BELIEFS,
     LEFT_OUT,
     PROCESSES,
+    ROUNDING,
     Setting,
     audited,
     errors_over_time,
     factors,
     in_words,
     process_of,
+    sentence,
     shown_states,
     table_of,
 )
@@ -169,6 +171,72 @@ def test_the_claims_of_the_prose() -> None:
     tiny = torch.tensor(1e-8)
     assert tiny.pow(n) > 0
     assert tiny.pow(n + 1) == 0
+
+
+def test_other_positions_are_the_others() -> None:
+    """Where only [MASK] is spoiled, no other position is said to be, and the other way round."""
+    at = open_page("discrete_posterior", dskip="the [MASK] replacement")
+    for x_t, spoiled in ((5, "here"), (2, "other")):
+        at.session_state["dx"] = x_t
+        at.run()
+        here, other = re.search(
+            r"off by \*\*(\S+)\*\* here and by up to \*\*(\S+)\*\* for other", verdict(at)
+        ).groups()
+        told = {"here": float(here), "other": float(other)}
+        error = audited(Setting(), "the [MASK] replacement")[-1][-1]
+        assert told["here"] == pytest.approx(error[x_t], rel=0.06)
+        assert told["other"] == pytest.approx(np.delete(error, x_t).max(), rel=0.06)
+        assert {name for name, value in told.items() if value > 1e-12} == {spoiled}
+
+
+def test_a_single_position_has_no_others() -> None:
+    setting = Setting(process="symmetric", K=2, belief_name="sure")
+    told = [("result", np.ones((1, 2)), np.ones((1, 2)), np.array([0.3]))]
+    assert "off by **0.3** here. It sums" in sentence(setting, "the normalisation", told, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "skip"),
+    [
+        (Setting("code", t=100), "it, and normalise at the end"),
+        (Setting(t=2), "the normalisation"),
+    ],
+)
+def test_a_small_damage_is_no_rounding(setting: Setting, skip: str) -> None:
+    told = audited(setting, skip)
+    worst = told[-1][-1].max()
+    assert 1e-10 < worst < 2e-3
+    assert "off by" in sentence(setting, skip, told, 5, 6)
+    at = open_page("discrete_posterior", dskip=skip, dt=str(setting.t))
+    at.session_state["dproc"] = setting.process
+    at.run()
+    assert "off by" in verdict(at)
+    assert "error wrong" in table(at).rsplit("<tr>", 1)[1]
+
+
+def test_rounding_is_what_a_complete_routine_has() -> None:
+    for precision, limit in ROUNDING.items():
+        for process in PROCESSES:
+            for K, T, back in ((2, 2, 2), (6, 100, 1), (6, 100, 100), (64, 100, 1)):
+                setting = Setting(process, K, T, 0, back, "leaning", precision)
+                assert errors_over_time(setting, "nothing")["chosen"].max() < limit / 3
+        complete = [row for row in audited(Setting(precision=precision), "nothing")]
+        assert max(row[-1].max() for row in complete if not row[0].endswith("_row")) < limit
+
+
+def test_what_a_missing_division_costs_the_mask() -> None:
+    at = open_page("discrete_posterior")
+    press(at, "why_4")
+    said = re.search(
+        r"entry is ([\d.]+) instead of ([\d.]+)\. The ratio sums to ([\d.]+) here",
+        at.session_state["_look_at"],
+    )
+    assert said
+    lost, kept, total = (float(part) for part in said.groups())
+    marginal = process_of(Setting()).q_marginal_matrix(49)[0, 5]
+    step = process_of(Setting()).q_step_matrix(50)[5, 5]
+    assert lost == pytest.approx(float(marginal * step), abs=6e-3)  # gamma-bar once, times 1
+    assert kept == pytest.approx(float(marginal * step) * total, abs=0.03)  # once per unit of sum
 
 
 # --- what is computed -----------------------------------------------------------------------------

@@ -226,6 +226,7 @@ def test_what_the_prose_says_of_the_rules() -> None:
     assert told.mask_row < 5e-16
     assert told.other_rows > 0.1
     assert told.ends[0] < 1e-12  # the chain ends at the data after one step ...
+    assert told.ends[1] < 1e-6  # ... and after two ...
     assert told.ends[1] < told.ends[2] < told.hundred  # ... and further away after more
     assert told.unsure[1] < told.unsure[0] / 2
     assert told.unsure_product[1] > told.unsure_product[0]
@@ -253,6 +254,33 @@ def test_one_datum_leaves_nothing_to_count_twice() -> None:
     for kernel in KERNELS:
         told = Seen(*seen(tuple(Choice(kernel=kernel, data="0 1 0 0")), 2, 1))
         assert told.worst("product") < 1e-15
+
+
+def test_what_is_impossible_stays_so_but_in_the_last_step() -> None:
+    """At s = 0 a belief that hedges is returned as it is, by both rules."""
+    choice = Choice(kernel="absorbing", belief="hedged", amount=0.5)
+    step = world(choice).diffusion
+    for t, s in ((1, 0), (2, 1), (5, 2)):
+        told = Seen(*seen(tuple(choice), t, s))
+        likelihood = step.q_matrix(t, s).numpy().T  # [x_t, x_s]
+        possible = told.truth.sum(1) > 0
+        for rule in REVERSE_RULES:
+            wrong = told.rules[rule][possible][likelihood[possible] == 0]
+            assert (wrong.max() > 0.05) == (s == 0)
+            assert s == 0 or wrong.max() == 0
+    text = " ".join(m.value for m in open_page("reverse_rules").markdown)
+    assert "stays so for s > 0" in text
+    assert "At s = 0 both return its belief as it is" in text
+
+
+def test_the_sum_may_move_where_all_that_is_believed_in_explain_alike() -> None:
+    """Absorbing, a shown x_t: q(x_t|x_0) depends on x_0, yet only one x_0 is believed in."""
+    told = Seen(*seen(tuple(Choice(kernel="absorbing")), 2, 1))
+    column = world(Choice(kernel="absorbing")).diffusion.q_marginal_matrix(2)[:-1, 0]
+    assert float(column.max() - column.min()) > 0.5
+    assert np.abs(told.errors["product"][0]).max() < 1e-15
+    text = " ".join(m.value for m in open_page("reverse_rules").markdown)
+    assert "is the same for every x₀ that is believed in" in text
 
 
 # --- the data -------------------------------------------------------------------------------------

@@ -15,10 +15,19 @@ from streamlit.testing.v1 import AppTest
 from diffusion_core.discrete import KERNELS as CORE_KERNELS
 from diffusion_core.information import information_over_time
 from pages.shared import kernels
-from pages.shared.corruption import LEVELS, Choice, cleaned, corrupted, corrupted_text, gray_28
+from pages.shared.corruption import (
+    LEVELS,
+    SENTENCE,
+    Choice,
+    cleaned,
+    corrupted,
+    corrupted_text,
+    gray_28,
+    seen,
+)
 from pages.shared.kernels import LETTERS, NAMES, read_points, read_rows
 from pages.shared.matrices import blocks_named, label_places, matrix_figure, shade, spoken
-from pages.shared.transition_views import joined
+from pages.shared.transition_views import ends_apart, joined
 from tests.app.plots import plots
 from tests.app.settings import bound, offered, press
 from tests.app.test_pages import open_page
@@ -331,6 +340,73 @@ def test_information_of_a_choice_is_that_of_its_kernel() -> None:
     left = information_over_time(made, kernels.even_data(made))
     np.testing.assert_allclose(share, left / left[0])
     assert distance[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "apart"),
+    [
+        (".5 .5 0 0\n.2 .8 0 0\n0 0 .9 .1\n0 0 .1 .9", True),
+        ("1 0 0\n0 1 0\n.3 .3 .4", True),
+        ("1 0 0\n.2 .3 .5\n.3 .3 .4", False),
+        (".5 .5\n.2 .8", False),
+        ("0 1\n1 0", False),
+    ],
+)
+def test_one_of_several_ends_is_not_called_the_end(rows: str, apart: bool) -> None:
+    Q, _ = read_rows(rows)
+    assert ends_apart(Q) == apart
+    far = torch.linalg.matrix_power((Q + torch.eye(len(Q), dtype=Q.dtype)) / 2, 4000)
+    assert bool(((far - far[0]).abs() > 1e-6).any()) == apart
+    at = open_page("transition_matrices", tview="Forgetting", trows=rows)
+    at.session_state["tkernel"] = "own"
+    at.run()
+    said = next(c.value for c in at.caption if "stationary distribution" in c.value)
+    assert ("more than one stationary distribution" in said) == apart
+    assert ("The stationary distribution is" in said) != apart
+
+
+def test_a_single_real_state_loses_nothing() -> None:
+    at = open_page("transition_matrices", tview="Forgetting", tK="2", tkernel="Absorbing")
+    said = next(c.value for c in at.caption if "stationary distribution" in c.value)
+    assert "A single real state has nothing to tell." in said
+    assert "Half of the information" not in said
+    assert "is left" not in said
+    at.session_state["tK"] = 3
+    at.run()
+    assert "Half of the information is gone" in " ".join(c.value for c in at.caption)
+
+
+@pytest.mark.parametrize("kernel", NAMES)
+@pytest.mark.parametrize("K", [8, 100, 128])
+def test_a_block_through_time_is_its_row_of_the_matrix(kernel: str, K: int) -> None:
+    for t in (1, 40, 100):
+        told = seen(kernel, tuple(PLAIN._replace(K=K)), t, 3)
+        np.testing.assert_allclose(told.flow[t], told.marginal[3], atol=1e-12)
+
+
+def test_what_the_prose_says_of_letters_and_of_a_late_digit() -> None:
+    places = kernels.keyboard()
+    text = SENTENCE * 20
+    for of in (SENTENCE, text):
+        (letters,) = (
+            row[3] for row in corrupted_text(of, tuple(PLAIN), True, 50, 0)
+            if row[0] == "nearest_neighbor"
+        )  # fmt: skip
+        hit = [(LETTERS.index(a), LETTERS.index(b)) for a, b in zip(letters, of, strict=True)
+               if a != b]  # fmt: skip
+        assert 0.4 < len(hit) / len(of) < 0.6  # "about half of the letters"
+        near = [float((places[a] - places[b]).norm()) < 1.5 for a, b in hit]
+        assert np.mean(near) > 0.55  # "most of those by one key only"
+
+
+def test_masked_states_tell_more() -> None:
+    at = open_page("transition_matrices")
+    (guess,) = (b for b in at.get("button_group") if "The masked states" in b.options)
+    guess.set_value("The masked states").run()
+    told = re.search(r"(\d+)% of the information is left, against (\d+)% where states are redrawn",
+                     " ".join(m.value for m in at.markdown))  # fmt: skip
+    assert told
+    assert int(told[1]) > int(told[2]) + 10
 
 
 # --- the charts -----------------------------------------------------------------------------------

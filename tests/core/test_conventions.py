@@ -202,6 +202,18 @@ def test_all_transitions_by_brute_force(t: int) -> None:
                 assert value["vq"][row] == pytest.approx(math.log(expected), rel=1e-9, abs=1e-9)
 
 
+def test_states_and_where_the_mask_is_in_each_code() -> None:
+    """D3PM's pictures have no state of its own for it; VQ-Diffusion's code counts it."""
+    columns = discrete_table(DiscreteState(50, 0, 3)).columns
+    row = {name: k for k, name in enumerate(discrete_table(DiscreteState(50, 0, 3)).rows)}
+    states, mask = row["States K"], row["Index of [MASK]"]
+    for key, column in columns.items():
+        assert column.cells[states].value == 4, key
+        assert column.cells[mask].value == (2 if key == "images" else 3), key
+    assert "without" not in columns["vq"].cells[states].symbol
+    assert "none added" in columns["images"].cells[states].symbol
+
+
 def test_vq_diffusions_own_tables() -> None:
     """Their numbers of real states leave [MASK] out; their 0 is our 1."""
     stored = json.loads((REFERENCE / "vq_diffusion.json").read_text())
