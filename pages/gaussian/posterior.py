@@ -257,8 +257,15 @@ def weights(schedule: str, T: int) -> None:
     )
     figure = line_chart(
         [
-            Line(forward_noise(back), told["t"], told["forward"], "eps", late, anchor="right",
-                 shift=16),
+            Line(
+                forward_noise(back),
+                told["t"],
+                told["forward"],
+                "eps",
+                late,
+                anchor="right",
+                shift=16,
+            ),
             Line("β̃, the posterior's", told["t"], told["posterior"], "q", late, shift=-16),
         ],
         x_title="step t",
