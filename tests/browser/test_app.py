@@ -459,6 +459,7 @@ def test_back_takes_back_what_one_press_set_and_a_moved_control_is_no_entry(
     expect(page.get_by_role("heading", level=1)).to_have_text("Diffusion, step by step")
 
     nav.get_by_text("Posterior", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Posterior")
     drawn(page)
     entries = page.evaluate("history.length")
     page.locator(".st-key-T input").focus()
