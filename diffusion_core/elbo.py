@@ -129,16 +129,9 @@ def gaussian_elbo_details(
             t = torch.tensor(steps).repeat_interleave(B)
             many, labels = repeat(x0, len(steps)), repeat_label(label, len(steps))
             term = elbo_term(
-                diffusion,
-                denoiser,
-                many,
-                t,
-                eps,
-                variance=variance,
-                clip_x0=clip_x0,
-                decoder=decoder,
-                label=labels,
-            )
+                diffusion, denoiser, many, t, eps,
+                variance=variance, clip_x0=clip_x0, decoder=decoder, label=labels,
+            )  # fmt: skip
             yield steps, term
 
     return walk()
@@ -165,16 +158,9 @@ def gaussian_elbo_terms(
         the reconstruction; together with `prior_kl` they add up to the bound.
     """
     details = gaussian_elbo_details(
-        diffusion,
-        denoiser,
-        x0,
-        variance=variance,
-        clip_x0=clip_x0,
-        decoder=decoder,
-        label=label,
-        batch=batch,
-        generator=generator,
-    )
+        diffusion, denoiser, x0, variance=variance, clip_x0=clip_x0, decoder=decoder, label=label,
+        batch=batch, generator=generator,
+    )  # fmt: skip
     return (
         (steps, per_example(term.nats).reshape(len(steps), len(x0)).T) for steps, term in details
     )
@@ -205,16 +191,9 @@ def gaussian_elbo(
         Nats per example, float64.
     """
     terms = gaussian_elbo_terms(
-        diffusion,
-        denoiser,
-        x0,
-        variance=variance,
-        clip_x0=clip_x0,
-        decoder=decoder,
-        label=label,
-        batch=batch,
-        generator=generator,
-    )
+        diffusion, denoiser, x0, variance=variance, clip_x0=clip_x0, decoder=decoder, label=label,
+        batch=batch, generator=generator,
+    )  # fmt: skip
     table = torch.cat([part for _, part in terms], dim=1)
     return ElboTerms(prior_kl(diffusion, x0), table[:, 1:], table[:, 0])
 
@@ -293,16 +272,9 @@ def elbo_draws(
         many = repeat(x0, k)
         t = draw_steps(p, len(many), generator)
         term = elbo_term(
-            diffusion,
-            denoiser,
-            many,
-            t,
-            standard_normal(many.double(), generator),
-            variance=variance,
-            clip_x0=clip_x0,
-            decoder=decoder,
-            label=repeat_label(label, k),
-        )
+            diffusion, denoiser, many, t, standard_normal(many.double(), generator),
+            variance=variance, clip_x0=clip_x0, decoder=decoder, label=repeat_label(label, k),
+        )  # fmt: skip
         nats = per_example(term.nats)
         proposal.update(t, nats)
         weighted = nats / p[t - 1].to(nats.device)
@@ -335,16 +307,7 @@ def estimate_elbo(
     if n < 2:
         raise ValueError(f"a standard error needs at least two draws, not {n}")
     draws = elbo_draws(
-        diffusion,
-        denoiser,
-        x0,
-        n=n,
-        proposal=proposal,
-        variance=variance,
-        clip_x0=clip_x0,
-        decoder=decoder,
-        label=label,
-        batch=batch,
-        generator=generator,
-    )
+        diffusion, denoiser, x0, n=n, proposal=proposal, variance=variance, clip_x0=clip_x0,
+        decoder=decoder, label=label, batch=batch, generator=generator,
+    )  # fmt: skip
     return Estimate.of(draws)

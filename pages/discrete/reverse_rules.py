@@ -21,7 +21,6 @@ from pages.shared.rule_views import (
     more,
     one_row,
     row_and_T,
-    say,
     told_error,
     whole_chain,
 )
@@ -127,7 +126,7 @@ def followed(
             notes += mended
     row = min(row, made.diffusion.K - 1)
     with stage:
-        say(notes)
+        chapter.say(notes)
         if view == "matrices":
             matrices(choice, t, s, row)
         elif view == "row":

@@ -30,7 +30,6 @@ from pages.shared.transition_views import (
     matrices,
     more,
     number_of_steps,
-    say,
     text_view,
 )
 
@@ -79,7 +78,7 @@ def at_step(kernel: str, choice: Choice, place: DeltaGenerator) -> None:
     t = st.slider("Step t", 1, MOST_STEPS, 40, key="tt", bind="query-params", width=260)
     with st.container(key="bench_stage"):
         if t > choice.T:
-            say((f"t = {t} is beyond the last step: t = T = {choice.T} is used.",))
+            chapter.say((f"t = {t} is beyond the last step: t = T = {choice.T} is used.",))
         matrices(kernel, choice, min(t, choice.T))
 
 

@@ -203,8 +203,7 @@ def exhibit() -> None:
             setting, kept, said = opened(pixels, setting)
         except Impossible as error:
             return st.error(f"There is no ledger for this: {error}.", icon=":material/block:")
-        for sentence in said:
-            st.caption(f":material/build: {sentence}")
+        chapter.say(said)
         if setting.zero_terminal:
             st.caption(":material/info: ᾱ is 0 at the last step: L_T is exactly 0.")
         if view == "ledger":

@@ -160,8 +160,7 @@ def exhibit() -> None:
     stage = st.container()
     scene, sentences = exact_numbers(T)
     with stage:
-        for sentence in sentences:
-            st.caption(f":material/build: {sentence}")
+        chapter.say(sentences)
         if view == "line":
             on_a_line(schedule, scene)
         else:

@@ -14,7 +14,7 @@ A page, from top to bottom:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -274,6 +274,12 @@ def _literal(text: str) -> str:
 def prose(text: str) -> None:
     """Write Markdown that may hold `term(...)`; the style sheet sets it to reading width."""
     st.markdown(text, unsafe_allow_html=True)
+
+
+def say(notes: Iterable[str]) -> None:
+    """What was mended, one line each."""
+    for note in notes:
+        st.caption(f":material/build: {note}")
 
 
 # Below the exhibit a page has few elements, each a long text: at every answer of the exhibit

@@ -84,12 +84,6 @@ def row_and_T() -> tuple[int, int]:
     return row, T
 
 
-def say(notes: tuple[str, ...]) -> None:
-    """What was mended, one line each."""
-    for note in notes:
-        st.caption(f":material/build: {note}")
-
-
 # --- one step -------------------------------------------------------------------------------------
 
 

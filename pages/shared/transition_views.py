@@ -118,12 +118,6 @@ def number_of_steps() -> int:
     )  # fmt: skip
 
 
-def say(notes: tuple[str, ...]) -> None:
-    """What was mended, one line each."""
-    for note in notes:
-        st.caption(f":material/build: {note}")
-
-
 # --- matrices -------------------------------------------------------------------------------------
 
 
@@ -162,7 +156,7 @@ def matrices(kernel: str, choice: Choice, t: int) -> None:
             "from the row's block lands anywhere in the column's block.",
         )
     with stage:
-        say(notes)
+        chapter.say(notes)
         left, middle, right = st.columns(3, gap="small")
     share = {"names": names, "row": row, "column": column, "log": log}
     share["dark"] = st.context.theme.type == "dark"
@@ -233,7 +227,7 @@ def forgetting_view(kernel: str, choice: Choice) -> None:
         notes = (f"These curves need every row at every step: K = {MOST_CURVES} is used for them.",)
         choice = choice._replace(K=MOST_CURVES)
     made = choice.process(kernel)
-    say(notes + made.notes)
+    chapter.say(notes + made.notes)
     others = [name for name in NAMES if name != kernel]
     order = [*others, kernel]
     told = {name: told_over_time(name, tuple(choice)) for name in order}
@@ -337,7 +331,7 @@ def digit_view(choice: Choice, equal: bool) -> None:
     pixels = gray_28(picture.pixels)
     told = corrupted(pixels.tobytes(), tuple(choice), equal, seed)
     if told.bits == 0:
-        say(("This picture has one gray level only: there is no information to lose.",))
+        chapter.say(("This picture has one gray level only: there is no information to lose.",))
     chart = "step t" if equal else "share of the information that is left"
     patterns = list(zip(NAMES, PATTERNS, strict=True))
     curves = [
@@ -411,7 +405,7 @@ def text_view(choice: Choice, equal: bool) -> None:
         )  # fmt: skip
         seed = st.number_input("Seed", 0, 9999, 0, key="tseed", bind="query-params", width=110)
     text, notes = cleaned(typed)
-    say(notes)
+    chapter.say(notes)
     told = corrupted_text(text, tuple(choice), equal, at, seed)
     shown = text[:SHOWN_LETTERS]
     rows = []
