@@ -50,7 +50,7 @@ PAGES = (
     Moved("score", "sclevel"),
     Moved("guidance", "guscale"),
     Moved("cold_diffusion", "cot"),
-    Moved("latent_diffusion", "ldfactor", "ldview=What+is+lost"),
+    Moved("latent_diffusion", "ldfactor", "ldview=Scale"),
     Moved("conventions", "ct"),
     Moved("formula_detective", "d1_t"),
 )

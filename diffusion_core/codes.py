@@ -31,7 +31,7 @@ def entropy(p: Tensor) -> Tensor:
 
 
 def cross_entropy(p: Tensor, q: Tensor) -> Tensor:
-    r"""How many nats a draw of p surprises by, on average, whoever believes in q.
+    r"""How many nats a draw of p surprises by, on average, one who believes in q.
 
     $$H(p, q) = -\sum_k p_k \log q_k$$
 

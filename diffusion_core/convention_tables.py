@@ -60,7 +60,7 @@ class Table:
     preamble: str = ""
 
     def snippet(self, column: str, row: int | None = None) -> str:
-        """Code that runs by itself: for one cell it assigns `result`, for a column `results`."""
+        """Code that needs this package only: a cell's assigns `result`, a column's `results`."""
         cells = self.columns[column].cells
         if row is not None:
             return f"{self.preamble}\n\n# {self.rows[row]}: {cells[row].symbol}\n{cells[row].code}"
@@ -253,7 +253,7 @@ def _vdm(n: _Numbers) -> tuple[Cell, ...]:
     gamma_s = -math.inf if first else c.vdm_gamma(n.alpha_bar_s)
     guard = "result = None if t == 1 else "
     return (
-        Cell("time u", c.vdm_time(s.t, s.T), "result = (t - 1) / (T - 1)"),
+        Cell("time u = (t − 1)/(T − 1)", c.vdm_time(s.t, s.T), "result = (t - 1) / (T - 1)"),
         Cell(f"γ {NOISIER}", gamma, "result = -float(schedule.log_snr[t])"),
         Cell("z", s.x_t, "result = x_t"),
         Cell("γ", gamma, f"{_GAMMAS}\nresult = gamma[t]"),
@@ -367,11 +367,28 @@ _POSTERIOR = (
 )
 
 
+GRAY_ORDER = (0, 1, 3, 2)
+"""Which of our states each gray level of D3PM's pictures is: there [MASK] is in the middle."""
+
+
 def _rows(n: _Transition, images: bool) -> tuple[Cell, ...]:
-    t, i, j = n.state.t, n.state.i, n.state.j
+    t, ours = n.state.t, (n.state.i, n.state.j)
+    i, j = (GRAY_ORDER.index(state) for state in ours) if images else ours
     index, code = (t - 1, "result = t - 1") if images else (t, "result = t")
-    step = f"q_onestep_mats[{index}][{i}, {j}]" if images else f"Qₜ[{i}, {j}]"
-    bar = f"q_mats[{index}][{i}, {j}]" if images else f"Q̄ₜ[{i}, {j}]"
+    order = f"order = {list(GRAY_ORDER)}  # [MASK] to the middle\n" if images else ""
+    step, bar = (
+        (f"q_onestep_mats[{index}][{i}, {j}]", f"q_mats[{index}][{i}, {j}]") if images
+        else (f"Qₜ[{i}, {j}]", f"Q̄ₜ[{i}, {j}]")
+    )  # fmt: skip
+    one, whole, told = (
+        (f"result = float(Q[order][:, order][{i}, {j}])",
+         f"result = float((torch.eye(K).double()[{i}] @ Q_bar[order][:, order])[{j}])",
+         f"result = float(posterior[order][{i}])")
+        if images
+        else ("result = float(Q[i, j])",
+              "result = float((torch.eye(K).double()[i] @ Q_bar)[j])",
+              "result = float(posterior[i])")
+    )  # fmt: skip
     states, mask, zero = (
         Cell("num_pixel_vals, none added", DISCRETE_K, "result = K"),
         Cell("num_pixel_vals // 2, a gray level", DISCRETE_K // 2, "result = K // 2"),
@@ -385,10 +402,9 @@ def _rows(n: _Transition, images: bool) -> tuple[Cell, ...]:
         states,
         Cell("t", index, code),
         mask,
-        Cell(step, n.step, "result = float(Q[i, j])"),
-        Cell(bar, n.marginal, "result = float((torch.eye(K).double()[i] @ Q_bar)[j])"),
-        Cell(f"q({i} | xₜ = {j}, x₀ = {i})", n.posterior,
-             f"{_POSTERIOR}\nresult = float(posterior[i])"),
+        Cell(step, n.step, order + one),
+        Cell(bar, n.marginal, order + whole),
+        Cell(f"q({i} | xₜ = {j}, x₀ = {i})", n.posterior, f"{_POSTERIOR}\n{order}{told}"),
         zero,
     )  # fmt: skip
 

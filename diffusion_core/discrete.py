@@ -96,7 +96,7 @@ class DiscreteDiffusion:
         return self.q_matrix(t, max(t - 1, 0))
 
     def q_marginal_matrix(self, t: int) -> Tensor:
-        r"""Q_bar_t, [K, K] float64; the identity at t = 0.
+        r"""All steps up to t as one matrix, [K, K] float64; the identity at t = 0.
 
         $$[\bar Q_t]_{ij} = q(x_t = j | x_0 = i), \qquad \bar Q_t = Q_1 \cdots Q_t$$
 
@@ -284,7 +284,7 @@ def mixture(
 ) -> Tensor:
     r"""p(x_s | x_t): average the posterior over what the model believes of x_0.
 
-    $$p(x_s|x_t) = \sum_{x_0} q(x_s|x_t,x_0)\,p(x_0|x_t)
+    $$p(x_s|x_t) = \sum_{x_0} q(x_s|x_t,x_0)\,p(x_0|x_t) \qquad
     = q(x_t|x_s) \sum_{x_0} q(x_s|x_0)\,\frac{p(x_0|x_t)}{q(x_t|x_0)}$$
 
     Source: Gu et al. 2022, eq. 11. With the exact p(x_0|x_t) it is the true reverse kernel. An
@@ -373,13 +373,13 @@ def _checked(
 def mutual_information(diffusion: DiscreteDiffusion, data_probs: Tensor, t: int) -> float:
     r"""What x_t still tells about x_0, nats: the yardstick that makes kernels comparable.
 
-    $$I(x_t; x_0) = \sum_{i,j} \pi_i\,[\bar Q_t]_{ij} \log\frac{[\bar Q_t]_{ij}}{q(x_t = j)}$$
+    $$I(x_t; x_0) = \sum_{i,j} p_i\,[\bar Q_t]_{ij} \log\frac{[\bar Q_t]_{ij}}{q(x_t = j)}$$
 
     Source: Austin et al. 2021, section 3.2 (the mutual information schedule).
 
     Args:
         diffusion: the process.
-        data_probs: pi, [K], distribution of x_0.
+        data_probs: p, [K], distribution of x_0.
         t: 0..T.
     """
     require_probabilities("the data distribution", data_probs)

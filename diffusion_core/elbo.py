@@ -180,8 +180,10 @@ def gaussian_elbo(
 ) -> ElboTerms:
     r"""Every term of the bound, each with one draw of x_t: exact over t, unbiased over the noise.
 
-    $$L = D_{KL}(q(x_T|x_0)\Vert p(x_T)) + \sum_{t=2}^{T}
-    E_q D_{KL}(q(x_{t-1}|x_t,x_0)\Vert p_\theta(x_{t-1}|x_t)) - E_q\log p_\theta(x_0|x_1)$$
+    $$\begin{aligned} L = {} & D_{KL}(q(x_T|x_0)\Vert p(x_T)) \\
+    & + \textstyle\sum_{t=2}^{T} E_q D_{KL}(q(x_{t-1}|x_t,x_0) \\
+    & \hspace{6em} \Vert\, p_\theta(x_{t-1}|x_t)) \\
+    & - E_q\log p_\theta(x_0|x_1) \end{aligned}$$
 
     Source: Ho et al. 2020, eq. 5; improved-diffusion, `calc_bpd_loop`.
 

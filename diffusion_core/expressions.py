@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from diffusion_core.latex_formulas import ExpressionError, from_latex
+
 Array = NDArray[np.float64]
 
 MAX_LENGTH = 200
@@ -64,10 +66,6 @@ _BINARY: dict[type[ast.operator], Callable[[Array, Array], Array]] = {
 }
 
 
-class ExpressionError(ValueError):
-    """A formula that can't be read; the message is a sentence for the reader."""
-
-
 class Expression(NamedTuple):
     """A formula that was read.
 
@@ -109,7 +107,7 @@ def parse(text: str) -> Expression:
     """Read a formula.
 
     Args:
-        text: e.g. "(x_t - sigma*eps)/a" or "(xₜ − σ·ε)/a".
+        text: e.g. "(x_t - sigma*eps)/a", "(xₜ − σ·ε)/a", or LaTeX as papers print it.
 
     Raises:
         ExpressionError: when it is empty, too long or too deep, or holds anything but numbers,
@@ -121,12 +119,11 @@ def parse(text: str) -> Expression:
         raise ExpressionError(
             f"That is {len(text)} characters; a formula here has at most {MAX_LENGTH}."
         )
-    plain = spelled_out(text)
+    plain = spelled_out(from_latex(text) if "\\" in text else text)
     stray = re.search(r"[^\w\s.+\-*/()√]", plain)
     if stray or "√" in plain:
         shown = stray.group() if stray else "√"
-        latex = " LaTeX is not read here: type alpha_bar, eps, sqrt( )." if shown == "\\" else ""
-        raise ExpressionError(f"“{shown}” at this place can't be read as part of a formula.{latex}")
+        raise ExpressionError(f"“{shown}” at this place can't be read as part of a formula.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "2x" and the like: the sentence below says it better

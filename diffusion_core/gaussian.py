@@ -119,7 +119,8 @@ class GaussianDiffusion:
         $$q(x_s|x_t,x_0) = \mathcal N(\tilde\mu, \tilde\beta\,I), \quad
         \tilde\mu = \frac{\sqrt{\bar\alpha_s}\,(1-\alpha_{t|s})}{1-\bar\alpha_t}\,x_0
         + \frac{\sqrt{\alpha_{t|s}}\,(1-\bar\alpha_s)}{1-\bar\alpha_t}\,x_t, \quad
-        \tilde\beta = \frac{1-\bar\alpha_s}{1-\bar\alpha_t}\,(1-\alpha_{t|s})$$
+        \tilde\beta = \frac{1-\bar\alpha_s}{1-\bar\alpha_t}\,(1-\alpha_{t|s}), \quad
+        \alpha_{t|s} = \bar\alpha_t/\bar\alpha_s$$
 
         Source: Ho et al. 2020, eq. 6 and 7 (s = t-1); Kingma et al. 2021, eq. 23 to 25 (any
         s < t). At s = 0 this is x0 with variance 0, exactly.

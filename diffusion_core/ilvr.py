@@ -137,12 +137,12 @@ def gaussian_denoiser(diffusion: GaussianDiffusion, mean: Tensor, cov: Tensor) -
         A denoiser of pictures [B, *] with D pixels, all at one t; it ignores labels.
 
     Raises:
-        ValueError: (when called) for pictures at more than one t.
+        ValueError: (when called) for pictures at more than one t, or for none.
     """
 
     def predict(x_t: Tensor, t: Tensor, label: Tensor | None = None) -> Prediction:
-        if bool((t != t[:1]).any()):
-            raise ValueError("all x_t must be at the same t")
+        if not len(t) or bool((t != t[0]).any()):
+            raise ValueError("all x_t must be at the same t, and there must be one")
         a, sigma = (rate.reshape(1, 1) for rate in diffusion.rates(t[:1], x_t[:1]))
         gain = _gain(cov, a, sigma)
         x0 = mean + (x_t.flatten(1) - a * mean) @ gain.T

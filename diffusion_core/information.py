@@ -40,9 +40,11 @@ def matched_step(information: Tensor, share: float) -> int:
 def forgetting(diffusion: DiscreteDiffusion, stationary: Tensor | None = None) -> Tensor:
     r"""How far the most stubborn start still is from the stationary distribution.
 
-    $$d(t) = \max_i\ \tfrac12 \sum_j \left| [\bar Q_t]_{ij} - \pi_j \right|$$
+    $$d(t) = \max_i\ \tfrac12 \sum_j \left| [\bar Q_t]_{ij} - \pi_j \right|, \qquad
+    \pi = \pi Q$$
 
-    Source: Levin, Peres, Wilmer 2009, section 4.4 (total variation; i runs over the real states).
+    Source: Levin, Peres, Wilmer 2009, sections 1.5 and 4.4 (total variation); i runs over the
+    real states.
 
     Args:
         diffusion: the process.

@@ -214,8 +214,8 @@ def ledger(
 def bound_weight(diffusion: GaussianDiffusion) -> Tensor:
     r"""What the bound makes a unit of squared error on the noise count, [T-1] for t = 2..T.
 
-    $$w_t = \frac{\beta_t^2}{2\,\tilde\beta_t\,\alpha_t\,(1-\bar\alpha_t)}
-    = \tfrac12\left(\frac{\mathrm{SNR}(t-1)}{\mathrm{SNR}(t)} - 1\right)$$
+    $$\begin{aligned} w_t &= \frac{\beta_t^2}{2\,\tilde\beta_t\,\alpha_t\,(1-\bar\alpha_t)} \\
+    &= \tfrac12\left(\frac{\mathrm{SNR}(t-1)}{\mathrm{SNR}(t)} - 1\right) \end{aligned}$$
 
     Source: Ho et al. 2020, eq. 12; Kingma et al. 2021, eq. 14. Infinite where no signal is left.
     """

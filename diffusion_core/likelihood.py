@@ -54,8 +54,8 @@ def tanh_normal_cdf(x: Tensor) -> Tensor:
 def discretized_gaussian_tanh(x0: Tensor, model: Gaussian) -> Tensor:
     r"""Probability of each pixel's grey level under a normal distribution cut into 256 bins.
 
-    $$\log p(x_0) = \log\max\left(\Phi\left(\tfrac{x_0 + 1/255 - m}{\sqrt v}\right)
-    - \Phi\left(\tfrac{x_0 - 1/255 - m}{\sqrt v}\right),\ 10^{-12}\right)$$
+    $$\begin{aligned} & \log p(x_0) = \log\max(\Phi(u) - \Phi(l),\,10^{-12}), \\
+    & u,\,l = \tfrac{x_0\,\pm\,1/255\,-\,m}{\sqrt v} \end{aligned}$$
 
     Source: Ho et al. 2020, eq. 13, as improved-diffusion computes it: `tanh_normal_cdf` stands in
     for the exact function, and no pixel costs more than 27.6 nats. The bins of black and white
@@ -367,8 +367,10 @@ def require_finite_nats(nats: Tensor, t: Tensor) -> None:
 def standard_normal_kl(x0: Tensor, alpha_bar: Tensor) -> Tensor:
     r"""Nats by which a picture still shows through its noise, [B].
 
-    $$D_{KL}\left(\mathcal N(\sqrt{\bar\alpha}\,x_0, (1-\bar\alpha) I)\,\Vert\,\mathcal N(0, I)
-    \right) = \tfrac12\sum\left(\bar\alpha x_0^2 - \bar\alpha - \log(1-\bar\alpha)\right)$$
+    $$\begin{aligned} & D_{KL}\left(\mathcal N(\sqrt{\bar\alpha}\,x_0, (1-\bar\alpha) I)\,
+    \Vert\,\mathcal N(0, I)\right) \\
+    & \quad = \tfrac12\textstyle\sum\left(\bar\alpha x_0^2 - \bar\alpha
+    - \log(1-\bar\alpha)\right) \end{aligned}$$
 
     Source: Ho et al. 2020, eq. 5 (first term). 0 where alpha_bar is 0.
     """
@@ -399,8 +401,8 @@ def term_from_x0(
 ) -> Tensor:
     r"""The same term as a distance of pictures, [B] nats.
 
-    $$L_{t-1} = \tfrac12\left(\mathrm{SNR}(t-1) - \mathrm{SNR}(t)\right)
-    \lVert x_0-\hat x_0\rVert^2$$
+    $$\begin{aligned} L_{t-1} = {} & \tfrac12\left(\mathrm{SNR}(t-1) - \mathrm{SNR}(t)\right) \\
+    & \cdot \lVert x_0-\hat x_0\rVert^2 \end{aligned}$$
 
     Source: Kingma et al. 2021, eq. 13. t is in 2..T.
     """

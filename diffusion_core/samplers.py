@@ -162,8 +162,9 @@ def point_mass(mean: Tensor) -> Gaussian:
 class Interpolated:
     r"""Ancestral sampling and DDIM, one rule with a dial.
 
-    $$x_s \sim \mathcal N\left(\sqrt{\bar\alpha_s}\,\hat x_0
-    + \sqrt{1-\bar\alpha_s-\eta^2\tilde\beta}\;\hat\epsilon,\ \eta^2 v\right), \quad
+    $$\begin{aligned} x_s = {} & \sqrt{\bar\alpha_s}\,\hat x_0
+    + \sqrt{1-\bar\alpha_s-\eta^2\tilde\beta}\;\hat\epsilon \\
+    & + \eta\,\sqrt{v}\;z, \qquad z \sim \mathcal N(0, I) \end{aligned}, \quad
     v \in \{\tilde\beta, \beta, \text{learned}\}$$
 
     Source: Song, Meng & Ermon 2021, eq. 12 and 16. At eta = 1 the mean is that of
@@ -198,9 +199,9 @@ class Heun:
 
     $$\frac{x'_s}{\sqrt{\bar\alpha_s}} = \frac{x_t}{\sqrt{\bar\alpha_t}}
     + (\tilde\sigma_s-\tilde\sigma_t)\,\hat\epsilon(x_t, t), \quad
-    \frac{x_s}{\sqrt{\bar\alpha_s}} = \frac{x_t}{\sqrt{\bar\alpha_t}}
+    \tfrac{x_s}{\sqrt{\bar\alpha_s}} = \tfrac{x_t}{\sqrt{\bar\alpha_t}}
     + (\tilde\sigma_s-\tilde\sigma_t)\,
-    \frac{\hat\epsilon(x_t, t) + \hat\epsilon(x'_s, s)}{2}, \quad
+    \tfrac{\hat\epsilon(x_t, t) + \hat\epsilon(x'_s, s)}{2}, \quad
     \tilde\sigma = \sqrt{\frac{1-\bar\alpha}{\bar\alpha}}$$
 
     Source: Karras et al. 2022, algorithm 1 with sigma(t) = t and s(t) = 1 (algorithm 2 without

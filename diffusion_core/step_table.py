@@ -47,7 +47,7 @@ class StepNumbers(NamedTuple):
 def euler_step(diffusion: GaussianDiffusion, x_t: Tensor, eps: Tensor, t: int, s: int) -> Tensor:
     r"""One step of Euler's method on the probability-flow ODE, float64.
 
-    $$\frac{x_s}{\sqrt{\bar\alpha_s}} = \frac{x_t}{\sqrt{\bar\alpha_t}}
+    $$\tfrac{x_s}{\sqrt{\bar\alpha_s}} = \tfrac{x_t}{\sqrt{\bar\alpha_t}}
     + (\tilde\sigma_s-\tilde\sigma_t)\,\hat\epsilon, \qquad
     \tilde\sigma = \sqrt{\frac{1-\bar\alpha}{\bar\alpha}}$$
 
@@ -70,8 +70,8 @@ def euler_step(diffusion: GaussianDiffusion, x_t: Tensor, eps: Tensor, t: int, s
 def turn_gap(diffusion: GaussianDiffusion, eps_s: Tensor, eps_t: Tensor, s: int, t: int) -> Tensor:
     r"""How far a step of DDIM up from s to t, and back down, ends from where it began, float64.
 
-    $$x_s'-x_s = \sqrt{\bar\alpha_s}\,(\tilde\sigma_s-\tilde\sigma_t)\,
-    \big(\hat\epsilon(x_t, t)-\hat\epsilon(x_s, s)\big), \qquad
+    $$\begin{aligned} x_s'-x_s = {} & \sqrt{\bar\alpha_s}\,(\tilde\sigma_s-\tilde\sigma_t) \\
+    & \cdot \big(\hat\epsilon(x_t, t)-\hat\epsilon(x_s, s)\big) \end{aligned}, \qquad
     \tilde\sigma = \sqrt{\frac{1-\bar\alpha}{\bar\alpha}}$$
 
     Source: two steps as in `euler_step`, up along eps_hat(x_s, s), down along eps_hat(x_t, t). Each

@@ -195,9 +195,9 @@ def data_log_weights(
 ) -> Tensor:
     r"""How likely each picture of the data set is to be the start of x_t, as logarithms.
 
-    $$q(x^{(i)}|x_t) = w_i \propto
-    \exp\left(-\frac{\lVert x_t - \sqrt{\bar\alpha_t}\,x^{(i)}\rVert^2}
-    {2\,(1-\bar\alpha_t)}\right)$$
+    $$\begin{aligned} & q(x^{(i)}|x_t) = w_i \propto \\
+    & \quad \exp\left(-\frac{\lVert x_t - \sqrt{\bar\alpha_t}\,x^{(i)}\rVert^2}
+    {2\,(1-\bar\alpha_t)}\right) \end{aligned}$$
 
     Source: Bayes' rule for equally likely data points; Karras et al. 2022, appendix B.3.
 

@@ -74,12 +74,15 @@ def log_joint(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
 def gray_cost(x: Tensor, r: Tensor) -> Tensor:
     r"""Binary cross-entropy of a gray pixel: never below the entropy of its gray.
 
-    $$-x\log r - (1-x)\log(1-r) \;\ge\; H(x) = -x\log x - (1-x)\log(1-x)$$
+    $$c(r) = -x\log r - (1-x)\log(1-r), \qquad c(r) \ge c(x) = H(x)$$
 
-    $$\int_0^1 r^x (1-r)^{1-x}\,dx = \frac{2r - 1}{\log r - \log(1-r)} \le \tfrac12$$
+    $$\int_0^1 e^{-c(r)}\,dx = \frac{2r - 1}{\log r - \log(1-r)}, \qquad
+    \frac{2r - 1}{\log r - \log(1-r)} \le \tfrac12$$
 
-    Source: Loaiza-Ganem & Cunningham 2019: it is -log p(x) for x of 0 or 1,
-    and for gray x it is none, since the second line would have to be 1.
+    H(x), the entropy of the gray, is 0 for x of 0 or 1 only.
+
+    Source: Loaiza-Ganem & Cunningham 2019: the cost is -log p(x) for x of 0 or 1, and for gray x it
+    is none, since the integral would have to be 1.
 
     Args:
         x: [*] gray, 0..1.
@@ -182,11 +185,18 @@ def hermite_nodes(n: int, latent: int = 2) -> tuple[Tensor, Tensor]:
 
 
 def bound_terms(vae: VAE, x: Tensor, q: Gaussian, n: int = 16) -> BoundTerms:
-    r"""The bound of one picture for any normal q, without chance.
+    """The terms of `two_terms` as numbers: vae, x, q and n as there."""
+    with torch.inference_mode():
+        cost, nats = two_terms(vae, x, q, n)
+    return BoundTerms(float(cost), float(nats))
 
-    $$L = E_q[\log p(x|z)] - \operatorname{KL}(q(z)\,\|\,p(z))$$
 
-    $$\log p(x) = L + \operatorname{KL}(q(z)\,\|\,p(z|x))$$
+def two_terms(vae: VAE, x: Tensor, q: Gaussian, n: int) -> tuple[Tensor, Tensor]:
+    r"""The two terms of the negative bound -L of one picture for any normal q(z|x), without chance.
+
+    $$L = E_{q(z|x)}[\log p(x|z)] - \operatorname{KL}(q(z|x)\,\|\,p(z))$$
+
+    $$\log p(x) = L + \operatorname{KL}(q(z|x)\,\|\,p(z|x))$$
 
     Source: Kingma & Welling 2014, eq. 3 and eq. 1.
 
@@ -196,16 +206,10 @@ def bound_terms(vae: VAE, x: Tensor, q: Gaussian, n: int = 16) -> BoundTerms:
         q: mean and variance, each [latent].
         n: places of the sum per latent number.
     """
-    with torch.inference_mode():
-        cost, nats = _terms(vae, x, q, n)
-    return BoundTerms(float(cost), float(nats))
-
-
-def _terms(vae: VAE, x: Tensor, q: Gaussian, n: int) -> tuple[Tensor, Tensor]:
     nodes, weights = hermite_nodes(n, vae.latent)
     z = (q.mean + q.var.sqrt() * nodes).to(x)
     logits = vae.logits(z)
-    each = F.softplus(logits).sum(1) - logits @ x
+    each = F.softplus(logits).sum(1) - logits @ x  # -log p(x|z), summed over the pixels
     return (weights * each.double()).sum(), q.kl(prior(q.mean)).sum()
 
 
@@ -231,7 +235,7 @@ def best_normal(vae: VAE, x: Tensor, start: Gaussian, n: int = 10, rounds: int =
         return Gaussian(start.mean.double() + width * shift, (width * stretch.exp()).square())
 
     def loss(numbers: Tensor) -> Tensor:
-        cost, nats = _terms(vae, x, asked(numbers), n)
+        cost, nats = two_terms(vae, x, asked(numbers), n)
         return cost + nats
 
     return asked(minimise(loss, torch.zeros(2 * len(width), dtype=torch.float64), rounds, 1e-3))
@@ -241,7 +245,7 @@ def best_normal(vae: VAE, x: Tensor, start: Gaussian, n: int = 10, rounds: int =
 def log_weights(vae: VAE, x: Tensor, q: Gaussian, n: int, generator: torch.Generator) -> Tensor:
     r"""Logarithms of what n draws of q say about p(x): float64 [n] nats.
 
-    $$w = \frac{p(x, z)}{q(z)}, \qquad E_q[w] = p(x), \qquad E_q[\log w] \le \log p(x)$$
+    $$w = \frac{p(x, z)}{q(z|x)}, \qquad E_q[w] = p(x), \qquad E_q[\log w] \le \log p(x)$$
 
     Source: Burda et al. 2016, section 3.
 
@@ -284,8 +288,8 @@ def gradient_draws(
     $$g_2 = \left(\log p(x|z) - b\right)\left(\frac{\epsilon}{\sigma},\ \epsilon^2 - 1\right)$$
 
     In g_1 the draw moves with mu and sigma, in g_2 it stays where it is and its probability
-    changes: the second factor is the gradient of log q(z). Both are right on average, whatever the
-    number b is: that factor is 0 on average.
+    changes: the second factor is the gradient of log q(z|x). Both are right on average, whatever
+    the number b is: that factor is 0 on average.
 
     Source: Kingma & Welling 2014, sections 2.2 and 2.4.
 
@@ -324,6 +328,6 @@ def exact_gradient(vae: VAE, x: Tensor, q: Gaussian, n: int = 24) -> Tensor:
     """
     numbers = torch.stack([q.mean.double(), q.var.double().log() / 2]).requires_grad_()
     with torch.enable_grad():
-        cost, _ = _terms(vae, x, Gaussian(numbers[0], (2 * numbers[1]).exp()), n)
+        cost, _ = two_terms(vae, x, Gaussian(numbers[0], (2 * numbers[1]).exp()), n)
         (gradient,) = torch.autograd.grad(-cost, numbers)
     return gradient

@@ -176,9 +176,10 @@ def vdm_elbo(
 ) -> ElboTerms:
     r"""The bound of a variational diffusion model, with T steps or in continuous time.
 
-    $$L = D_{KL}(q(z_1|x_0)\Vert p(z_1)) + \sum_{i=1}^{T}\tfrac12
-    \left(e^{\gamma(i/T)-\gamma((i-1)/T)}-1\right) E\lVert\epsilon-\hat\epsilon\rVert^2
-    - E\log p(x_0|z_0)$$
+    $$\begin{aligned} L = {} & D_{KL}(q(z_1|x_0)\Vert p(z_1)) \\
+    & + \textstyle\sum_{i=1}^{T}\tfrac12 \left(e^{\gamma(i/T)-\gamma((i-1)/T)}-1\right) \\
+    & \hspace{4em} \cdot E\lVert\epsilon-\hat\epsilon\rVert^2 \\
+    & - E\log p(x_0|z_0) \end{aligned}$$
 
     Source: Kingma et al. 2021, eq. 11, 14 and 17. In continuous time the sum is an integral over t,
     estimated from n times per example.

@@ -21,7 +21,7 @@ ONE_IN = 16
 
 
 class LearnedGamma(nn.Module):
-    r"""A schedule that can be any rising curve between two ends, all of it learned.
+    r"""Any rising curve between two ends, all of it learned; S is the sigmoid.
 
     $$\gamma(t) = \gamma_0 + (\gamma_1-\gamma_0)\,\frac{\tilde\gamma(t)-\tilde\gamma(0)}
     {\tilde\gamma(1)-\tilde\gamma(0)}, \qquad

@@ -30,7 +30,7 @@ from pages.shared.explain import formula_and_code
 from pages.shared.numbers import signed
 from pages.shared.plot import plot
 
-VIEWS = {"codes": "Codes", "orders": "Two orders", "calls": "Below 0?"}
+VIEWS = {"codes": "Codes", "orders": "Two orders", "calls": "KL below 0?"}
 FITS = {"seek": "Smallest KL(q‖p)", "cover": "Smallest KL(p‖q)", "hand": "By hand"}
 P, OTHER = "0.5 0.25 0.125 0.125", "0.25 0.125 0.125 0.5"
 START = {"codes": (P, OTHER), "calls": (entropy_calls.P, entropy_calls.Q)}
@@ -118,8 +118,15 @@ def letters(view: str) -> None:
         if read.note:
             st.info(f"{name}: {read.note}", icon=":material/info:")
     for name, text, read, key, color, about in (
-        ("What is drawn, p", letters_of(view)[0], p, "enp", "q", "How often each letter is drawn"),
-        ("Code made for, q", letters_of(view)[1], q, "enq", "p", "What the code was made for"),
+        (
+            "Drag p: what is drawn",
+            letters_of(view)[0],
+            p,
+            "enp",
+            "q",
+            "How often each letter is drawn",
+        ),
+        ("Drag q: code made for", letters_of(view)[1], q, "enq", "p", "What the code was made for"),
     ):
         with pulled.container(width=165):
             chapter.prose(name)
@@ -127,6 +134,7 @@ def letters(view: str) -> None:
                 text, read.probs, key=f"en_{color}_bars",
                 on_text=lambda text, key=key: set_letters(view, **{key: text}), label=about,
                 color=color, names=entropy_views.LETTERS, each=f"{about}: #",
+                what="letters", places=3,
             )  # fmt: skip
     seed = int(st.session_state.get("enseed", 0))
     if view == "calls":
@@ -175,9 +183,8 @@ def in_words(
         for letter, word in zip(entropy_views.LETTERS, told.words, strict=False)
     )
     st.caption(
-        "Area of green and faint green: H(p), the fewest bits per letter that any code can take. "
-        "Of green and red: H(p, q), what the code made for q takes. Red is too long, faint was "
-        "saved; red less faint is KL(p‖q). Dots: a real code for q, in words of whole bits, "
+        "Green and faint: H(p), the fewest bits per letter. Green and red: H(p, q), what the code "
+        "made for q takes. Dots: a real code for q, in words of whole bits, "
         f"{code}. Drawn: {told.message}… {by_chance(told)}A real code for p takes {told.own:.2f} "
         "bits per letter on average."
     )
@@ -200,7 +207,7 @@ def below_zero(
     """What PyTorch's `kl_div` makes of p and q, and what draws of p say."""
     told = entropy_calls.called(p, q)
     with left:
-        chapter.prose("**A wrong call**")
+        chapter.prose("**What kl_div(a, b) gives**")
         call = st.segmented_control(
             "What you type into kl_div( )", list(CALLS), key="encall", default="bare",
             required=True, bind="query-params", format_func=CALLS.get, width="content",
@@ -216,7 +223,7 @@ def below_zero(
     )  # fmt: skip
     left.caption('kl_div is PyTorch’s, with reduction="sum".')
     with right:
-        chapter.prose("**The right call, from a few draws**")
+        chapter.prose("**KL(p‖q), estimated from draws**")
         n = st.select_slider("Draws averaged", COUNTS, 10, key="endraws", bind="query-params")
         said = entropy_calls.averages(p, told, n, seed)
         st.markdown(entropy_calls.drawn(said, n))
@@ -308,8 +315,8 @@ def two_orders(third: DeltaGenerator) -> None:
         f"p: two normals of width {PEAK:g}, {LEFT:.0%} on the left. q: one normal, mean "
         f"{signed(mean)}, standard deviation {std:.2f}. "
         + ("Dotted: the normal that has the smallest KL in the other order. " if other else "")
-        + "Second chart: the areas under the lines, what lies "
-        "below 0 counted off, are the two numbers."
+        + "Second chart: each area, negative parts subtracted, is one KL. H(q) is the average of "
+        "−log q; where the density is above 1, −log q counts below 0."
     )
 
 
@@ -373,6 +380,18 @@ def facts() -> tuple:
     )
 
 
+def jensen() -> str:
+    """The inequality for the letters that the page begins with, in numbers."""
+    p, q = (read_distribution(row).probs for row in (P, OTHER))
+    ratios = [b / a for a, b in zip(p, q, strict=True)]
+    mean = sum(a * u for a, u in zip(p, ratios, strict=True))
+    bound = sum(a * -math.log2(u) for a, u in zip(p, ratios, strict=True))
+    return (
+        f"For ½, ¼, ⅛, ⅛ and ¼, ⅛, ⅛, ½ u is {', '.join(f'{u:g}' for u in ratios)}: its average "
+        f"is {mean:g}, −log₂ of that 0, and the average of −log₂ u is {bound:.2f} bits."
+    )
+
+
 def confusions(told: Facts) -> list[Confusion]:
     """What people ask here, each with a setting that shows the answer."""
     one, other = (entropy_views.bits(order) for order in told.orders)
@@ -406,12 +425,25 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Is KL a distance?",
             "No: the order matters. For letters that come ½, ¼, ⅛, ⅛ and a code for ¼, ⅛, ⅛, ½ "
-            f"KL(p‖q) is {one} bits, the other way round {other}. It "
-            "is 0 only where both are equal and never below, but it has no symmetry, and the way "
+            f"KL(p‖q) is {one} bits, the other way round {other}. And the way "
             "over a third distribution can be shorter. Read it as a price: the first distribution "
             "says what comes, the second what one was prepared for.",
             {"enview": "codes", "enp": P, "enq": OTHER},
             f"{one} bits are wasted, in whole words, too. Press “Swap p and q”, and it is more.",
+        ),
+        Confusion(
+            "Why is KL never below 0?",
+            "Jensen: −log is convex, so the average of −log is at least −log of the average. "
+            "Average over p, of u = q/p:\n\n"
+            "$$\\mathrm{KL}(p\\|q) = E_p[-\\log u] \\;\\ge\\; -\\log E_p[u]$$\n\n"
+            "$$E_p[u] = \\sum_k p_k\\,\\frac{q_k}{p_k} \\le 1, \\qquad -\\log 1 = 0$$\n\n"
+            f"{jensen()} It is 0 only "
+            "where u is 1 for every letter that comes: q = p. In the picture: a word can only be "
+            "made shorter if others get longer, and red is always at least as large as faint. The "
+            "[VAE](vae?vaview=Many+draws)’s bound is the same inequality, there with the concave "
+            "log: an average of log w is at most log of the average, so ELBO ≤ log p(x).",
+            {"enview": "codes", "enp": P, "enq": OTHER},
+            "Above the blocks: red less faint. Drag the bars as you like, it never falls below 0.",
         ),
         Confusion(
             "Which order does a diffusion model train?",
@@ -494,18 +526,18 @@ def page() -> None:
     told = Facts(*facts())
     chapter.header("Entropy and KL", defaults=DEFAULTS)
     chapter.prose(
-        "A rare event surprises more: −log p is the length of its word in the best code. The "
-        "average length is the entropy, and what a code made for something else takes on top, the "
+        "A code gives each letter a word of bits; the best one gives −log₂ p of them to a letter "
+        "that comes with probability p. Its average length is the entropy of p, that of a code "
+        "made for another q is the cross-entropy, and the difference is the "
         + term("KL divergence")
-        + ". The bounds of this app are sums of such lengths; the [ELBO](elbo) is one, step by "
-        "step."
+        + ". Minus an [ELBO](elbo) is a sum of such lengths."
     )
     exhibit(told)
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(entropy, cross_entropy, divergence)
     formula_and_code(huffman_code, under="A real code")
-    formula_and_code(kl_div_terms, log_ratio, under="Below 0?")
+    formula_and_code(kl_div_terms, log_ratio, under="KL below 0?")
     formula_and_code(covering_normal, seeking_normal, normal_log_density, under="Two orders")
     chapter.why(confusions(told))
     chapter.try_this(

@@ -36,7 +36,8 @@ from pages.shared.player import follow, player, session_runs
 PLACE = "_guidance_place"  # in the state: the t that "Show me" opens the walk at
 VIEWS = {"plane": "In the plane", "gradients": "Two kinds", "digits": "Digits"}
 INTROS = {
-    "plane": "As slopes: ∇log p(x) + s ∇log p(y|x), as of p(x) p(y|x)ˢ. Here both are exact.",
+    "plane": "The score followed at t is that of q(xₜ) p(y|xₜ)ˢ, here exact. Is the end "
+    "p(x₀) p(y|x₀)ˢ?",
     "gradients": "Here all answers are exact. Arrows: the push at their places.",
     "digits": "Here a network gives both answers. A judge, another network, trained to name "
     "digits, says which come out as asked for: those it recognises.",
@@ -83,7 +84,8 @@ def ask_of_the_plane(told: Facts) -> None:
     order = (
         "Guidance takes the power after noise has mixed the classes. At t = 300 a point at the "
         f"middle group’s place is of the class by a chance of {power ** (1 / 3):.2f} on average: "
-        f"cubed, {power:.2f}. The cubes’ average is {average:.2f}."
+        f"cubed, {power:.2f}. The cubes’ average is {average:.2f}, since clean points are almost "
+        "surely of one class: p is near 0 or 1, and so is its cube."
     )
     chapter.question(
         "Pushed three times as hard (s = 3), does guidance draw from the class sharpened, "
@@ -170,18 +172,14 @@ def in_the_plane(scale: float, place: int | None) -> None:
             ends=("noise", "data"), label="Guided walks",
         )  # fmt: skip
         st.caption(
-            "Two classes of three groups each; the middle groups of both lie side by side. "
-            f"Points: {score_world.WALKERS} walkers from one noise, without fresh noise, with the "
-            f"way of {guidance_views.TRAILS} from the right; third picture: draws, with noise put "
-            "on to match. "
-            "Gray: all noisy data, of both classes. Circle: the class’ middle group, two standard "
-            "deviations wide; beside it, its share of what lies on the class’ side. Small ring: "
-            "one noise, which without guidance ends in the middle group. Last picture: p is "
-            "p(y|x₀), averaged over the x₀ that xₜ may have come from, along the line through both "
-            f"middle groups; dots: at the circle’s middle; dashed: at t = {guidance_views.APART}. "
-            f"Shares are exact, but the guided walk’s is counted: {EVEN} walkers from starts "
-            f"spread evenly, and {STEPS} steps, which are few. At s = 0 they make "
-            f"{few:.2f} of a third; {MANY:,} steps make {many:.2f}."
+            "Small circles: both classes’ three groups without noise. Large one: the class’ middle "
+            "group with it, and its share of the class’ side. Ringed: one noise, in both walks. "
+            "Third picture: draws, noised. Last picture: p(y|x₀), averaged over the x₀ that xₜ may "
+            "have come from, along the line through the middle groups, over its value on the left "
+            "(only differences push); dots: the circle’s middle; dashed: "
+            f"t = {guidance_views.APART}. Walkers’ share: of {EVEN} even starts; {STEPS} steps err "
+            f"a little: at s = 0 they give {few:.3f} where 0.333 is right, {MANY:,} steps "
+            f"{many:.3f}."
         )
 
 
@@ -236,8 +234,8 @@ def on_digits(scale: float, place: int | None) -> None:
             label="Digits with and without guidance",
         )  # fmt: skip
         st.caption(
-            "Both sheets start from the same noise; DDIM, 25 steps, x̂₀ clipped. How many the "
-            "judge recognises is told under “More”."
+            "Both sheets start from the same noise; DDIM, 25 steps, x̂₀ clipped. Chart: before "
+            "clipping; where xₜ is nearly all noise, x̂₀ is a small difference over a tiny √ᾱ."
         )
 
 
@@ -431,11 +429,15 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "Is the scale s, w, 1 + w or γ?",
-            "All are in use. Here s = 1 is no guidance; Ho and Salimans’ w is s − 1, Luo’s γ and "
-            "Bradley and Nakkiran’s γ are s. Of a "
-            "classifier it depends on the network that it guides: one that is told the class, too, "
-            "counts from 1 already. The page [Conventions](conventions?cview=Guidance) writes one "
-            "strength in four ways.",
+            "All are in use. With Δ = ε(y) − ε(any), and g the classifier’s gradient:\n\n"
+            "| who | formula | no guidance | this page’s s = 3 |\n|---|---|---|---|\n"
+            "| here; Imagen’s w, diffusers’ guidance_scale, Bradley and Nakkiran’s γ "
+            "| ε(any) + s Δ | 1 | 3 |\n"
+            "| Ho and Salimans’ w | (1 + w) ε(y) − w ε(any) | 0 | 2 |\n"
+            "| a classifier, the network is told no class | ε(any) − s σ g | 1 (0 drops the class) "
+            "| 3 |\n"
+            "| a classifier, the network is told the class | ε(y) − s σ g | 0 | 2 |\n\n"
+            "The page [Conventions](conventions?cview=Guidance) takes any strength.",
             {"guscale": 1.0, PLACE: 0},
             "s = 1: the first two pictures are the same walk.",
             threads=[

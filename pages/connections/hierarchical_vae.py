@@ -108,7 +108,7 @@ def four_models(data: str, T: int, latent: int, seed: int, stage: DeltaGenerator
             key="hv_race", scale=19, autoplay=True, hold=True, report_frame=False, fps=4,
             charts_last=True, beside=True, row_labels=("Encoder learnt", "Encoder fixed"),
             rest=RACE, ends=("not trained", "x"),
-            ticks=[(RACE + 1, "walk down")],
+            ticks=[(RACE + 1, "trained; walk down")],
             label="Four hierarchies learn, then walk down",
         )  # fmt: skip
         learnt = [rung for rung in live.frames() if rung.level is None]
@@ -124,8 +124,8 @@ def four_models(data: str, T: int, latent: int, seed: int, stage: DeltaGenerator
             f"see {STEPS} batches of 256 points; a learnt encoder is as large again. "
             f"{hierarchy_views.SIZES[latent]} {DRAWN} drawn points; near a group is within three "
             "of its widths. Green while they learn: the density of the data. Green on the walk: "
-            "where the encoder puts the data. "
-            "Levels between: log-ratios where the encoder is learnt, KLs where it is fixed. "
+            "where the encoder puts the data. Prior matching of a learnt encoder tells about the "
+            "level below, and is no fault. "
             "Network calls: for one point of one training step, counted."
             + (hierarchy_views.HEIGHT if latent == 1 else "")
         )
@@ -185,13 +185,12 @@ def how_deep(data: str, seed: int, stage: DeltaGenerator) -> None:
             ticks=hierarchy_views.depth_ticks(), label="Deeper and deeper",
         )  # fmt: skip
         st.caption(
-            "The charts fill as the depths are done, from left to right; the text speaks of the "
-            f"end, T = {DEPTHS[-1]}. At each depth both are trained with {CALLS} network calls for "
-            "each of 256 points, in batches: a learnt encoder needs 2T calls for a step (it walks "
-            "up, the decoder answers at every level), the DDPM one call at one level drawn at "
-            f"random. So at T = {DEPTHS[-1]} a learnt encoder takes {CALLS // (2 * DEPTHS[-1])} "
-            f"gradient steps, the DDPM {CALLS}. While a depth is being trained, the charts show "
-            "the one before. Last charts: how far one draw of a cost of one x is from its "
+            f"The same {CALLS} network calls for each of 256 points, in batches, and so not the "
+            "same steps: a learnt encoder needs 2T calls for one, the DDPM one. At T = "
+            f"{DEPTHS[-1]} that is {CALLS // (2 * DEPTHS[-1])} gradient steps against {CALLS}; "
+            f"with {CALLS} steps, too, the learnt encoder comes to {LEARNT.patient:.2f} (two "
+            f"groups), the DDPM to {LEARNT.ddpm[-1]:.2f}. A chart’s line is flat until the next "
+            "depth is done. Last charts: how far one draw of a cost of one x is from its "
             "average, for the DDPM; “one for all” is T times one level."
         )
 
@@ -378,8 +377,9 @@ def page() -> None:
         + term("hierarchical VAE")
         + " is a chain: an encoder leads from x up to z₁, z₂, … $z_T$, a decoder back down. Three "
         "restrictions make it a diffusion model: (1) every z is as large as x, (2) the encoder "
-        "learns nothing and adds Gaussian noise, (3) so much of it that $z_T$ is N(0, I). Here "
-        "four models are trained; from each to the next comes one restriction."
+        "learns nothing: it shrinks z and adds Gaussian noise, (3) so far that $z_T$ is N(0, I); "
+        "without (3) it ends short of that. Here four models are trained, with none of them, (1), "
+        "(1, 2), (1, 2, 3)."
     )
     chapter.question(
         "Four levels each, decoders of one size, as many gradient steps. Which ends with the "
@@ -387,13 +387,15 @@ def page() -> None:
         {
             "The one with all three restrictions": f"It comes to {ddpm:.2f} nats, where the models "
             f"with learnt encoders have {free:.2f} and {same:.2f}. A fixed encoder can’t arrange "
-            "the latents for so few steps. It pays when T grows.",
+            "the latents for so few steps. It pays when T grows: not by a better bound for as many "
+            "training steps, but by 1 network call for each step instead of 2T.",
             "One with a learnt encoder": f"{free:.2f} and {same:.2f} nats, against {ddpm:.2f} for "
             "the DDPM. A learnt encoder arranges the latents so that few steps down "
-            "are enough. The restrictions pay elsewhere: see “How deep”.",
-            "The one that is fixed but ends short": f"It is the worst: {short:.2f} nats, of which "
-            f"{told.mismatch:.2f} are lost at the top, because the data do not end where the model "
-            "begins.",
+            "are enough. The restrictions pay elsewhere: a training step takes 1 network call "
+            "instead of 2T. See “How deep”.",
+            "The one with (1) and (2), which ends short": f"It is the worst: {short:.2f} nats, of "
+            f"which {told.mismatch:.2f} are lost at the top, because the data do not end where the "
+            "model begins.",
         },
         answer="One with a learnt encoder",
     )

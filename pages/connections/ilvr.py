@@ -31,6 +31,7 @@ from pages.shared.ilvr_world import (
     GRAY,
     HELD,
     KNOWING,
+    LEFT,
     NOISY,
     PIXEL_STEPS,
     STEPS,
@@ -52,6 +53,8 @@ LOOK = (
     "true ones, nearer to the average of all data, and are spread wider; where the denoiser is "
     "told φ(y), the average is right."
 )
+COARSE = 4
+"""Blocks of so many pixels a side and more leave gray squares where they are held to the end."""
 NAMES = {0: "0 (never)", FREE: f"{FREE:,} (none held)"}
 DEFAULTS = {
     "ilpic": "digit",
@@ -159,6 +162,7 @@ def until(row: DeltaGenerator) -> int:
     """The last t that is held."""
     return row.select_slider(
         "Hold down to t", HELD, 0, key="ilheld", bind="query-params", width=160,
+        format_func=lambda t: "none" if t == FREE else f"{t}",
         help="Block means are exchanged after every step to this t or above; the steps below are "
         "free. At 0 all are held.",
     )  # fmt: skip
@@ -196,7 +200,7 @@ def on_digits(reference: np.ndarray, asked: Asked) -> None:
 
 def said_of(asked: Asked) -> str:
     """What is shown of digits, and what the charts count."""
-    until = "to the end" if asked.last == 0 else f"until t = {asked.last}"
+    until = ilvr_views.UNTIL.get(asked.last, f"until t = {asked.last}")
     told = "not told a class" if asked.told is None else f"told to draw {asked.told}"
     noise = "with the noise of that step" if asked.noised else "without noise"
     sheets = (
@@ -205,16 +209,28 @@ def said_of(asked: Asked) -> str:
         else "The two sheets are two runs from the same noise, which differ in what is said above "
         "them, and in nothing else. "
     )
+    used = "" if asked.last == FREE else ": all that is used of y"
     return (
         f"y is the reference; φ(y) is y with each {asked.N} × {asked.N} block replaced by its "
-        f"mean. {COUNT} digits from their own noise, DDPM, {STEPS} steps, x̂₀ clipped; the network "
-        f"is {told}. After every step, {until}, their block means are exchanged for those of y "
-        f"{noise}. {sheets}Charts: pixels run from −1, black, to 1, white. The block means’ "
-        "distance "
-        + ("is 0 in the end, since the last step exchanges x̂₀’s own; " if asked.last == 0 else
-           "does not go to 0, as the last steps are free; ")
-        + "the difference is the average over pixels and pairs."
+        f"mean{used}. {COUNT} digits, DDPM, {STEPS} steps; the network is {told}. "
+        + ("No block means are exchanged. " if asked.last == FREE else
+           f"After every step, {until}, their block means are exchanged for those of y {noise}. ")
+        + sheets
+        + what_remains(asked)
     )  # fmt: skip
+
+
+def what_remains(asked: Asked) -> str:
+    """What is seen at the end, "" where nothing is left over."""
+    if asked.last == FREE:
+        return "The distance does not go to 0, as all steps are free."
+    if asked.last > 0:
+        return "The distance does not go to 0, as the last steps are free."
+    squares = (
+        "Gray squares: ink that a block must keep and the digit has no use for; held down to "
+        "t = 100 they go."
+    )
+    return squares if asked.N >= COARSE else ""
 
 
 def on_two_pixels(last: int) -> None:
@@ -238,15 +254,13 @@ def on_two_pixels(last: int) -> None:
         f"√ᾱ · {GRAY:g} at t.\n\n"
         "Standing on the line, each with a stem at its average: how far along it pictures lie. "
         "Purple, **ILVR**, held "
-        + ("to the end" if last == 0 else f"until t = {last}, then let go")
+        + ("to the end" if last == 0 else "at no step" if last == FREE else
+           f"until t = {last}, then let go")
         + ": its denoiser is the best for all data. Red, **told**: the same walk, with the best "
         "denoiser for data whose mean gray is φ(y). Green, dashed, **true**: "
         "p(x | φ(x) = φ(y)), with noise to match.\n\n"
-        f"All three are exact; dots are {WALKERS} of ILVR’s walks, {PIXEL_STEPS} steps each. "
-        f"Told, the averages are right; the spread ends at {told.spread[1, -1]:.2f}, true is "
-        f"{told.spread[2, -1]:.2f}."
-        + (f" That gap is due to the {PIXEL_STEPS} steps: 1,000 end at {KNOWING[2]:.2f}."
-           if last == 0 else "")
+        "Numbers: their averages, left and right. All three are exact (told: in 1,000 steps); "
+        f"dots are {WALKERS} of ILVR’s walks, {PIXEL_STEPS} steps each."
     )  # fmt: skip
 
 
@@ -277,8 +291,9 @@ def confusions() -> list[Confusion]:
             f"network’s. Of sixty digits for twenty references, N = 4, {four.recognised:.0%} are "
             f"recognised as the reference’s digit; of as many with nothing held, "
             f"{free.recognised:.0%}.",
-            {},
-            "All the digits have the block means on the left. No two are the same.",
+            {"ilheld": FREE},
+            "First sheet: all the digits have the block means on the left, and no two are the "
+            "same. Second: the same noise, nothing held: any digits.",
         ),
         Confusion(
             "Does ILVR sample p(x | φ(x) = φ(y))?",
@@ -353,6 +368,19 @@ def confusions() -> list[Confusion]:
             {"ilnoise": "none"},
             "First sheet: the reference with noise. Second: without. Hardly anything changes.",
         ),
+        Confusion(
+            "What if φ is a bicubic resize? And at the picture’s edge?",
+            "One exchange leaves (φ − φφ) of the difference between reference and proposal. Block "
+            "means keep the second time what they kept the first, φφ = φ, so nothing is left. A "
+            "bicubic shrink and enlargement blurs again what is blurred: N = 4, of twenty digits "
+            f"exchanged for another twenty’s, {LEFT['bicubic']:.0%} of the coarse difference is "
+            f"left (root mean square), of bilinear ones {LEFT['bilinear']:.0%}. A second "
+            "exchange would leave less, but after the last step there is none. At the edge such a "
+            "kernel hangs over and is cut off. Blocks have no such edge, but must tile the "
+            "picture: here N divides 28.",
+            {"ilblock": 4},
+            "Charts, at the end: block means off by 0.00.",
+        ),
     ]  # fmt: skip
 
 
@@ -361,9 +389,9 @@ def page() -> None:
     chapter.header("ILVR", defaults=DEFAULTS)
     chapter.prose(
         term("ILVR")
-        + ", iterative latent variable refinement, guides by a picture instead of a class: after "
-        "every step of the walk back, the means of N × N pixels are exchanged for those of a "
-        "reference with as much noise. Nothing is trained for it."
+        + ", iterative latent variable refinement, guides by a coarse picture: after every step of "
+        "the walk back, the means of N × N pixels are exchanged for a reference’s, with as much "
+        "noise. They are all that it uses: at N = 4, 7 × 7 numbers. Nothing is trained for it."
     )
     exhibit()
 

@@ -30,17 +30,23 @@ from pages.shared.latent_world import (
     STEPS,
     UNSURE,
     WALKERS,
+    Kept,
     Lost,
     Plane,
     noise_times,
 )
 from pages.shared.player import follow, player, session_runs
 
-VIEWS = {"digits": "Digits", "plane": "In the plane", "lost": "What is lost"}
+VIEWS = {
+    "digits": "Digits",
+    "plane": "In the plane",
+    "lost": "What is lost",
+    "noise": "Scale",
+}
 MORE = {
     "digits": "More: other noise, clipping",
     "plane": "More: other noise, how it is counted",
-    "lost": "More: other noise",
+    "noise": "More: other noise",
 }
 DIGIT_STEPS = 25
 DEFAULTS = {
@@ -51,24 +57,37 @@ DEFAULTS = {
     "ldclip": False,
     "ldpic": 3,
     "ldform": 1,
-    "ldfactor": 1.0,
+    "ldfactor": 0.2,
 }
+
+
+SIDE, SHRINK, CHANNELS = 512, 8, 4  # of Stable Diffusion's pictures and latents
+WIDTH = 1 / 0.18215  # of Stable Diffusion's latents, whose scale_factor this is
+OPEN = 125  # t at which latents five times too small are lost, and others not
 
 
 @st.fragment
 def exhibit(told: Facts) -> None:
-    """Three views of diffusion in a latent, each with its question."""
+    """Four views of diffusion in a latent, each with its question."""
     place = st.session_state.pop(PLACE, None)
     above = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "Latent diffusion", list(VIEWS), key="ldview", default="digits", required=True,
-            bind="query-params", format_func=VIEWS.get, width="content",
+            bind="query-params", format_func=VIEWS.get, width="content", wrap=True,
         )  # fmt: skip
         second = st.container(width="content")
     with above:
-        {"digits": ask_of_the_walk, "plane": ask_of_the_plane, "lost": ask_of_noise}[view](told)
+        {
+            "digits": ask_of_the_walk,
+            "plane": ask_of_the_plane,
+            "lost": ask_of_loss,
+            "noise": ask_of_scale,
+        }[view](told)
         chapter.look()
+    if view == "lost":
+        what_is_lost()
+        return
     stage = st.container()
     with st.expander(MORE[view]):
         left, right = st.columns(2, gap="large")
@@ -99,11 +118,11 @@ def exhibit(told: Facts) -> None:
                 "Variant", 1, 20, 1, key="ldform", bind="query-params", width=110
             )
             factor = st.select_slider(
-                "Latents multiplied by", FACTORS, 1.0, key="ldfactor", bind="query-params",
+                "Latents multiplied by", FACTORS, 0.2, key="ldfactor", bind="query-params",
                 width=200, format_func=lambda c: f"{c:g}",
             )  # fmt: skip
         with stage:
-            what_is_lost(label, form - 1, factor, seed, place)
+            noise_and_scale(label, form - 1, factor, seed, place)
 
 
 def ask_of_the_walk(told: Facts) -> None:
@@ -125,8 +144,8 @@ def ask_of_the_walk(told: Facts) -> None:
             "on the way, too: these were asked for by class.",
             "Nothing: z is N(0, I) before and after it": "Before it is, after it isn’t. "
             + counts
-            + "The walk ends in the average of all q(z|x), and that is not N(0, I): with a latent "
-            f"of two numbers, see “In the plane”, {told.kl[2]:.2f} nats are missing.",
+            + "The walk ends where digits’ latents lie, and N(0, I) lies elsewhere, too. “In the "
+            "plane” shows both.",
         },
         answer="It takes z to where digits’ latents are",
     )
@@ -153,23 +172,49 @@ def ask_of_the_plane(told: Facts) -> None:
     )
 
 
-def ask_of_noise(told: Facts) -> None:
-    """What noise in a latent is to the picture."""
+def ask_of_loss(told: Facts) -> None:
+    """What does not come back."""
+    levels = 255 * MEASURED.error / 2
+    little = (
+        f"Digits come back off by {levels:.0f} of 255 levels of gray (root mean square), mostly "
+        f"along the strokes’ edges, and a judge sees the same digit in {MEASURED.same} of 200. "
+        "What is lost here no denoiser can bring back, since its latent is decoded, too."
+    )
     chapter.question(
-        "Noise is put on a latent, and that is decoded. Is it noise in the picture?",
+        "A digit has 784 numbers, its latent 147. Encoded and decoded at once, what is lost?",
         {
-            "Yes, as if put on pixels": "On pixels neighbours’ errors have a correlation of "
-            f"{abs(MEASURED.alike[0]):.2f}, decoded of {MEASURED.alike[1]:.2f} (t = 500, the three "
-            "that opens the view): it comes out as strokes and blobs.",
-            "No, it becomes strokes and blobs": "One number of the latent paints many pixels, and "
-            "the decoder has learnt strokes. At t = 500 the errors of neighbouring pixels have a "
-            f"correlation of {MEASURED.alike[1]:.2f} for the three that opens the view; on pixels "
-            f"{abs(MEASURED.alike[0]):.2f}.",
-            "No, the decoder removes it": "It was never shown latents with so much noise, and "
-            "makes strokes of them: neighbours’ errors have a correlation of "
-            f"{MEASURED.alike[1]:.2f} at t = 500.",
+            "Much: it comes back blurred": "Most pixels are black, and neighbours alike: digits "
+            "need far fewer numbers than they have pixels. " + little,
+            "Little, at the edges": little,
+            "Nothing": "Nearly, but not quite: third picture. " + little,
         },
-        answer="No, it becomes strokes and blobs",
+        answer="Little, at the edges",
+    )
+
+
+def ask_of_scale(told: Facts) -> None:
+    """What the latents' standard deviation is to the schedule."""
+    small, even, large = told.even
+    divided = "So latents are divided by their standard deviation before the noise comes."
+    chapter.question(
+        f"Stable Diffusion’s latents have a standard deviation of {WIDTH:.1f}. Left so, how noisy "
+        "does a schedule for 1 make them?",
+        {
+            "Hardly, at most t": "The larger the signal, the less of it noise can hide. Five times "
+            f"too large, and signal and noise are equal at t = {large} only, instead of {even}: "
+            f"most steps learn next to nothing. Too small, and little is left from t = {small} on. "
+            + divided,
+            "Too noisy, at most t": "That becomes of latents that are too small: five times, and "
+            f"signal and noise are equal at t = {small} already (last picture at × 0.2). Too "
+            f"large, and it is at t = {large} only, instead of {even}. " + divided,
+            "Just so: noise is noise": "What counts is signal against noise. Five times too large, "
+            f"and they are equal at t = {large} only, instead of {even}; five times too small, at "
+            f"{small} already. " + divided,
+        },
+        answer="Hardly, at most t",
+        state={"ldview": "noise", "ldfactor": 5.0, PLACE: 500},
+        look="t = 500: × 5, the last picture, has kept the digit. The lower chart’s red line "
+        "crosses 1 late.",
     )
 
 
@@ -187,9 +232,16 @@ def in_the_plane(data: str, seed: int) -> Plane:
         f", each in {FORMS} slants and sizes" if data == "forms" else ""
     )
     st.caption(
-        f"{WALKERS} draws of N(0, I), and the same points walked by the exact score of {shown}, "
-        f"without fresh noise; the first {SHOWN} have numbers, and are decoded in that order, row "
-        f"by row. Ringed: in a hole, where q(z) of t = 0 is below {RARE:g} of p(z)."
+        f"{WALKERS} draws of N(0, I), and the same walked by the exact score of {shown}; the first "
+        f"{SHOWN} are decoded, row by row. Ringed: in a hole, where q(z) of t = 0 is below "
+        f"{RARE:g} of p(z), so on pale green, too."
+        + (
+            f" With two numbers holes do less harm (a judge is unsure of {MEASURED.holes[0]:.0%} "
+            f"there, of {MEASURED.holes[1]:.0%} elsewhere) than with 147 (of "
+            f"{MEASURED.plain[0]:.0%} of all draws)."
+            if data == "forms"
+            else ""
+        )
     )
     return told
 
@@ -226,16 +278,14 @@ def in_both(digit: str, seed: int, clip: bool, place: int | None) -> None:
         label="Digits drawn in a latent and in pixels",
     )  # fmt: skip
     st.caption(
-        "First picture: twelve draws of N(0, I), decoded at once; second: the same on their way, "
-        "decoded at every step; third: what the network sees in them, decoded, which in the end is "
-        "the same. DDIM, 25 steps, with the class and without guidance, in the latent and in "
-        "pixels, from noises that can’t be the same: one has 147 numbers, the other 784. Before zₜ "
-        f"is decoded, it is multiplied by {MEASURED.size:.2f}, the standard deviation that the "
-        "latents were divided by. Colours: red, green and blue are "
-        "the three numbers of a position. The chart counts one call of the network per step, and "
-        "for the latent decoding once, at the end. Recognised as asked, by their "
-        f"[cards](/model_cards): {recognised_in_25(card.fields)} from the latent, "
-        f"{recognised_in_25(other.fields)} in pixels."
+        "The chart: one call of the network per step, and decoding once. On pictures as small as "
+        f"these a latent saves about half; with {SIDE} × {SIDE} pixels it has "
+        f"{3 * SHRINK**2 / CHANNELS:.0f} times fewer numbers, and attention costs {SHRINK**4:,} "
+        "times less. Recognised as asked, by their [cards](/model_cards): "
+        f"{recognised_in_25(card.fields)} from the latent, {recognised_in_25(other.fields)} in "
+        "pixels. DDIM, 25 steps, the class told, no guidance; the noises can’t be the same. Before "
+        f"zₜ is decoded, it is multiplied by {MEASURED.size:.2f}, the standard deviation that the "
+        "latents were divided by. Colours: red, green, blue are a position’s three numbers."
     )
 
 
@@ -248,34 +298,40 @@ def recognised_in_25(fields: dict[str, Any]) -> str:
     return "not measured"
 
 
-def what_is_lost(label: int, row: int, factor: float, seed: int, place: int | None) -> None:
-    """One digit through the autoencoder, with noise on it or on its latent."""
+def what_is_lost() -> None:
+    """Digits through the autoencoder, without any noise."""
+    frames = latent_views.kept_frames(Kept(*load.or_stop(latent_world.kept)))
+    player(
+        frames.panels, key="ld_kept", total=len(frames.captions), captions=frames.captions,
+        curves=frames.curves, scale=2, report_frame=False, charts_last=True,
+        ends=("variant 1", f"variant {len(frames.captions)}"), label="What the autoencoder loses",
+    )  # fmt: skip
+    st.caption(
+        "No noise and no diffusion: encoder and decoder alone. Third picture: white where the "
+        "decoded digit is brighter, black where it is darker. Without noise the gallery’s digits "
+        f"come back off by {MEASURED.error:.3f} (root mean square; black to white is 2), and the "
+        f"judge, a network that names digits, sees the same digit in {MEASURED.same} of 200."
+    )
+
+
+def noise_and_scale(label: int, row: int, factor: float, seed: int, place: int | None) -> None:
+    """One digit with noise on it or on its latent, which may be too large or too small."""
     told = Lost(*load.or_stop(latent_world.lost, label, row, factor, seed))
     unit = Lost(*load.or_stop(latent_world.lost, label, row, 1.0, seed))
     frames = latent_views.lost_frames(told, load.gallery_digit(label, row), factor, unit)
     player(
         frames.panels, key="ld_lost", total=len(frames.captions), captions=frames.captions,
         curves=frames.curves, scale=5, hold=place is None, report_frame=False, charts_last=True,
-        frame=noise_times().index(500 if place is None else place), ends=("t = 0", "t = 975"),
+        frame=noise_times().index(OPEN if place is None else place), ends=("t = 0", "t = 975"),
         label="Noise on pixels and on a latent",
     )  # fmt: skip
     st.caption(
-        "The same ᾱ for both, cosine schedule. Without noise the gallery’s digits come back off "
-        f"by {MEASURED.error:.3f} (root mean square; black to white is 2), and the judge sees the "
-        f"same digit in {MEASURED.same} of 200. Correlation: of what the noise changes, in pixels "
-        "that touch; noise on pixels is independent, so near 0. "
-        + (
-            ""
-            if factor == 1
-            else "What is multiplied before the noise comes is divided by the same number before "
-            "it is decoded. "
-        )
-        + "The last picture holds more than noise: in zₜ, z₀ fades as t grows, and the decoded "
-        "strokes with it." + (" At × 5 that is most of what you see." if factor == 5 else "")
+        "The same ᾱ for all, cosine schedule. × 1: latents of standard deviation 1. What is "
+        "multiplied before the noise comes is divided by the same number before it is decoded. As "
+        "t grows, z₀ fades in zₜ, and the decoded strokes with it. Correlation: of what the noise "
+        "changes in pixels that touch."
+        + (" At × 5 that fading is most of what you see." if factor == 5 else "")
     )
-
-
-SIDE, SHRINK, CHANNELS = 512, 8, 4  # of Stable Diffusion's pictures and latents
 
 
 def confusions(told: Facts) -> list[Confusion]:
@@ -333,24 +389,24 @@ def confusions(told: Facts) -> list[Confusion]:
             "latents have about 1), and draws of N(0, I) miss them. The diffusion model finds the "
             "way; so the latent need not be N(0, I), only tame: without wild numbers. Rombach and "
             "others want no more of their KL term, and weight it with about 10⁻⁶ (appendix G).",
-            {"ldview": "lost", PLACE: 0},
-            "t = 0: the digit, and what comes back of it. Little is lost, so the q(z|x) must be "
+            {"ldview": "lost"},
+            "Second picture: what comes back of the first. Little is lost, so the q(z|x) must be "
             "narrow.",
             threads=["CompVis/latent-diffusion#227"],
         ),
         Confusion(
             "Why are Stable Diffusion’s latents multiplied by 0.18215?",
             "So that their standard deviation is about 1: its autoencoder’s latents have one of "
-            f"about 1/0.18215 = {1 / 0.18215:.1f}, taken from a first batch. A noise schedule is a "
+            f"about 1/0.18215 = {WIDTH:.1f}, taken from a first batch. A noise schedule is a "
             "list of signal-to-noise ratios for data of variance 1; data times c have c² times "
             "them. Signal and noise are equal at "
             f"t = {told.even[1]} here; with latents five times too small at {told.even[0]} "
             f"already, five times too large at {told.even[2]}. Nothing breaks, but the network "
             "trains on other noise levels than meant: on next to nothing but noise, or on hardly "
             "any.",
-            {"ldview": "lost", "ldfactor": 5.0, PLACE: 500},
-            "t = 500: decoded × 1, upper row, and × 5, lower row, which has kept the digit. Then "
-            "try × 0.2. Lower chart: the two lines are the same distance apart at every t.",
+            {"ldview": "noise", "ldfactor": 5.0, PLACE: 500},
+            "t = 500: decoded × 1, and × 5, which has kept the digit. Then try × 0.2. Lower chart: "
+            "the lines are the same distance apart at every t.",
             threads=[
                 "huggingface/diffusers#437",
                 "ashawkey/stable-dreamfusion#14",
@@ -366,8 +422,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "latents with so much noise, and makes strokes and blobs of them. On pixels it is "
             f"{abs(MEASURED.alike[0]):.2f}. So a decoded zₜ is no picture that a pixel model "
             "would know.",
-            {"ldview": "lost", PLACE: 500},
-            "t = 500: on pixels, upper row, and decoded. Upper chart.",
+            {"ldview": "noise", "ldfactor": 1.0, PLACE: 500},
+            "t = 500: second picture, noise on pixels; last, on the latent, decoded. Upper chart.",
         ),
         Confusion(
             "x̂₀ is an average, and begins as a blur. Why is ẑ₀, decoded, not blurred?",
@@ -389,9 +445,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"white being 2; {MEASURED.sampled**0.5:.3f} if z is drawn and not the encoder’s "
             "mean). Latents other than the encoder’s may come closer; the range stays. "
             "Rombach and others name it as a limit where single pixels count (section 5).",
-            {"ldview": "lost", PLACE: 0},
-            "Last picture, t = 0: what is left over, magnified. It is strongest along the "
-            "strokes’ edges.",
+            {"ldview": "lost"},
+            "Last picture: what is left over, magnified. It is strongest along the strokes’ edges.",
         ),
         Confusion(
             "Encode with the mean, or with a draw of q(z|x)?",
@@ -407,8 +462,8 @@ def confusions(told: Facts) -> list[Confusion]:
             f"it: digits come back off by {MEASURED.error:.3f} from means and by "
             f"{MEASURED.sampled**0.5:.3f} from draws. Where the KL term weighs next to nothing, σ "
             "is next to nothing, too, and the question loses its point.",
-            {"ldview": "lost", PLACE: 0},
-            "t = 0: the digit, encoded by its mean and decoded.",
+            {"ldview": "lost"},
+            "Second picture: digits, encoded by their means and decoded.",
             threads=["Alpha-VLLM/Lumina-Image-2.0#54", "huggingface/diffusers#3726"],
         ),
         Confusion(
@@ -463,9 +518,9 @@ def page() -> None:
         "An "
         + term("autoencoder")
         + " turns a picture into fewer numbers, its latent, and back. Latent diffusion takes noise "
-        "off the latent instead of the picture, and decodes once, at the end. Here the latent has "
-        "3 × 7 × 7 = 147 numbers, a picture 28 × 28 = 784; “In the plane” it has two, so that all "
-        "densities have a formula."
+        "off the latent: less to compute, and the finest detail is left to the decoder. Here it "
+        "has 3 × 7 × 7 = 147 numbers, a picture 28 × 28 = 784; “In the plane” it has two, so that "
+        "all densities have a formula."
     )
     exhibit(told)
 
@@ -474,7 +529,7 @@ def page() -> None:
         aggregate_denoiser, kl_parts, Aggregate, aggregated_posterior, under="In the plane"
     )
     formula_and_code(Autoencoder.encode, Autoencoder.decode, multiply_adds, under="Digits")
-    formula_and_code(noisy_latent, scaled_snr, as_beta, under="What is lost: noise and scale")
+    formula_and_code(noisy_latent, scaled_snr, as_beta, under="Scale: noise on latents")
 
     chapter.why(confusions(told))
     chapter.try_this(
@@ -492,7 +547,7 @@ def page() -> None:
                 "Latents five times too small",
                 f"Signal and noise are equal at t = {told.even[0]} instead of {told.even[1]}: the "
                 "decoded digit is lost early, and most of the steps are spent on noise alone.",
-                {"ldview": "lost", "ldfactor": 0.2, PLACE: 25 * round(told.even[0] / 25)},
+                {"ldview": "noise", "ldfactor": 0.2, PLACE: OPEN},
             ),
             Experiment(
                 "Twelve eights in a latent and in pixels",

@@ -26,7 +26,7 @@ from pages.shared.explain import formula_and_code
 from pages.shared.player import follow, player, session_runs
 from pages.shared.score_facts import AT, LEARNT, LEVEL, NOISY, WALK, Facts, ended, facts, pulled
 from pages.shared.score_lessons import confusions
-from pages.shared.score_world import DATA, LEVELS, LOOKS, PLACE_TIMES, STEPS, Place, Walks
+from pages.shared.score_world import COUNTED, DATA, LEVELS, LOOKS, PLACE_TIMES, STEPS, Place, Walks
 
 VIEWS = {
     "walks": "Three walks",
@@ -119,15 +119,16 @@ def ask(view: str, data: str, told: Facts) -> None:
 def ask_of_groups(_: str, told: Facts) -> None:
     """Whether the shares of groups that lie apart come out right."""
     chapter.question(
-        "One part in five of the data is at the lower left. As the page opens "
-        f"({WALK} steps, the third walk at t = {LEVEL}), which walks end with the right shares?",
+        "One part in five of the data is at the lower left. Which of the three walks, "
+        f"Langevin’s staying at t = {LEVEL} ({WALK} steps), end with that share?",
         {
-            "All three": "All follow the exact score. But the third stays at one noise level, and "
+            "All three": "All follow the exact score. But Langevin’s stays at one noise level, and "
             f"ends with {told.share[2]:.0%} at the lower left: between groups that are far apart "
             "the score says nothing about their shares.",
             "The two that go down the noise levels": f"{told.share[0]:.0%} with fresh noise, "
-            f"{told.share[1]:.0%} without, of 300 walkers. The shares are settled while there is "
-            f"much noise and the groups overlap; at t = {LEVEL} the third walk never sees that.",
+            f"{told.share[1]:.0%} without, of {COUNTED['two']:,} walkers. The shares are settled "
+            f"while there is much noise and the groups overlap; at t = {LEVEL} Langevin’s walk "
+            "never sees that.",
             "Only the one with fresh noise": "It needs none: without it "
             f"{told.share[1]:.0%} end at the lower left. Half of the score’s part "
             "and no noise lead through the same clouds.",
@@ -141,7 +142,7 @@ def ask_of_no_groups(data: str, told: Facts) -> None:
     sde, ode, alone = ended(data)
     found = (
         f"It ends {alone:.2f} from the data, the others {sde:.2f} and {ode:.2f}; one true set of "
-        f"{score_world.WALKERS} in ten lies farther away than "
+        f"{COUNTED[data]:,} in ten lies farther away than "
         f"{score_world.TELLABLE[data]:.2f}."
     )
     chapter.question(
@@ -219,15 +220,17 @@ def three_walks(
             label="Three walks, from noise to data",
         )  # fmt: skip
         st.caption(
-            f"{score_world.WALKERS} walkers from the same noise, along the exact score; the way of "
-            f"{score_views.TRAILS} of them is drawn, faint but for the last {score_views.FRESH} "
-            "steps. Green shade: the density of the noisy data at the level of that walk. Arrows: "
-            "its score, in units of a group’s width, cut where it is long. Distance: the sliced "
-            "Wasserstein distance, how far the points of one cloud would have to move to lie like "
-            "the other’s, averaged over eight directions; dashed, for points that are drawn from "
-            "the noisy data themselves. Of true "
-            f"sets of {score_world.WALKERS} one in ten ends farther away than "
-            f"{score_world.TELLABLE[data]:.2f}: below that, nearer is not better."
+            f"Counted: {COUNTED[data]:,} walkers from one noise, along the exact score; drawn: "
+            f"{score_world.WALKERS}. Green: the density of the noisy data at a walk’s level; "
+            "arrows: which way it grows, long ones cut to one length. "
+            + (
+                "Lower left: below the dashed line; noise carries some across, so that the right "
+                "share is 0.5 at first. "
+                if data == "two"
+                else ""
+            )
+            + "Distance: how far points would have to move (sliced Wasserstein); of sets of true "
+            f"draws one in ten ends farther away than {score_world.TELLABLE[data]:.2f}."
         )
 
 
@@ -248,10 +251,9 @@ def one_place(data: str, seed: int, third: DeltaGenerator, stage: DeltaGenerator
             ends=("t = 1000", "t = 1"), label="One place, from much noise to none",
         )  # fmt: skip
         st.caption(
-            f"xₜ stays where it is; only the noise level changes. Each of the "
-            f"{score_world.ARROWS} thin arrows is drawn to scale from xₜ to √ᾱ x₀, for an x₀ that "
-            "it may have been: σ² times the score of that one pair. Thick: their exact average, σ² "
-            "times the score of the noisy data. Its tip is √ᾱ x̂₀."
+            f"Each of the {score_world.ARROWS} thin arrows goes from xₜ to √ᾱ x₀, for an x₀ that "
+            "it may have been: it is −σε of that pair. Thick: their exact average, −σε̂, which is "
+            "σ² times the score. Its tip is √ᾱ x̂₀."
         )
 
 

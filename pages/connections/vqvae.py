@@ -179,19 +179,25 @@ def who_draws(above: DeltaGenerator, second: DeltaGenerator) -> None:
         ),
         "pairs known": MEASURED.pairs,
     }  # fmt: skip
-    lines = [" | ".join((name, *(f"**{v:.0%}**" for v in row))) for name, row in rows.items()]
+    kept = None if st.session_state.get(vq_asks.GUESSED) else ("pairs known", 1)  # till guessed
+    lines = [
+        " | ".join((name, *("?" if (name, k) == kept else f"**{v:.0%}**"
+                            for k, v in enumerate(row))))
+        for name, row in rows.items()
+    ]  # fmt: skip
     st.markdown(
         "| | Even chances | Place by place | VQ-Diffusion | Digits |\n"
         "|:--|:--|:--|:--|:--|\n" + "\n".join(f"| {line} |" for line in lines)
     )
     st.caption(
-        "All are decoded by the same decoder. Even chances: each token any of the 128 codes. "
-        "Place by place: each token that of some digit of the gallery at this place, whatever "
-        "those beside it are. VQ-Diffusion, asked for 0 to 9, 0 and 1: gray tiles are [MASK]; at "
-        "t = 100 the others are any codes. Digits: the gallery’s, encoded. "
-        f"{SURE:.0%} sure: of so many a classifier is, no matter which digit; it knows digits "
-        "only, and cannot tell the two tangles apart. Pairs known: of two tokens side by side, or "
-        "one above the other, so many pairs another digit of the gallery has at this very place. "
+        "VQ-Diffusion, asked for 0 to 9, 0 and 1, begins with tokens nearly all [MASK], gray, and "
+        "some any code: its noise hides tokens or replaces them. In each step a network, which "
+        "sees all 49, guesses the clean tokens, and the posterior draws which are uncovered or "
+        "changed: see [Discrete sampling](/discrete_sampling). Even chances: any of the 128 codes. "
+        "Place by place: that of some digit of the gallery at this place. Digits: the gallery’s. "
+        f"{SURE:.0%} sure: of so many a classifier is, which is as often sure of either tangle. "
+        "Pairs known: two tokens side by side, or one above the other, that another digit of the "
+        "gallery has at this very place. "
         f"({MEASURED.count:,} of each, {MEASURED.few} of VQ-Diffusion’s and of the gallery’s.)"
     )
 
@@ -259,7 +265,7 @@ def page() -> None:
     )  # fmt: skip
     exhibit()
 
-    st.subheader("The formula, and the code that just ran", anchor="formula")
+    st.subheader("The formulas, and the code that runs", anchor="formula")
     formula_and_code(nearest_code, straight_through, loss_parts)
     formula_and_code(
         VQVAE.encode,

@@ -46,7 +46,7 @@ DEFAULTS = {
 
 @st.fragment
 def exhibit() -> None:
-    """The routine beside counting, or Bayes' rule as a table."""
+    """The routine beside Bayes' rule with full matrices, or Bayes' rule as a table."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         view = st.segmented_control(
             "Show", list(VIEWS), key="dview", default="routine", required=True,
@@ -63,7 +63,13 @@ def exhibit() -> None:
                 format_func=KERNELS.get,
             )  # fmt: skip
         x_t = st.number_input(
-            "xₜ, a state", 0, 63, DEFAULTS["dx"], key="dx", bind="query-params", width=120
+            "xₜ: a state; the last is [M]",
+            0,
+            63,
+            DEFAULTS["dx"],
+            key="dx",
+            bind="query-params",
+            width=190,
         )
     stage = st.container()
     setting = settings_behind_more(view)
@@ -250,17 +256,17 @@ def why(told: Facts) -> None:
                 "overwritten by γ̄ and γ, and by 1 for “a [MASK] stays one”. Leave that out and "
                 f"the result is wrong by {damage(told.damage[skip[0]])}.",
                 {"dskip": skip[0], "dx": 5},
-                "Lines 2 and 4 keep the row of [MASK], but for the last entry of line 4, where the "
-                "routine writes a 0 for every xₜ. γ and 1 are missing there, so the result has "
-                "lost its [MASK] entry.",
+                "Lines 2 and 4 now equal the lines above them. γ̄, γ and 1 are missing, and the 0 "
+                "that line 3 has for [MASK] at every xₜ stays: the result has lost its [MASK] "
+                "entry.",
                 threads=[VQ_20, VQ_15],
             ),
             Confusion(
                 "Does the mask select classes, or positions?",
                 "Positions: those of the sequence whose xₜ is [MASK]. At such a position all "
-                "entries are overwritten by γ̄, or γ and 1. At any other position none is; there "
-                "only the entry of [MASK] in line 4 becomes 0, since a [MASK] never turns into a "
-                "class, and that line is always there. Choose an xₜ that is no [MASK]: leaving "
+                "entries are overwritten by γ̄, or γ and 1. At any other position none is; the 0 "
+                "for [MASK] in line 3 is there at every position, since a [MASK] never turns into "
+                "a class. Choose an xₜ that is no [MASK]: leaving "
                 "the replacement out then changes nothing.",
                 {"dskip": skip[0], "dx": 2},
                 "xₜ = 2 is no [MASK]: “here” the result is exact, though the replacement is off; "
@@ -294,8 +300,8 @@ def why(told: Facts) -> None:
             Confusion(
                 "Is it an approximation, a “computation trick”?",
                 "A trick, not an approximation. It is p(xₜ₋₁|xₜ) = Σ q(xₜ₋₁|xₜ,x₀) p(x₀|xₜ) with "
-                "the terms sorted so that no K × K matrix is needed. Against counting, the largest "
-                f"error is {told.exact:.0e} in float64 and {told.float32:.0e} in float32.",
+                "the terms sorted so that no K × K matrix is needed. Against full matrices, the "
+                f"largest error is {told.exact:.0e} in float64 and {told.float32:.0e} in float32.",
                 {"dskip": "nothing"},
                 "Every error that matters is rounding: 1e-15 or so in the last line.",
                 threads=[VQ_13],

@@ -90,20 +90,27 @@ def page() -> None:
         + ", uniform noise into any state at random. That decides what a step back can do: show "
         "what was hidden, or change what is there."
     )  # fmt: skip
+    both = {"gray-absorbing", "gray-uniform"} <= set(names)
+    counted = (
+        "In the run under “Plant errors”, absorbing keeps all 180 of 180 errors, uniform about one "
+        "in seven."
+    ) if both else "See “Plant errors”."  # fmt: skip
     chapter.question(
         "In the middle of a run, somebody flips twenty pixels that were already there. What "
         "happens under absorbing noise, and what under uniform noise?",
         {
-            "Both repair them": "Absorbing noise can't: only [MASK] ever hides anything there, so "
-            "a pixel that shows something is taken for the truth. See “Plant errors”.",
+            "Both repair them": "Absorbing noise can't: it writes [MASK] over a pixel or leaves "
+            f"it alone, so what is shown is taken for the truth. {counted}",
             "Uniform repairs, absorbing keeps": "Under uniform noise any pixel may be wrong, so "
             "each is weighed against its neighbours in every step. Under absorbing noise a pixel "
-            "that is shown is the truth, for good. See “Plant errors”.",
+            f"that is shown is the truth, for good. {counted}",
             "Absorbing repairs, uniform keeps": "The other way round: uniform noise may have hit "
             "any pixel, so none is beyond doubt; absorbing noise leaves no doubt about what it "
-            "has not masked. See “Plant errors”.",
+            f"has not masked. {counted}",
         },
         answer="Uniform repairs, absorbing keeps",
+        state={"dsview": "error"} if both else None,
+        look="Red: an error that is still there; green: changed since. The table counts them.",
     )
     chapter.look()
     exhibit(names)

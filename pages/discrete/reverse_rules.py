@@ -36,7 +36,7 @@ DEFAULTS = {
     "rudata": START,
     "rurow": 3,
     "ruT": 6,
-    "rusteps": 100,
+    "rusteps": 6,
     "rusched": "cosine",
     "rubeta": 0.3,
     "rutau": 2.0,
@@ -118,9 +118,14 @@ def followed(
     with third:
         if view == "chain":
             most = st.select_slider(
-                "Steps the chain takes, of T at most", COUNTS, value=100, key="rusteps",
-                bind="query-params", width=280,
+                f"Steps the chain takes (T = {made.diffusion.T} at most)", COUNTS, value=6,
+                key="rusteps", bind="query-params", width=280,
             )  # fmt: skip
+            if most > made.diffusion.T:
+                notes += (
+                    f"The process has T = {made.diffusion.T} steps, so {most} can't be taken: "
+                    f"{max(n for n in COUNTS if n <= made.diffusion.T)} are. T is under More.",
+                )
         else:
             t, s, mended = step_back(made.diffusion.T)
             notes += mended
@@ -143,21 +148,26 @@ def page() -> None:
         "A network for categories says what it believes of x₀; a sampler needs xₜ₋₁. Two rules "
         "make one from the other. In a world as small as this one, the truth is known."
     )
+    trained = (
+        "D3PM is not wrong for that: its network is trained through the product and learns another "
+        "belief, with which the product is exact for s > 0 (Denoiser: blind)."
+    )
     chapter.question(
         "The belief p(x₀ | xₜ) is exact. D3PM noises it to s and weighs it with q(xₜ | xₛ). "
         "Is that the truth?",
         {
             "Yes, that is Bayes' rule": "It has the shape of Bayes' rule, but the prior there must "
             "not know of xₜ yet, and this belief does. So xₜ is counted twice, and cells err by up "
-            f"to {told.product:.2f}. With [MASK] noise counting twice changes nothing.",
+            f"to {told.product:.2f}; under [MASK] noise that changes nothing. {trained}",
             "Only for some kernels": "Counting xₜ twice, once in the belief and once in "
-            f"q(xₜ | xₛ), makes cells err by up to {told.product:.2f} here. Under [MASK] noise it "
-            "changes nothing: choose Absorbing, and both rules are the truth.",
+            f"q(xₜ | xₛ), makes cells err by up to {told.product:.2f} here; under [MASK] noise it "
+            f"changes nothing. {trained}",
             "No, never": "Most often not: xₜ is counted twice, and cells err by up to "
-            f"{told.product:.2f} here. But under [MASK] noise it changes nothing: choose "
-            "Absorbing, and both rules are the truth.",
+            f"{told.product:.2f} here. But under [MASK] noise it changes nothing. {trained}",
         },
         answer="Only for some kernels",
+        state={"rukernel": "absorbing"},
+        look="Absorbing noise: three equal matrices, both rules are the truth.",
     )  # fmt: skip
     chapter.look()
     exhibit()
@@ -271,7 +281,7 @@ def try_and_sources(told: Facts) -> None:
                 f"{told_error(told.ends[2])} off after 6 steps of T = 6, and "
                 f"{told_error(told.hundred)} after 100 of T = 100: each step repeats the mistake, "
                 "so more steps make it worse.",
-                {"ruview": "chain", "ruT": 100},
+                {"ruview": "chain", "ruT": 100, "rusteps": 100},
             ),
             Experiment(
                 "A denoiser that is not sure enough",
@@ -279,7 +289,7 @@ def try_and_sources(told: Facts) -> None:
                 f"({told_error(told.unsure[0])} off with one step, {told_error(told.unsure[1])} "
                 "with 100) and harm the product "
                 f"({told_error(told.unsure_product[0])} and {told_error(told.unsure_product[1])}).",
-                {"ruview": "chain", "ruT": 100, "rubelief": "tempered"},
+                {"ruview": "chain", "ruT": 100, "rusteps": 100, "rubelief": "tempered"},
             ),
             Experiment(
                 "Data of one state only",

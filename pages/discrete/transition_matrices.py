@@ -23,6 +23,7 @@ from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.corruption import LEVELS, SENTENCE, Choice
 from pages.shared.explain import formula_and_code
 from pages.shared.transition_views import (
+    FIRST,
     KERNELS,
     MOST_STEPS,
     digit_view,
@@ -37,7 +38,7 @@ VIEWS = {"matrix": "Matrices", "forgetting": "Forgetting", "digit": "A digit", "
 AT = {"equal": "equal information", "t": "equal t"}
 DEFAULTS = {
     "tview": "matrix",
-    "tkernel": "uniform",
+    "tkernel": FIRST,
     "tt": 40,
     "tK": 8,
     "tT": 100,
@@ -50,8 +51,8 @@ DEFAULTS = {
     "tend": "paper",
     "trows": kernels.ROWS,
     "ti": 3,
-    "tj": 3,
-    "tlog": True,
+    "tj": 7,
+    "tlog": False,
     "tat": "equal",
     "tleft": 50,
     "ttext": SENTENCE,
@@ -91,11 +92,11 @@ def exhibit() -> None:
             "Show", list(VIEWS), key="tview", default="matrix", required=True,
             bind="query-params", format_func=VIEWS.get, width="content",
         )  # fmt: skip
-        kernel, at = "uniform", "equal"
+        kernel, at = FIRST, "equal"
         if view in {"matrix", "forgetting"}:
             kernel = st.selectbox(
-                "Kernel", list(KERNELS), key="tkernel", bind="query-params", width=180,
-                format_func=KERNELS.get,
+                "Kernel", list(KERNELS), list(KERNELS).index(FIRST), key="tkernel",
+                bind="query-params", width=180, format_func=KERNELS.get,
             )  # fmt: skip
         if view in {"digit", "text"}:
             at = st.segmented_control(
@@ -120,7 +121,10 @@ def exhibit() -> None:
 
 
 class Facts(NamedTuple):
-    """The numbers that the text names; T = 100, K = 16 gray levels, cosine schedule."""
+    """The numbers that the text names; T = 100, K = 16 gray levels, cosine schedule.
+
+    What is left with uniform and absorbing noise is for the 8 states that the page opens with.
+    """
 
     left_uniform: float
     left_absorbing: float
@@ -158,8 +162,8 @@ def measured() -> tuple[float, ...]:
     ]  # fmt: skip
     swing = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
     return (
-        share(uniform(K, betas), 50),
-        share(masked, 50),
+        share(uniform(DEFAULTS["tK"], betas), 50),
+        share(absorbing(DEFAULTS["tK"], betas), 50),
         float(masked.q_marginal_matrix(50)[0, K]),
         float((1 - betas[:50]).prod()),
         float((1 - squared_cosine(T)[:50]).prod()),
@@ -184,21 +188,26 @@ def page() -> None:
         + " says how likely each replacement is."
     )
     chapter.question(
-        "Redraw states at random, or write [MASK] over them, equally often: what tells more?",
+        "Redraw states at random, or write [MASK] over them, equally often: which tells more "
+        "about x₀?",
         {
             "The redrawn states": "They seem to tell more, since they still look like data. But "
-            "nobody can tell a redrawn state from one that was never hit. With 16 states, "
+            "nobody can tell a redrawn state from one that was never hit. With 8 states, "
             f"halfway, {told.left_uniform:.0%} of the information is left there, and "
             f"{told.left_absorbing:.0%} with [MASK].",
             "The masked states": "A [MASK] says nothing, but it says so; all other states are "
-            f"sure to be the original. With 16 states, halfway, {told.left_absorbing:.0%} of the "
+            f"sure to be the original. With 8 states, halfway, {told.left_absorbing:.0%} of the "
             f"information is left, against {told.left_uniform:.0%} where states are redrawn: "
             "there any of them may be false.",
-            "Both the same": "They are hit equally often, but a hit that shows does less harm. "
-            f"With 16 states, halfway: {told.left_absorbing:.0%} of the information is left with "
-            f"[MASK], {told.left_uniform:.0%} with redrawing.",
+            "Both the same": "They are hit equally often. But [MASK] shows which states were hit, "
+            "so the others are sure; a redrawn state casts doubt on all. With 8 states, halfway: "
+            f"{told.left_absorbing:.0%} of the information is left with [MASK], "
+            f"{told.left_uniform:.0%} with redrawing.",
         },
         answer="The masked states",
+        state={"tview": "forgetting"},
+        look="First chart, t = 50: the green curve, absorbing, stands at "
+        f"{told.left_absorbing:.2f}, the plain gray one, uniform, at {told.left_uniform:.2f}.",
     )
     chapter.look()
     exhibit()
@@ -308,7 +317,7 @@ def try_and_sources(told: Facts) -> None:
                 "Make β = 1",
                 "one uniform step forgets everything: all rows are equal, and Q̄ never changes "
                 "again.",
-                {"tsched": "constant", "tbeta": 1.0, "tt": 1},
+                {"tkernel": "uniform", "tsched": "constant", "tbeta": 1.0, "tt": 1},
             ),
             Experiment(
                 "VQ-Diffusion's size: K = 2888",
@@ -321,7 +330,7 @@ def try_and_sources(told: Facts) -> None:
                 "two states change places at every step. The even distribution "
                 f"({told.swings:g} each) is stationary, yet no start ever comes nearer to it: "
                 "noise must also be able to stay.",
-                {"tkernel": "own", "trows": "0 1\n1 0", "tt": 7, "ti": 0, "tj": 1},
+                {"tkernel": "own", "trows": "0 1\n1 0", "tT": 10, "tt": 7, "ti": 0, "tj": 1},
             ),
             Experiment(
                 "A sentence, half gone",

@@ -28,6 +28,7 @@ from pages.shared.ledger import (
     draw,
     face,
     kept_ledger,
+    metrics_of,
     networks,
     resolved,
     sha_of,
@@ -46,6 +47,7 @@ from pages.shared.ledger_views import (
     early_share,
     forms_view,
     measured,
+    on_cards,
     test_set_view,
     weights_of,
     weights_view,
@@ -64,6 +66,18 @@ VIEWS = {
 STEPS = (2, 5, 10, 50, 100, 1000)
 ASKED_OF = ("digits-eps", "digits-vdm")
 """Whose bits the question is about, and who spends them otherwise."""
+SAMPLED = "ddim, 25 steps, seed 10000"
+"""How the networks' cards have their pictures made."""
+TURNED = r"$$q(x_t|x_{t-1}) = q(x_{t-1}|x_t,x_0)\,\frac{q(x_t|x_0)}{q(x_{t-1}|x_0)}$$"
+"""Bayes' rule for one forward step, x₀ known."""
+CANCELLED = (
+    r"$$\begin{aligned} & q(x_1|x_0)\,q(x_2|x_1)\,q(x_3|x_2) \\[4pt]"
+    r" & = \cancel{q(x_1|x_0)} \cdot q(x_1|x_2,x_0)\,"
+    r"\frac{\bcancel{q(x_2|x_0)}}{\cancel{q(x_1|x_0)}} \\"
+    r" & \quad \cdot q(x_2|x_3,x_0)\,\frac{q(x_3|x_0)}{\bcancel{q(x_2|x_0)}} \\[4pt]"
+    r" & = q(x_1|x_2,x_0)\,q(x_2|x_3,x_0)\,q(x_3|x_0) \end{aligned}$$"
+)
+"""The same for all three steps of a short chain."""
 VARIANCES = {"trained": "the network's", "posterior": "β̃", "beta": "β"}
 DEFAULTS = {
     "eb_view": "ledger",
@@ -159,7 +173,7 @@ def ask() -> None:
             "thousands of times as much as a step in the middle.",
             "Those next to noise, where the digit appears": "That is where it is decided which "
             "digit it will be, but a digit is one of ten: a few bits. With x̂₀ clipped, as it is "
-            "here at first, the last steps are the cheapest.",
+            "here at first, the steps next to noise are the cheapest.",
             "The first ten, next to the picture": "They hold "
             f"{held.get(ASKED_OF[0], 'most')} of what a test digit costs: naming each pixel's "
             "exact gray level is expensive, and no eye would notice."
@@ -205,7 +219,7 @@ def exhibit() -> None:
             return st.error(f"There is no ledger for this: {error}.", icon=":material/block:")
         chapter.say(said)
         if setting.zero_terminal:
-            st.caption(":material/info: ᾱ is 0 at the last step: L_T is exactly 0.")
+            st.caption(":material/info: ᾱ is 0 at the last step: $L_T$ is exactly 0.")
         if view == "ledger":
             ledger_view(pixels, about, setting, kept, pixel)
         elif view == "forms":
@@ -220,7 +234,6 @@ def exhibit() -> None:
 
 def ledger_view(pixels: bytes, about: str, setting: Setting, kept: Kept, pixel: Pixel) -> None:
     """The terms one after the other, followed live, and their sums."""
-    strip = st.container()
     live = session_runs().open(
         repr((setting, sha_of(setting.network), hash(pixels), pixel)),
         lambda: iter(kept),
@@ -243,8 +256,7 @@ def ledger_view(pixels: bytes, about: str, setting: Setting, kept: Kept, pixel: 
     except ValueError as error:  # a network whose answer is no number
         st.error(f"The ledger stops here: {error}.", icon=":material/block:")
         return
-    with strip:
-        bill_strip(setting, kept)
+    bill_strip(setting, kept)  # below: above, it would give the answer away
     sums(pixels, setting, kept)
 
 
@@ -260,6 +272,30 @@ def of_test_digits() -> str:
     if found is None:
         return ""
     return f" Test digits cost only {found.bits_per_dim(found.reconstruction.mean):.2f} there."
+
+
+def bits_and_pictures() -> str:
+    """Bound and recognised digits of two networks, from their cards; "" where one has not both."""
+    told = []
+    for name, how in (
+        ("digits-vdm", "trained on the bound in the end"),
+        ("digits-eps", "never trained on it"),
+    ):
+        bits, known = on_cards().get(name), recognised(name)
+        if bits is None or known is None:
+            return ""
+        told.append(
+            f"{name}, {how}, has {bits['value']:.2f} bits/dim, and {known:.0%} of its digits are "
+            "recognised"
+        )
+    return f": {'; '.join(told)}"
+
+
+def recognised(name: str) -> float | None:
+    """Which share of a network's digits is taken for what was asked, sampled as `SAMPLED`."""
+    asked = ("recognised as its class", SAMPLED)
+    found = (m for m in metrics_of(name) if (m.get("name"), m.get("setting")) == asked)
+    return next((float(m["value"]) for m in found), None)
 
 
 def confusions() -> list[Confusion]:
@@ -292,14 +328,17 @@ def confusions() -> list[Confusion]:
         ),
         Confusion(
             "Where do all the q's go? Luo's equation 53 looks like a mistake",
-            "It is none. The terms q(xₜ | x₀) stand above the line in one factor and below it in "
-            "the next, and the product "
+            "It is none. Bayes’ rule, with x₀ known, turns each forward step after the first "
+            f"round, and brings two terms along:\n\n{TURNED}\n\nIn the product of all steps, here "
+            "three, every q(xₜ|x₀) but the last is there once as a factor and once below a line, "
+            "and the product "
             + term("telescopes", "each factor cancels against its neighbour; only the ends stay")
-            + ". It does so exactly, on every single path, not only on average: over a thousand "
-            f"paths of the four-step chain both sides differ by {telescoping_residual():.0e} nats "
-            "at most, which is rounding.",
+            + f":\n\n{CANCELLED}\n\nNot only on average: over a thousand paths of the four-step "
+            f"chain both sides differ by {telescoping_residual():.0e} nats at most, which is "
+            "rounding.",
             {"eb_view": "chain"},
-            "The first and the third row: other terms, the same bound to every digit.",
+            "Third row: before the q’s are turned round; first row: after. The same mean, to every "
+            "digit.",
             threads=[
                 "https://ai.stackexchange.com/questions/46303",
                 "https://ai.stackexchange.com/questions/47313",
@@ -359,7 +398,8 @@ def confusions() -> list[Confusion]:
             "on it spends itself on noise that nobody can see. (At t = T it counts even more, "
             f"{weights['bound'][-1]:,.0f} times as much, since the last β of this schedule is "
             "capped at 0.999. But there xₜ is the noise, and next to nothing is left to get "
-            "wrong.) L_simple counts all steps alike, gets better pictures and a worse bound.",
+            "wrong.) L_simple counts all steps alike, gets better pictures and a worse "
+            f"bound{bits_and_pictures()}.",
             {"eb_view": "weights"},
             "The red line against the dashed one: at the left end, where errors are real; the "
             "spike at the right end multiplies errors of almost nothing.",
@@ -437,8 +477,9 @@ def page() -> None:
             Experiment(
                 "Two steps instead of a thousand",
                 "the bill is about three times as high, and not for the jump from pure noise, "
-                "which costs half of what all thousand steps did. It is the last jump: it has to "
-                "name every gray level from a picture that is half noise.",
+                "which costs half of what all thousand steps did. It is the jump to the picture: "
+                "it has to name every gray level from one that is half noise, with a bell wider "
+                "than its error (see Decoder).",
                 {"eb_T": 2},
             ),
             Experiment(

@@ -17,7 +17,7 @@ from diffusion_core.vdm_network import LearnedGamma, VariationalUNet
 from pages.shared import chapter, load
 from pages.shared.chapter import Confusion, Experiment, Source, term
 from pages.shared.explain import formula_and_code
-from pages.shared.ledger import choose_digit, sha_of
+from pages.shared.ledger import choose_digit, face, sha_of
 from pages.shared.vdm_charts import (
     ends_view,
     path_view,
@@ -64,7 +64,7 @@ def exhibit() -> None:
     )  # fmt: skip
     stage, side = st.columns([5, 2], gap="medium")
     with side:
-        picture, notes = choose_digit()
+        picture, notes = choose_digit(face)
         seed = int(st.number_input("Seed", 0, 9999, 0, key="ls_seed", bind="query-params"))
         clean = st.toggle(
             "Exact black and white", True, key="ls_clean", bind="query-params",
@@ -128,8 +128,8 @@ def confusions() -> list[Confusion]:
             "grows again. Each end stops where what one term saves is what the other costs, on "
             "average over the training digits.",
             {"ls_view": "The ends"},
-            "The red sums. In the first chart it is least near the dotted line. In the second it "
-            "falls until about there, and going on gains next to nothing.",
+            "The red lines, the whole bound. In the first chart it is least near the dotted line. "
+            "In the second it falls until about there, and going on gains next to nothing.",
         ),
         Confusion(
             "Is the SNR μ²/σ² of the data?",
@@ -200,7 +200,7 @@ def page() -> None:
     exhibit()
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
-    formula_and_code(LearnedGamma, vdm_diffusion, continuous_cost, variance_on_path)
+    formula_and_code(continuous_cost, vdm_diffusion, variance_on_path, LearnedGamma)
     formula_and_code(
         cosine_gamma,
         mix,

@@ -19,7 +19,7 @@ from pages.shared.curve_editor import curve_editor
 from pages.shared.explain import formula_and_code
 from pages.shared.pictures import choose_picture
 from pages.shared.schedule_ends import ENDS, VIEWS
-from pages.shared.schedule_facts import confusions, facts
+from pages.shared.schedule_facts import Facts, confusions, facts
 from pages.shared.schedule_views import PLACE, named, show_fewer, show_schedules
 from pages.shared.schedule_world import (
     DRAWN,
@@ -32,11 +32,12 @@ from pages.shared.schedule_world import (
     two_respacings,
     two_schedules,
 )
+from pages.shared.state import stop_looking
 
 KEPT = (2, 5, 10, 20, 50, 100, 200)
 DEFAULTS = {
     "nview": "two",
-    "nside": 28,
+    "nside": 256,
     "schedule_a": "linear",
     "schedule_b": "cosine",
     "match": SAME_T,
@@ -69,13 +70,41 @@ def draw_points(text: str) -> None:
     st.session_state["points"] = text
 
 
+def ask(told: Facts) -> None:
+    """The question of the first view."""
+    ratio = told.cosine_half / told.linear_half
+    chapter.question(
+        "Two schedules, both with T = 1000 steps. Are their pictures equally noisy at t = 500?",
+        {
+            "Yes, both are halfway": "Halfway in t is not halfway in noise. At t = 500 the "
+            f"signal-to-noise ratio is {told.linear_half:.3f} with the linear schedule and "
+            f"{told.cosine_half:.2f} with the cosine: {ratio:.0f} times as much. A schedule "
+            "decides how noisy each step is.",
+            "No": f"At t = 500 the linear schedule has a signal-to-noise ratio of "
+            f"{told.linear_half:.3f}, the cosine {told.cosine_half:.2f}: {ratio:.0f} times as "
+            "much. The number t says nothing by itself. Compare at the same SNR, and the two "
+            "pictures become one.",
+            "It depends on the picture": "The picture has no say: signal and noise are multiplied "
+            "by √ᾱ and √(1−ᾱ), and these come from the schedule alone. At t = 500 their "
+            f"ratio squared is {told.linear_half:.3f} (linear) or {told.cosine_half:.2f} (cosine).",
+        },
+        answer="No",
+    )
+
+
 @st.fragment
-def exhibit() -> None:
-    """Two schedules, or what the last steps of one do."""
+def exhibit(told: Facts) -> None:
+    """Two schedules, or what the last steps of one do; the question is about the first view."""
+    above = st.container()
     view = st.segmented_control(
         "Show", list(VIEWS), key="nview", default="two", required=True, bind="query-params",
         format_func=VIEWS.get, width="content", label_visibility="collapsed",
+        on_change=stop_looking,
     )  # fmt: skip
+    with above:
+        if view == "two":
+            ask(told)
+        chapter.look()
     {"two": compared, **ENDS}[view]()
 
 
@@ -144,31 +173,12 @@ def compared() -> None:
 def page() -> None:
     """Lay out the page."""
     told = facts()
-    ratio = told.cosine_half / told.linear_half
     chapter.header("Noise schedules", defaults=DEFAULTS)
     chapter.prose(
-        "A noise schedule says how much of the picture is left at each step t. Here are two, on "
-        "the same picture and with the same noise."
+        "A noise schedule says how much of the picture is left at each step t, and how much noise "
+        "is in it."
     )
-    chapter.question(
-        "Two schedules, both with T = 1000 steps. Are their pictures equally noisy at t = 500?",
-        {
-            "Yes, both are halfway": "Halfway in t is not halfway in noise. At t = 500 the "
-            f"signal-to-noise ratio is {told.linear_half:.3f} with the linear schedule and "
-            f"{told.cosine_half:.2f} with the cosine: {ratio:.0f} times as much. A schedule "
-            "decides how noisy each step is.",
-            "No": f"At t = 500 the linear schedule has a signal-to-noise ratio of "
-            f"{told.linear_half:.3f}, the cosine {told.cosine_half:.2f}: {ratio:.0f} times as "
-            "much. The number t says nothing by itself. Compare at the same SNR, and the two "
-            "pictures become one.",
-            "It depends on the picture": "The picture has no say: signal and noise are multiplied "
-            "by √ᾱ and √(1−ᾱ), and these come from the schedule alone. At t = 500 their "
-            f"ratio squared is {told.linear_half:.3f} (linear) or {told.cosine_half:.2f} (cosine).",
-        },
-        answer="No",
-    )
-    chapter.look()
-    exhibit()
+    exhibit(told)
 
     st.subheader("The formula, and the code that just ran", anchor="formula")
     formula_and_code(

@@ -35,8 +35,11 @@ VIEWS = {
     "picture": "Picture",
 }
 BACK = {"one": "s = t − 1", "half": "s = t/2", "all": "s = 0"}
-DATA_VARIANCES = (0.0, 0.0001, 0.001, 0.01, 0.1, 0.3, 1.0)
+DIGIT_VARIANCE = 0.25
+"""Of the pixels of the digit that the pages begin with, to two decimals."""
+DATA_VARIANCES = (0.0, 0.0001, 0.001, 0.01, 0.1, DIGIT_VARIANCE, 1.0)
 DATA = (-1.0, 1.0)
+VARIANCE_NAMES = {0.0: "0, a point", DIGIT_VARIANCE: "0.25, a digit’s pixels", 1.0: "1, pure noise"}
 DEFAULTS = {
     "pview": "line",
     "schedule_p": "linear",
@@ -48,7 +51,7 @@ DEFAULTS = {
     "pmix": False,
     "pback": "one",
     "pfar": "half",
-    "pv": 0.0001,
+    "pv": DIGIT_VARIANCE,
     "source": "gallery",
     "digit": 3,
     "variant": 1,
@@ -157,6 +160,12 @@ def keep_places() -> None:
     chapter.apply_state(pt=min(t, T), ps=s)
 
 
+def one_of_the_data() -> None:
+    """When x₀ is forgotten, draw what it would say for a value that it may have had."""
+    if st.session_state["pmix"] and st.session_state["px0"] not in DATA:
+        chapter.apply_state(px0=DATA[1])
+
+
 @st.fragment
 def exhibit() -> None:
     """Four views of one posterior."""
@@ -182,6 +191,7 @@ def on_a_line(schedule: str, T: int) -> None:
     stage = st.container()
     forgotten = st.toggle(
         "Forget x₀: all that is known is that it was −1 or +1", key="pmix", bind="query-params",
+        on_change=one_of_the_data,
     )  # fmt: skip
     with st.expander("More: exact numbers"):
         boxes = st.columns(4)
@@ -206,17 +216,20 @@ def on_a_line(schedule: str, T: int) -> None:
             forgotten=forgotten,
             on_move=set_point,
         )
-    chapter.prose(
-        "Blue is where xₛ may lie when it comes from x₀. q(xₜ | xₛ), in the colour of this text, "
-        "is how well each xₛ would explain the xₜ that was seen: a "
-        + term("likelihood", "the probability of what was seen, as a function of what is not known")
-        + " of xₛ, so its area need not be 1. By "
-        + term("Bayes' rule", "what is known afterwards ∝ what was known before × what was seen")
-        + ", their product, divided by the area under it, is the "
-        + term("posterior", "the distribution of something unknown once the evidence is in")
-        + " in green: everything there is to know about xₛ. A narrow curve says much, a wide one "
-        "little."
-    )
+        chapter.prose(
+            "Blue is where xₛ may lie when it comes from x₀. The curve without colour, q(xₜ | xₛ), "
+            "is how well each xₛ would explain the xₜ that was seen: a "
+            + term(
+                "likelihood", "the probability of what was seen, as a function of what is not known"
+            )
+            + ", so its area need not be 1. By "
+            + term(
+                "Bayes' rule", "what is known afterwards ∝ what was known before × what was seen"
+            )
+            + ", their product, divided by its area, is the "
+            + term("posterior", "the distribution of something unknown once the evidence is in")
+            + " in green: all there is to know about xₛ."
+        )
 
 
 def forward_noise(back: str) -> str:
@@ -297,9 +310,9 @@ def variance(schedule: str, T: int) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         back = how_far_back()
         data_variance = st.select_slider(
-            "Variance v of the data N(0, v)", DATA_VARIANCES, value=0.0001, key="pv",
+            "Variance v of the data N(0, v)", DATA_VARIANCES, value=DIGIT_VARIANCE, key="pv",
             bind="query-params", width=300,
-            format_func=lambda v: {0.0: "0, a point", 1.0: "1, pure noise"}.get(v, f"{v:g}"),
+            format_func=lambda v: VARIANCE_NAMES.get(v, f"{v:g}"),
         )  # fmt: skip
     told = over_time(schedule, T, back)
     best = best_variance(schedule, T, back, data_variance) / told["forward"]
@@ -384,14 +397,18 @@ def on_a_picture(schedule: str, T: int) -> None:
             report_frame=False,
             label="The posterior of a picture, over the steps t",
         )  # fmt: skip
+        little = "; one step back would change too little to see at nearly every t" * (T == MOST_T)
+        halfway = (
+            f"Here s is t/2, rounded down, so at t = 1 it is 0 and the std too{little}. "
+        ) * (back == "half")
         chapter.prose(
-            "The map of the standard deviation is one flat gray. Neither pixel nor noise enters "
-            "the posterior's variance: it depends on t, s and the schedule alone."
+            f"{halfway}The map of the standard deviation is one flat gray. Neither pixel nor noise "
+            "enters the posterior's variance: it depends on t, s and the schedule alone."
         )
 
 
 class Facts(NamedTuple):
-    """The numbers that the text names, all for the linear schedule, of 1000 steps or of ten.
+    """The numbers that the text names, for the linear schedule of 1000 steps unless said.
 
     Attributes:
         beta_1: β at t = 1.
@@ -402,10 +419,10 @@ class Facts(NamedTuple):
         far: the same from t = 300 to s = 100.
         early: as `near`, for the schedule whose log-SNR is a straight line.
         chances: weights of −1 and +1.
-        best_2: as share_2, the best for v = 0.0001.
-        agree: from which t on β̃ and the best agree, for v = 0.0001 and for v = 0.3.
-        best_ten: the best at t = 3 of ten steps, v = 0.1.
-        share_ten: β̃ there.
+        best_2: as share_2, the best for v = 0.01.
+        short: most by which the best for a digit's pixels lies below β, as a share of β.
+        least_of_ten: least that this best is in ten steps, as a share of β.
+        agree: from which t on β̃ is less than a hundredth of β below β.
         leaves_1: from which t on the weights' sum is less than 0.99, s = t/2.
         least: the least sum.
     """
@@ -419,9 +436,9 @@ class Facts(NamedTuple):
     early: float
     chances: tuple[float, float]
     best_2: float
-    agree: tuple[int, int]
-    best_ten: float
-    share_ten: float
+    short: float
+    least_of_ten: float
+    agree: int
     leaves_1: int
     least: float
 
@@ -434,22 +451,25 @@ def facts() -> Facts:
     c_x0, c_xt, _ = diffusion.posterior_coefficients(t, s, torch.zeros(1))
     table = over_time("linear", 1000, "one")
     half = over_time("linear", 1000, "half")
-    ten = over_time("linear", 10, "one")
     chances = point_posterior(diffusion, torch.tensor([0.2]), torch.tensor(DATA), t, s).weights[0]
-    best = [best_variance("linear", 1000, "one", v) / table["forward"] for v in (0.0001, 0.3)]
+    share = table["posterior"] / table["forward"]
+    some, digit = (
+        best_variance("linear", 1000, "one", v) / table["forward"] for v in (0.01, DIGIT_VARIANCE)
+    )
+    ten = best_variance("linear", 10, "one", DIGIT_VARIANCE)
     return Facts(
         float(beta[1]),
-        float(table["posterior"][1] / table["forward"][1]),
+        float(share[1]),
         (float(c_x0), float(c_xt), float(weight_sum(diffusion, t, s))),
         tuple(float(diffusion.rates(v, torch.zeros(1))[0]) for v in (t, s)),
         float(hump_distance(diffusion, 2.0, t, t - 1)),
         float(hump_distance(diffusion, 2.0, t, torch.tensor([100]))),
         float(hump_distance(diffusion_of("log_snr_linear", 1000), 2.0, t, t - 1)),
         (float(chances[0]), float(chances[1])),
-        float(best[0][1]),
-        tuple(agree_from(each, table["posterior"] / table["forward"]) for each in best),
-        float(best_variance("linear", 10, "one", 0.1)[2] / ten["forward"][2]),
-        float(ten["posterior"][2] / ten["forward"][2]),
+        float(some[1]),
+        float(1 - digit.min()),
+        float((ten / over_time("linear", 10, "one")["forward"]).min()),
+        agree_from(np.ones(1000), share),
         int(half["t"][half["sum"] < 0.99][0]),
         float(half["sum"].min()),
     )
@@ -458,7 +478,9 @@ def facts() -> Facts:
 def page() -> None:
     """Lay out the page."""
     told = facts()
-    chapter.header("Posterior", defaults=DEFAULTS)
+    chapter.header(
+        "Posterior", defaults=DEFAULTS, renamed={"pv": {"0.3": VARIANCE_NAMES[DIGIT_VARIANCE]}}
+    )
     chapter.prose(
         "Noise was added to x₀, step by step, and xₜ came out. Where was it on the way, at an "
         "earlier step s? One step back is s = t − 1."
@@ -508,7 +530,8 @@ def page() -> None:
                 "is there. With log_snr_linear there is next to none at t = 300, and one step "
                 f"back the distance is still {told.early:.1f}.)",
                 {"pmix": True, "pt": 300, "ps": 100, "pxt": 0.0, "px0": 1.0},
-                "The dashed curve, without x₀: two humps. Now slide s up to 299: they merge.",
+                "The dashed curve, without x₀, is the sum of two bells: two humps. Now press “one "
+                "step”: the bells merge.",
                 threads=[
                     "creatis-myriad/creatis-myriad.github.io#155",
                     "https://stats.stackexchange.com/q/647213",
@@ -516,17 +539,18 @@ def page() -> None:
             ),
             Confusion(
                 "β or β̃: which variance should a reverse step use?",
-                "Each is right for one kind of data. If the data were a single point, x₀ would be "
-                "known and β̃ right. If they were pure noise N(0, 1), it would be β. Data in "
-                "between need something in between, the purple line. With the linear schedule in "
-                "1000 steps the question is about the first of them: the best and β̃ differ by "
-                f"more than a hundredth of β up to t = {told.agree[0] - 1} for v = 0.0001, and up "
-                f"to t = {told.agree[1] - 1} for v = 0.3. At t = 2, β̃ is {told.share_2:.0%} of β "
-                f"and the best for v = 0.0001 is {told.best_2:.0%}. With "
-                f"ten steps and v = 0.1, at t = 3, β̃ is {told.share_ten:.0%} and the best "
-                f"{told.best_ten:.0%}.",
-                {"pview": "variance", "pv": 0.1, "T": 10, "pt": 3, "ps": 2},
-                "At t = 3 the purple line, best for these data, lies between β̃ and β.",
+                "With 1000 steps either will do: with the linear schedule the two are within a "
+                f"hundredth of β of each other from t = {told.agree} on. With few steps it "
+                "matters. β̃ is right if x₀ is known, β if the data are pure noise N(0, 1); data in "
+                "between need something in between, the purple line. For single numbers as spread "
+                f"as a digit’s pixels, v = {DIGIT_VARIANCE:g}, that is β to within "
+                f"{told.short:.1%} at every t with these 1000 steps; with ten steps the best falls "
+                f"to {told.least_of_ten:.0%} of β. And the pixels of a picture tell about each "
+                "other, so x₀ is known better than that and the best lies lower still: with few "
+                "steps, networks learn it (Nichol and Dhariwal).",
+                {"pview": "variance", "pv": 0.01, "pt": 2, "ps": 1},
+                f"For v = 0.01 the purple line is just below β. At t = 2 β̃ is {told.share_2:.0%} "
+                f"of β, and the best {told.best_2:.0%}.",
                 threads=[
                     "aqlaboratory/genie#5",
                     "zoubohao/DenoisingDiffusionProbabilityModel-ddpm-#18",
@@ -537,12 +561,15 @@ def page() -> None:
             ),
             Confusion(
                 "Why is the variance 0 at t = 1?",
-                "Because xₜ₋₁ is then x₀, which is given. In the formula it is the factor "
-                "1 − ᾱₛ, and ᾱ₀ = 1. Code that takes the logarithm of this variance trips over "
-                "it, and puts β̃₂ in its place; that is a matter of the logarithm, not of the "
-                "process.",
-                {"T": 10, "pt": 1, "ps": 0},
-                "At s = 0 the green curve is a point, and it stands on x₀.",
+                "Because xₜ₋₁ is then x₀, which is given: the factor 1 − ᾱₛ, with ᾱ₀ = 1. A "
+                "sampler has no x₀ and guesses it, so something is left there, the guess's "
+                "uncertainty: the purple line of “β or β̃?” is not 0 at t = 1, unless v is. A "
+                "sampler's last step adds no noise all the same, since the guess is the picture "
+                "that is wanted. (Code that takes the logarithm of the variance puts β̃₂ in the "
+                "place of 0.)",
+                {"T": 10, "pt": 1, "ps": 0, "px0": 0.8, "pxt": 0.75},
+                "T is 10 now, and t = 1. At s = 0 the green curve is a point, and it stands on x₀, "
+                "wherever xₜ is.",
             ),
             Confusion(
                 "Does the posterior exist for s = t − 1 only?",

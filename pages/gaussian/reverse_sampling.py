@@ -353,9 +353,10 @@ def page() -> None:
     chapter.prose(
         "x̂₀ and ε̂ are the clean picture and the noise that the network sees; s is the step after "
         "t, closer to the picture; ᾱ is the share of the picture's variance that is left, and "
-        "a = √ᾱ, σ = √(1−ᾱ). First DDIM, without fresh noise, then DDPM, which draws x_s from the "
+        "a = √ᾱ, σ = √(1−ᾱ). First the mean μ of a step. DDIM (η = 0) goes there; DDPM (η = 1) "
+        "adds fresh noise z, and $x_s = \\mu + \\sqrt{\\tilde\\beta}\\,z$ comes from the "
         + term("posterior", "where x_s was, given both x_t and the clean picture")
-        + " as if x̂₀ were true."
+        + ", as if x̂₀ were true. At s = 0 its variance β̃ is 0: no noise."
     )
     formula_and_code(step_mean, GaussianDiffusion.q_posterior, clip_prediction)
     formula_and_code(
@@ -391,7 +392,7 @@ def page() -> None:
                 "nearly the same digits: DDIM and DPM-Solver++ follow one ODE from one start, with "
                 "steps of another shape. The table says how far each step of theirs lies from "
                 "Euler's.",
-                {"steps": 10, "compare": True, "sampler_b": "dpmpp_2m", "numbers": "this step"},
+                {"steps": 10, "compare": True, "sampler_b": "dpmpp_2m", "numbers": "all steps"},
             ),
             Experiment(
                 "No class at all",

@@ -171,8 +171,8 @@ def steps_control() -> int:
     """In how many steps the way is walked."""
     return st.select_slider(
         "Jumps from noise to picture, T", STEPS, value=3, key="wT", bind="query-params", width=240,
-        help="The same walk of 1000 steps, made in T equal jumps: one goes back by 1000/T steps, "
-        "from t to s. Where 0 comes first, it ends there.",
+        help="The same walk of 1000 steps, made in T equal jumps: from t one goes to "
+        "s = t − 1000/T, or to 0 if that is below 0. With T = 1000, s is t − 1.",
     )  # fmt: skip
 
 
@@ -228,15 +228,16 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
     if np.isfinite(told["true"]).any():
         figure = line_chart(
             [
-                Line("to the nearest Gaussian", steps, told["true"], "q", 5, "right", -16),
-                Line("to p<sub>θ</sub>", steps, told["model"], "p", 4, "left", 16),
+                Line("to the nearest Gaussian", steps, told["true"], "q", 4, "left", -24),
+                Line("to p<sub>θ</sub>", steps, told["model"], "p", 4, "right", 16),
             ],
             x_title="jumps from noise to picture, T",
             y_title=f"KL from the true step, nats, at t = {scene.t}, x<sub>t</sub> = {scene.x_t:g}",
             log_x=True,
             log_y=True,
             height=320,
-            x_axis={"range": [math.log10(STEPS[-1] * 0.8), math.log10(WHOLE * 1.2)]},
+            # As T's slider: from many short jumps to few long ones.
+            x_axis={"range": [math.log10(WHOLE * 1.2), math.log10(STEPS[-1] * 0.8)]},
         )
         plot(
             figure,
@@ -250,7 +251,7 @@ def how_gaussian(schedule: str, scene: Scene) -> None:
         middle = len(way["t"]) // 3
         figure = line_chart(
             [
-                Line("to the nearest Gaussian", way["t"], way["true"], "q", middle, "right", -16),
+                Line("to the nearest Gaussian", way["t"], way["true"], "q", middle, "right", -30),
                 Line("to p<sub>θ</sub>", way["t"], way["model"], "p", middle, "left", 16),
             ],
             x_title="step t that it starts from",
@@ -291,7 +292,7 @@ def in_words(nats: float, s: int) -> str:
     if s == 0 and math.isfinite(nats):
         return (
             "the true step ends on a data point, a bell of width 0. Here one point has all the "
-            "weight, as far as numbers can tell, so nothing is left to get wrong."
+            "weight, as far as numbers can tell, so the step is a Gaussian: this bell."
         )
     if not math.isfinite(nats):
         return "the true step ends on the data points themselves, infinitely far from a Gaussian."
@@ -340,6 +341,7 @@ class Facts(NamedTuple):
     gaps: dict[int, float]
     std: tuple[float, float]
     extra: float
+    short: tuple[float, float]
 
 
 def facts() -> Facts:
@@ -348,11 +350,13 @@ def facts() -> Facts:
     told = answer("cosine", tuple(scene))
     other = answer("cosine", tuple(scene._replace(chosen=0)))
     gaps = {T: answer("cosine", tuple(scene._replace(T=T)))["true"].nats for T in (1000, 10, 3)}
+    ends = [answer("cosine", tuple(scene._replace(T=1000, chosen=k)))["known"] for k in (0, 2)]
     return Facts(
         (other["known"].mean, told["known"].mean),
         gaps,
         (told["model"].std, told["true"].std),
         told["model"].nats,
+        (ends[1].mean - ends[0].mean, ends[0].std),
     )
 
 
@@ -364,8 +368,11 @@ def confusions(told: Facts) -> list[Confusion]:
             "The formula is for q(xₛ | xₜ, x₀): it asks for x₀. While training you have it. While "
             "sampling, x₀ is what you want to find. And it matters: with what the page opens with, "
             f"taking −1.2 for x₀ puts the step's centre at {signed(told.means[0])}, taking 0.9 "
-            f"puts it at {signed(told.means[1])}. The model's work is to say, from xₜ alone, "
-            "what x₀ to put in.",
+            f"puts it at {signed(told.means[1])}. One of a thousand short steps hardly depends "
+            f"on x₀: there the two centres are {told.short[0]:.3f} apart, with std "
+            f"{told.short[1]:.3f}. But the next {DEFAULTS['wt'] - 1} push the same way, and who "
+            "always puts in −1.2 ends at −1.2. The model's work is to say, from xₜ alone, what x₀ "
+            "to put in.",
             {"wi": 1},
             "Press the blue points one after the other. The dashed curve jumps, though xₜ stays "
             "where it is. The green one, for x₀ unknown, doesn't move.",
@@ -480,9 +487,10 @@ def page() -> None:
         [
             Experiment(
                 "A thousand steps, then fewer and fewer",
-                "at T = 1,000 all three curves of the close-up are one. Pull T to the right: the "
-                "purple one is left behind first, then green leaves the dotted Gaussian, then it "
-                "parts into humps.",
+                "at T = 1,000 all curves are one, dashed too: a single step hardly needs x₀, "
+                f"though all {DEFAULTS['wt']} in a row lead to the x₀ that is put in. Pull T to "
+                "the right: purple is left behind first, then green leaves the dotted Gaussian, "
+                "then it parts into humps.",
                 {"wT": 1000},
             ),
             Experiment(

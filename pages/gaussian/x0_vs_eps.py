@@ -33,6 +33,7 @@ from pages.shared.explain import formula_and_code
 from pages.shared.numbers import plus_minus
 from pages.shared.player import Curve, Panel, follow, player, session_runs
 from pages.shared.runs import STEPS
+from pages.shared.state import stop_looking
 from pages.shared.target_averages import measured, naming
 from pages.shared.target_charts import rounded, weighted
 from pages.shared.target_facts import Facts, alike, confusions, facts
@@ -120,7 +121,7 @@ def shipped() -> dict[str, Card]:
 def ask(told: Facts) -> None:
     """The question of the first view."""
     chapter.question(
-        "At t = 990 a network names the noise with an error of 0.01. How far off is the picture "
+        "At t = 990 a network predicts the noise with an error of 0.01. How far off is the picture "
         "read from it?",
         {
             "By 0.01": "That holds where signal and noise are equally strong. At t = 990 the "
@@ -144,7 +145,7 @@ def exhibit(told: Facts) -> None:
     row = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
     view = row.segmented_control(
         "Look at", list(VIEWS), key="xview", default="one", required=True, bind="query-params",
-        format_func=VIEWS.get, width="content", wrap=True,
+        format_func=VIEWS.get, width="content", wrap=True, on_change=stop_looking,
     )  # fmt: skip
     with above:
         if view == "one":
@@ -205,7 +206,8 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
     told = five(network, cards[network].fields["sha256"], pixels.tobytes(), seed)
     noise = {"lo": -bench.NOISE_RANGE, "hi": bench.NOISE_RANGE}
     still = standing()
-    chart = "error against the true picture, noise, v (rms, log)"
+    grown = told["rule"][1:] / told["rule"][:-1]
+    chart = "error against the true picture, noise (rms, log)"
     gain = "error of x̂₀ ÷ error of ε̂ (log)"
     with stage:
         player(
@@ -222,7 +224,6 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
             curves=[
                 Curve("x̂₀", told["wrong_x0"], "x0", chart, 0.003, 300, digits=3, log=True),
                 Curve("ε̂", told["wrong_eps"], "eps", chart, 0.003, 300, digits=3, log=True),
-                Curve("v̂", told["wrong_v"], "xt", chart, 0.003, 300, digits=3, log=True),
                 Curve("predicted σ/a", told["rule"], "xt", gain, 0.005, 3e4, digits=3, log=True),
                 Curve("measured", told["gain"], "bits", gain, 0.005, 3e4, digits=3, line=1,
                       log=True),
@@ -245,10 +246,11 @@ def five_readings(row: st.delta_generator.DeltaGenerator) -> None:
         st.caption(
             "Score: −ε̂/σ, the direction in which xₜ becomes more likely. Mean μ: where the picture "
             "one step back lies on average, before its fresh noise. "
-            f"Network {network}, asked once per t about one picture under one noise, not told the "
-            "digit. From frame to frame the logarithm of σ/a grows evenly, as far as whole steps t "
-            "allow. Noise, v and score are drawn from −3 (black) to 3 (white), the rest from −1 to "
-            "1."
+            f"The network ({network}, trained on {NETWORKS[network][0]}) is asked once per t about "
+            "one picture under one noise, not told the digit. From frame to frame σ/a grows "
+            f"{grown[:-1].min():.1f} to {grown[:-1].max():.0f} times, to the last "
+            f"{grown[-1]:.0f} times. Noise, v and score are drawn from −3 (black) to 3 (white), "
+            "the rest from −1 to 1."
         )
 
 
@@ -269,6 +271,17 @@ def recognised(card: Card) -> str:
     share, count = metric["value"], metric["samples"]
     error = (share * (1 - share) / count) ** 0.5
     return f"{card.name} {plus_minus(f'{share:.1%}', f'{error:.1%}')} of {count:,}"
+
+
+def scores(found: dict[str, Card]) -> str:
+    """What the networks' cards say, as a table."""
+    rows = []
+    for name, card in found.items():
+        told = [say(card).removeprefix(f"{name} ") for say in (recognised, bound_of)]
+        cells = [NETWORKS[name][0], *(text or "not measured yet" for text in told)]
+        rows.append(f"| {' | '.join(cells)} |")
+    head = "| trained on | recognised as asked | bound, bits per pixel |"
+    return "\n".join([head, "| --- | --- | --- |", *rows])
 
 
 def bound_of(card: Card) -> str:
@@ -369,21 +382,21 @@ def through_the_lens(row: st.delta_generator.DeltaGenerator) -> None:
     told = lens(network, cards[network].fields["sha256"], pixels.tobytes(), seed, back)
     still = standing()
     short, exact = (float(np.nanmax(told[key])) for key in ("gap32", "gap64"))
-    rounded_by, moved_by = exhibits.GAP_SCALE * 1e6, exhibits.MOVED_SCALE[back] * 1e3
+    moved_by = exhibits.MOVED_SCALE[back]
     chart = "largest difference between the means (log)"
     with stage:
         player(
             [
                 Panel("$\\hat x_0$ on the way", f"{about} as the network sees it, clipped pixels "
-                      "vermilion", told["x0"], "x0"),
+                      "red", told["x0"], "x0"),
                 Panel("mean: $\\hat\\epsilon$ to $\\mu$", "the mean straight from the noise",
                       told["direct"], "p"),
                 Panel("via $\\hat x_0$, clipped", "the mean by way of the clipped picture",
                       told["through"], "p"),
-                Panel("gap, not clipped", "difference of the routes in millionths", told["gap"],
-                      "xt", lo=-rounded_by, hi=rounded_by),
-                Panel("gap, clipped", "difference made by clipping in thousandths", told["moved"],
-                      "bits", lo=-moved_by, hi=moved_by),
+                Panel("not clipped: ±5·10⁻⁷", "difference of the two means without clipping, in "
+                      "ten millionths", told["gap"], "xt", lo=-5, hi=5),
+                Panel(f"clipped: ±{moved_by:g}", "difference of the two means with clipping",
+                      told["moved"], "bits", lo=-moved_by, hi=moved_by),
             ],
             curves=[
                 Curve("clipped", told["moved_most"], "bits", chart, 1e-17, 100, digits=4, log=True),
@@ -396,8 +409,11 @@ def through_the_lens(row: st.delta_generator.DeltaGenerator) -> None:
             scale=4,
             total=len(exhibits.SHOWN),
             captions=[
-                f"t = {t} · s = {s} · x̂₀ leaves −1 … 1 in {share:.0%} of the pixels"
-                for t, s, share in zip(exhibits.SHOWN, told["s"], told["clipped"], strict=True)
+                f"t = {t} · s = {s} · x̂₀ is beyond −1 … 1 in {share:.0%} of the pixels"
+                + f", by at most {most:{',.0f' if most >= 10 else '.2g'}}" * bool(most)
+                for t, s, share, most in zip(
+                    exhibits.SHOWN, told["s"], told["clipped"], told["beyond"], strict=True
+                )
             ],
             ends=("t = 1", "t = 1000"),
             ticks=TICKS,
@@ -408,10 +424,11 @@ def through_the_lens(row: st.delta_generator.DeltaGenerator) -> None:
             label="Two routes to one mean, over the steps t",
         )  # fmt: skip
         st.caption(
-            f"Gray is no difference. Black and white are ∓{rounded_by:g} millionths (float32) in "
-            f"the first picture of a gap, ∓{moved_by:g} thousandths in the second. Without "
-            f"clipping the two routes differ by at most {short:.0e} in float32 and {exact:.0e} in "
-            f"float64; with it, by up to {told['moved_most'].max():.2g}."
+            "Red: x̂₀ beyond −1 … 1. The last two pictures are the mean via x̂₀ less the straight "
+            "one, not clipped and clipped; gray is no difference, black and white are the numbers "
+            "above, or more. Without clipping the two routes differ, in steps "
+            f"{'of 40' if back == 'jump' else 'of one'}, by at most {short:.0e} in float32 and "
+            f"{exact:.0e} in float64; with it, by up to {told['moved_most'].max():.2g}."
         )
 
 
@@ -421,8 +438,6 @@ def through_the_lens(row: st.delta_generator.DeltaGenerator) -> None:
 def which_is_best() -> Confusion:
     """The question that only measurements answer; they come from the networks' cards."""
     found = shipped()
-    scores = [score for card in found.values() if (score := recognised(card))]
-    bounds = [bound for card in found.values() if (bound := bound_of(card))]
     name = "digits-x0"
     same = alike(found[name].fields["sha256"] if name in found else "")
     most = "" if same.share is None else f"; they hold {same.share:.0%} of its bound"
@@ -430,19 +445,17 @@ def which_is_best() -> Confusion:
     weight = float((snr[1:-1] - snr[2:]).max() / 2)
     return Confusion(
         "So which target makes the best pictures?",
-        "No formula says. A perfect network would say the same in every language; how a real one "
-        "spends its effort depends on the weights and on what is easy to output. So it has to be "
-        "measured, here on networks trained alike but for the target. (All three began with the "
-        f"same {same.before:,} steps on ε; their last {same.own:,} have each its own target, with "
-        f"v's weights, up to a cap of {MAX_WEIGHT:g}.) Digits recognised as asked after 25 "
-        "DDIM steps, each with its standard error: "
-        f"{'; '.join(scores) or 'not measured yet'}. Differences of less than two or three of "
-        f"these may be chance. {missing_sentence(found)} Pictures are one thing and likelihoods "
-        f"another: the bounds are {', '.join(bounds) or 'not measured yet'} bits/dim. The bound "
-        "multiplies the squared error of x̂₀ by ½ (SNR(t−1) − SNR(t)), most of all next to the "
-        f"picture: {weight:,.0f} at t = 2. Who names ε or v has an error there "
-        f"that shrinks with σ; who names x₀ has not. Nor did training ask it to: for {name} the "
-        f"cap holds down the weights of the first {same.capped} steps{most}.",
+        "As pictures all three are about as good; as a likelihood x₀ is worse. No formula says so: "
+        "it is measured, on networks trained alike but for the target.\n\n"
+        f"{scores(found)}\n\n{missing_sentence(found)}\n\nRecognised as asked: after 25 DDIM "
+        "steps, with the standard error; differences of two or three of these may be chance. "
+        "Bound: bits that a pixel costs at most, so less is better. It multiplies the squared "
+        f"error of x̂₀ by ½ (SNR(t−1) − SNR(t)), most of all next to the picture: {weight:,.0f} at "
+        "t = 2. Who predicts ε or v has an error there that shrinks with σ; who predicts x₀ has "
+        f"not. Nor did training ask it to: for {name} the cap holds down the weights of the first "
+        f"{same.capped} steps{most}. (All three began with the same {same.before:,} steps on ε; "
+        f"their last {same.own:,} have each its own target, with v's weights, up to a cap of "
+        f"{MAX_WEIGHT:g}.)",
         {"xview": "three"},
         "The same starting noise in every run. Compare digit by digit.",
         threads=[
@@ -491,8 +504,8 @@ def experiments() -> list[Experiment]:
         ),
         Experiment(
             "Sample without clipping",
-            "only the network that names ε gets lost: its first x̂₀ leaves the range of pixels by "
-            "thousands, and nothing brings it back. The other two still draw digits.",
+            "only the network that predicts ε gets lost: its first x̂₀ leaves the range of pixels "
+            "by thousands, and nothing brings it back. The other two still draw digits.",
             {"xview": "three", "xclip": False, exhibits.FRAME: int(DEFAULTS["xsteps"]) - 1},
         ),
         lid,
@@ -505,7 +518,7 @@ def page() -> None:
     chapter.header("x₀ or ε?", defaults=DEFAULTS)
     chapter.prose(
         "A network looks at xₜ = a x₀ + σ ε: a is the picture’s share, σ the noise’s. It may be "
-        "trained to name the picture, the noise, or "
+        "trained to predict the picture, the noise, or "
         + term("v", "The direction in which the blend turns as noise is added.")
         + " = a ε − σ x₀. One of them and xₜ give all the others."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -10,20 +11,23 @@ from pages.shared import chapter, map_pictures
 from pages.shared.asked import address, questions
 from pages.shared.contents import CHAPTERS, MAP
 
+if TYPE_CHECKING:
+    from pages.shared.player import Frames
+
 STEPS = 50
 SEED = 1030
 """Of the first run. It and the next three give digits that are all taken for their class."""
-FIRST = ("forward_process", "why_a_model", "reverse_sampling")
+FIRST = ("forward_process", "posterior", "why_a_model", "reverse_sampling")
 """Where somebody new begins."""
 FAMOUS = {
     "forward_process": "Why can we jump straight to any t?",
+    "reverse_sampling": "The network names all of the noise. Why not subtract it at once?",
     "why_a_model": "The posterior has a formula. Why train anything?",
-    "reverse_sampling": "Why is fresh noise added at every step?",
-    "x0_vs_eps": "Why does code go ε̂ → x̂₀ → posterior, when ε̂ → μ is one line in the paper?",
-    "noise_schedules": "I sample with 50 of 1000 steps. Can I use betas[t] of those 50?",
-    "elbo": "L_vlb, or one L_t times T?",
-    "guidance": "Does guidance sample p(x) p(y|x)ˢ?",
+    "cold_diffusion": "What does noise give that blur does not?",
+    "x0_vs_eps": "So which target makes the best pictures?",
     "vae": "Why are a VAE’s pictures blurred?",
+    "guidance": "Why do guided pictures look alike?",
+    "noise_schedules": "I sample with 50 of 1000 steps. Can I use betas[t] of those 50?",
 }
 """page -> one of its questions, for the start page."""
 
@@ -59,7 +63,7 @@ def exhibit() -> None:
     )
     follow(
         live,
-        lambda shots, first: bench.draw(shots, first, times, [""])._replace(curves=()),
+        lambda shots, first: plain(bench.draw(shots, first, times, [""]), times[first:]),
         key="start_player",
         scale=2,
         autoplay=True,
@@ -69,14 +73,29 @@ def exhibit() -> None:
     )
 
 
+def plain(frames: Frames, times: Sequence[int]) -> Frames:
+    """The frames without curves, in words for a newcomer.
+
+    Args:
+        frames: what other pages show of a run.
+        times: the noise level t of each frame, and of those after it.
+    """
+    captions = [
+        caption.replace(f"t = {t} ", f"noise level t = {t} of 1000 ") if t else caption
+        for t, caption in zip(times, frames.captions, strict=False)
+    ]
+    return frames._replace(captions=captions, curves=())
+
+
 def beginning() -> None:
-    """What the picture showed, and the way for somebody new."""
+    """The way for somebody new, and what the picture showed."""
     names = {page: name for pages in MAP.values() for page, (name, _) in pages.items()}
     way = " → ".join(f'<a href="{page}" target="_self">{names[page]}</a>' for page in FIRST)
     chapter.prose(
-        "The network is told which digits to draw: 0 to 9, and 0 to 5 again. At every step it says "
-        "which clean digit it sees, x̂₀, and which noise, ε̂; a bit of that noise goes. "
-        f"**New here?** {way}."
+        f"**New here?** {way}.\n\n"
+        "Noise alone holds no digit: the early guess x̂₀ is a blurred average, and it changes. So "
+        "only a bit of the guessed noise ε̂ goes, and the network looks again. (None is added "
+        "here: this sampler is DDIM.)"
     )
 
 
@@ -112,8 +131,8 @@ def card(file: str, name: str, question: str) -> str:
 chapter.header("Diffusion, step by step")
 chapter.prose(
     "A diffusion model learns one thing, to take a little noise out of a picture. Do that again "
-    "and again, beginning with nothing but noise, and there is a picture. Watch a small network do "
-    "it, or step back with the arrow keys."
+    "and again, beginning with nothing but noise, and there is a picture. Watch a small network, "
+    "told which digits to draw, do it; arrow keys step back."
 )
 exhibit()
 beginning()

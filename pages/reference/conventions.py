@@ -13,6 +13,7 @@ from diffusion_core import conventions
 from diffusion_core.convention_tables import (
     DISCRETE_K,
     DISCRETE_T,
+    GRAY_ORDER,
     DiscreteState,
     GaussianState,
     GuidanceState,
@@ -135,7 +136,8 @@ def discrete(top: DeltaGenerator, more: DeltaGenerator) -> tuple[Table, str]:
     j = top.selectbox("To state j", range(DISCRETE_K), index=3, key="cj", **options)
     about = (
         "One process in four notations: ours, whose last state is [MASK]. D3PM's code for pictures "
-        "adds no state; what absorbs there is the gray level in the middle."
+        f"adds no state: a gray level in the middle is [MASK], here {GRAY_ORDER.index(3)}, and our "
+        f"{GRAY_ORDER[3]} is its {GRAY_ORDER.index(2)}."
     )
     return discrete_of(t, i, j), about
 
@@ -334,8 +336,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "Because three things have that name. In Ho et al. β is on a straight line; in "
             "improved-diffusion, too, but multiplied by 1000/T; and Stable Diffusion’s code says "
             "“linear” where √β is on the line, which diffusers calls “scaled_linear”. From 0.00085 "
-            f"to 0.012 that leaves {told.roots_left:.3f} of the signal, a straight β "
-            f"{told.straight_left:.3f}.",
+            f"to 0.012 that leaves √ᾱ = {told.roots_left:.3f} of the signal, a straight β "
+            f"√ᾱ = {told.straight_left:.3f}.",
             {"cview": "yours", "cpaste": example("scaled_linear")},
             look="The first sentence says which one it is.",
             threads=["CompVis/stable-diffusion#314", "Comfy-Org/ComfyUI#1998"],

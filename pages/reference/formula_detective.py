@@ -17,6 +17,7 @@ from pages.shared.cases import CASES, knob_key, page_defaults
 from pages.shared.cases_common import process
 from pages.shared.chapter import Confusion, Experiment, Source, prose, term
 from pages.shared.explain import formula_and_code
+from pages.shared.numbers import significant
 from pages.shared.palette import textcolor
 from pages.shared.player import follow, session_runs
 from pages.shared.plot import plot
@@ -171,15 +172,14 @@ def experiment(case: Case) -> Evidence:
             else "what the printed formula says"
         ),
     )
-    digits = f".{found.digits}g"
     if not judged:
-        st.markdown(f"As printed, {found.what}: **{found.value[0]:{digits}}**")
+        st.markdown(f"As printed, {found.what}: **{significant(found.value[0], found.digits)}**")
         return found
     told = [("As printed", found.value[0]), (found.names[1].capitalize(), found.value[1])]
     if found.measured is not None:
         told.append(("Measured", found.measured))
     heads = " | ".join(label for label, _ in told)
-    cells = " | ".join(f"**{value:{digits}}**" for _, value in told)
+    cells = " | ".join(f"**{significant(value, found.digits)}**" for _, value in told)
     st.markdown(f"| | {heads} |\n|---|{'---|' * len(told)}\n| {found.what} | {cells} |")
     return found
 
@@ -239,9 +239,10 @@ def own_formula() -> None:
     """A formula that the reader types, against the truth on random numbers."""
     st.subheader("Your own formula", anchor="own")
     prose(
-        "Found a formula in a paper, or derived one? Choose what it should be, type it, and it is "
-        "compared with the truth on two thousand random settings of the process: another step, "
-        "another schedule, another x₀ and ε each time, with xₜ made from them."
+        "Found a formula in a paper, or derived one? Choose what it should be, type it or paste "
+        "its LaTeX, and it is compared with the truth on two thousand random settings of the "
+        "process: another step, another schedule, another x₀ and ε each time, with xₜ made from "
+        "them."
     )
     left, right = st.columns([2, 5], vertical_alignment="bottom")
     target = left.selectbox(
@@ -251,7 +252,7 @@ def own_formula() -> None:
         "Formula", FORMULA, key="dformula", bind="query-params",
         max_chars=expressions.MAX_LENGTH,
         help="Names: " + ", ".join(f"{n} ({s})" for n, s in expressions.NAMES.items())
-        + ". Also ᾱ, σ, β, ε, x₀, xₜ, √ and ² as they are.",
+        + ". Also ᾱ, σ, β, ε, x₀, xₜ, √ and ² as they are, and LaTeX.",
     )  # fmt: skip
     try:
         expression = expressions.parse(typed)
@@ -282,7 +283,7 @@ def say(answer: Verdict, expression: expressions.Expression, target: str, *, exa
     if answer.right:
         st.success(
             f"Right: on all settings it agrees with {known.source}. The largest difference is "
-            f"{answer.worst:.0e}, rounding.", icon=":material/check:",
+            f"{answer.worst:.0g}, rounding.", icon=":material/check:",
         )  # fmt: skip
         return
     if answer.factor is not None:
@@ -297,14 +298,14 @@ def say(answer: Verdict, expression: expressions.Expression, target: str, *, exa
     else:
         st.warning(f"Wrong: the two are up to {answer.worst:.4g} apart.")
     used = [n for n in expressions.NAMES if n in expression.names | truth.names]
-    cells = " | ".join(f"{answer.at[n]:.4g}" for n in used)
+    cells = " | ".join(significant(answer.at[n], 4) for n in used)
     heads = " | ".join(expressions.NAMES[n] for n in used)
     whose = "the example" if example else "yours"
     digits = 4 if abs(answer.worst) > 1e-3 * abs(answer.truth) else 12  # enough to see the gap
-    yours = f"{answer.yours:.{digits}g}" if np.isfinite(answer.yours) else "no number"
+    yours = significant(answer.yours, digits) if np.isfinite(answer.yours) else "no number"
     prose(
         f"The worst setting: {whose} says **{yours}**, the truth is "
-        f"**{answer.truth:.{digits}g}**.\n\n"
+        f"**{significant(answer.truth, digits)}**.\n\n"
         f"| {heads} |\n|{'---|' * len(used)}\n| {cells} |"
     )
     with st.expander("Show the right formula"):
@@ -403,7 +404,8 @@ def page() -> None:
     st.session_state[_TOLD] = list(record())
     chapter.header("Formula detective", defaults=DEFAULTS)
     chapter.prose(
-        "Public notes print some of these formulas wrong. Say which, before any proof is shown."
+        "Formulas as lecture notes, posts and papers print them, some with slips of the kind that "
+        "is found there; whose, is not said. Say which are wrong, before any proof is shown."
     )
     chapter.look()
     exhibit()

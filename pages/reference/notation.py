@@ -106,7 +106,7 @@ def exhibit() -> None:
     top = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     wanted = top.text_input(
         "Find a symbol or a term", key="find", bind="query-params", type="search",
-        max_chars=glossary.MOST_CHARACTERS, placeholder="posterior, sigma, KL, alpha bar …",
+        max_chars=glossary.MOST_CHARACTERS, placeholder="σ, β̃, alpha bar, posterior, KL …",
         width=420, live=True,
     )  # fmt: skip
     entries = glossary.find_entries(wanted, all_entries())

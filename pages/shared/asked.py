@@ -22,8 +22,11 @@ MOST_CHARACTERS = 80
 """Of a search that comes out of an address."""
 NEAREST = 8
 """How many are shown, at most, that have not all of the words."""
-NEAR, INSTEAD = 0.5, 0.8
-"""Which share of the best score is near it, and what a word counts that stands for another."""
+MOST = 16
+"""How many are shown, at most, whose score falls off from the best one's."""
+NEAR, FAR, INSTEAD = 0.5, 0.4, 0.8
+"""Which share of the best score is near it or far, and what a word counts that stands for another.
+"""
 _LETTERS = {
     "α": "alpha", "β": "beta", "γ": "gamma", "ε": "eps", "ϵ": "eps", "η": "eta", "θ": "theta",
     "μ": "mu", "σ": "sigma", "φ": "phi", "ϕ": "phi", "∇": "gradient", "√": "sqrt",
@@ -46,6 +49,17 @@ _ALSO = {
     "unet": ("network",), "vlb": ("bound",),
 }  # fmt: skip
 """Beginning of a word that is typed -> words of the answers that mean it."""
+_PHRASES = (("classifier free guidance", "guidance"), ("classifier free", "guidance"))
+"""Several words that are typed -> the one by which it is asked."""
+_READERS = {
+    "Why does sampling begin at 981": "timestep timesteps 999 trailing leading spacing",
+    "The loss stalls far above 0": "plateau plateaus stuck flat converge decreasing",
+    "My samples look right, but they are tinted": "picture black white gray color colour",
+    "The target is noise drawn at random": "predict prediction predicting",
+    "If all targets can be converted": "predict prediction predicting noise eps x0",
+    "So which target makes the best": "predict prediction predicting",
+}
+"""Beginning of a question -> words by which readers ask for it."""
 _IN_ASKS, _IN_TITLE, _IN_ANSWER = 3.0, 2.0, 1.0
 
 
@@ -75,6 +89,11 @@ def questions() -> tuple[Question, ...]:
     """All of them, in the order of the pages' names and of each page."""
     rows = json.loads(INDEX.read_text(encoding="utf-8"))
     return tuple(Question(r["page"], r["asks"], tuple(r["threads"]), r["words"]) for r in rows)
+
+
+def readers_words(asks: str) -> str:
+    """Words that are not in a question, and by which readers ask for it."""
+    return " ".join(words for start, words in _READERS.items() if asks.startswith(start))
 
 
 def words_of(text: str) -> list[str]:
@@ -128,7 +147,10 @@ class Found(NamedTuple):
 
 def wanted_words(wanted: str) -> list[str]:
     """The words of a search that count: not what every other sentence holds, "why" or "the"."""
-    asked = list(dict.fromkeys(words_of(wanted)))
+    text = " ".join(words_of(wanted))
+    for phrase, word in _PHRASES:
+        text = text.replace(phrase, word)
+    asked = list(dict.fromkeys(text.split()))
     return [word for word in asked if word not in _SMALL] or asked
 
 
@@ -137,7 +159,7 @@ def find(wanted: str, contents: Mapping[str, str], among: Sequence[Question]) ->
 
     A word counts the more, the fewer questions it is in, in the question more than in the answer,
     and least if another stands for it; of equals, the shorter question comes first. Given are
-    those that have all words, and what comes near the best.
+    those that have all words, and what comes near the best; many only as far as they come near.
 
     Args:
         wanted: what was typed.
@@ -157,6 +179,7 @@ def find(wanted: str, contents: Mapping[str, str], among: Sequence[Question]) ->
     order = sorted(range(len(among)), key=lambda i: (-score[i], len(among[i].asks)))
     near = [i for i in order[:NEAREST] if score[i] > NEAR * score[order[0]]]
     given = [i for i in order if all(best[i]) or i in near]
+    given = given[:MOST] + [i for i in given[MOST:] if score[i] > FAR * score[order[0]]]
     return Found([among[i] for i in given], any(all(best[i]) for i in given))
 
 
@@ -183,7 +206,8 @@ def _weight(word: str, places: Sequence[tuple[float, frozenset[str]]]) -> float:
 @functools.cache
 def _places(question: Question, about: str) -> tuple[tuple[float, frozenset[str]], ...]:
     """The words of a question, and how much one counts there. Each key typed asks for all."""
-    said = ((_IN_ASKS, words_of(question.asks)), (_IN_TITLE, words_of(about)),
+    own = words_of(f"{question.asks} {readers_words(question.asks)}")
+    said = ((_IN_ASKS, own), (_IN_TITLE, words_of(about)),
             (_IN_ANSWER, question.words.split()))  # fmt: skip
     return tuple((weight, frozenset(words)) for weight, words in said)
 
@@ -194,5 +218,5 @@ def alike(wanted: str, word: str) -> bool:
         return wanted == word
     if word.startswith(wanted):
         return True
-    stem = max(4, len(wanted) - 3)
+    stem = max(4 if len(wanted) == 5 else 5, len(wanted) - 3)
     return len(wanted) > 4 and word[:stem] == wanted[:stem]

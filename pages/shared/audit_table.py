@@ -23,6 +23,7 @@ class Row:
         error: of this row, and the worst of all rows like it; None for nothing to compare.
         worst: see above.
         mark: said under the name in the colour of losses, "" for nothing.
+        mended: whether a later line puts it right: then its error is told, and no alarm.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Row:
     error: float | None = None
     worst: float | None = None
     mark: str = ""
+    mended: bool = False
 
 
 def audit_table(
@@ -75,7 +77,7 @@ def _line(row: Row, n: int, compared: bool, color: str, rounding: float) -> str:
         cells.append('<td class="gap"></td>')
         right = np.full(n, np.nan) if row.exact is None else row.exact
         cells += [_cell(v, "q") for v in right]
-        cells += [_error(row.error, rounding), _error(row.worst, rounding)]
+        cells += [_error(error, rounding, row.mended) for error in (row.error, row.worst)]
     return f"<tr>{''.join(cells)}</tr>"
 
 
@@ -88,10 +90,10 @@ def _cell(value: float, color: str) -> str:
     return f"<td style='background:rgba({red},{green},{blue},{0.55 * depth:.3f})'>{text}</td>"
 
 
-def _error(value: float | None, rounding: float) -> str:
+def _error(value: float | None, rounding: float, mended: bool) -> str:
     if value is None:
         return "<td class='none'>·</td>"
-    kind = "error wrong" if value > rounding else "error"
+    kind = "error wrong" if value > rounding and not mended else "error"
     text = "0" if value == 0 else f"{value:.2g}" if value > rounding else f"{value:.0e}"
     return f"<td class='{kind}'>{text.replace('e-0', 'e-').replace('e+0', 'e')}</td>"
 
@@ -102,6 +104,9 @@ _STYLE = f"""<style>
 .audit th {{ font-weight: 600; padding: 0.1rem 0.35rem; text-align: center; white-space: nowrap; }}
 .audit tbody th {{ text-align: left; font-weight: 400; padding-left: 0; }}
 .audit tbody tr {{ border-top: 1px solid var(--st-border-color, #8884); }}
+@media (max-width: 640px) {{
+  .audit tbody th {{ white-space: normal; min-width: 6.5rem; overflow-wrap: anywhere; }}
+}}
 .audit td {{ padding: 0.3rem 0.3rem; text-align: center; min-width: 2.6rem; }}
 .audit .gap {{ min-width: 0.4rem; padding: 0; }}
 .audit .none {{ opacity: 0.4; }}

@@ -33,7 +33,7 @@ FIRST = (
 WILD = 10.0
 """An x0_hat this large at the first look is worth a word; a network that names x0 has none."""
 LAST = "x̂₀ and ε̂ are those of the last network call."
-LAST_OF_ALL = "x̂₀, ε̂ and both numbers are those of the last network call."
+LAST_OF_ALL = "x̂₀, ε̂ and their numbers are those of the last network call."
 STATIC = (
     "Asked at t = 1000, this network gives static, and so few steps do not clear it: see “More and "
     "more steps”."
@@ -146,7 +146,7 @@ class Rule(NamedTuple):
             name += {"beta": ", β", "learned": ", learned variance"}.get(self.variance, "")
             name += f", noise × {self.noise_scale:g}" if self.noise_scale != 1 else ""
         name += ", noise at the end" if self.noise_at_end else ""
-        name += f", fresh noise {self.fresh}" if self.fresh else ""
+        name += f", fresh-noise seed {self.fresh}" if self.fresh else ""
         name += "" if self.clip else ", not clipped"
         name += ", ε̂ kept" if self.clip and not self.rederive else ""
         return f"{name}, asked at t − 1" if self.early else name
@@ -321,12 +321,28 @@ def draw(
         panels += _panels(own, row, name, alone, alone and moves)
         looks = np.minimum(start + np.arange(len(own)), total - 2)  # at t = 0 that of before
         curves += _curves(own, looks, row, name, alone)
+    if len(names) == 2:
+        curves.append(Curve("rms", apart(shots), "eps", "how far apart the two look (rms)", 0))
     notes = []
     for i, t in enumerate(times[start : start + len(shots)]):
         wild = start + i == 0 and any(shot.largest > WILD for shot in shots[i])
         notes.append(FIRST if wild else last if t == 0 else "")
     captions = spoken_steps(times, start, len(shots))
     return Frames(panels, captions, sorted(curves, key=lambda c: c.chart), notes=notes)
+
+
+def apart(shots: Sequence[Sequence[Shot]]) -> np.ndarray:
+    """Root mean square between the noisy pictures of two runs at each stop, in -1..1.
+
+    Read off the sheets: what lies beyond black and white counts as black and white, and the lines
+    between the pictures, which agree, don't count.
+    """
+    found = []
+    for one, other in shots:
+        difference = (one.x_t.astype(float) - other.x_t) / 127.5
+        side = round((one.x_t.shape[0] + 1) / 29)
+        found.append(math.sqrt(np.square(difference).sum() / (28 * side) ** 2))
+    return np.array(found)
 
 
 def _panels(own: Sequence[Shot], row: int, name: str, alone: bool, moves: bool) -> list[Panel]:
@@ -339,12 +355,12 @@ def _panels(own: Sequence[Shot], row: int, name: str, alone: bool, moves: bool) 
 
     panels = [
         panel("$x_t$: the picture so far", "the noisy pictures", "x_t", "xt", row),
-        panel("$\\hat x_0$: the digit it sees in it", "the clean digits the network believes in",
+        panel("$\\hat x_0$: its guess of the digit", "the clean digits the network believes in",
               "x0", "x0", row),
     ]  # fmt: skip
     if alone:
         panels.append(
-            panel("$\\hat\\epsilon$: the noise it sees", "the noise the network believes in",
+            panel("$\\hat\\epsilon$: its guess of the noise", "the noise the network believes in",
                   "eps", "eps", row, NOISE_RANGE)
         )  # fmt: skip
     if moves:
@@ -367,9 +383,10 @@ def _curves(
     color = "p" if row == 0 else "bits"
     change, largest = (np.array([getattr(s, key) for s in own]) for key in ("change", "largest"))
     change[looks < 2], largest[looks < 1] = math.nan, math.nan
-    return [
-        Curve("rms" if alone else name, change, color,
-              "change of x̂₀ since the look before, from the third look on", 0),
+    own_change = [
+        Curve("rms", change, color, "change of x̂₀ since the look before, from the third look on", 0)
+    ]
+    return (own_change if alone else []) + [
         Curve("1 is white" if alone else name, largest, color,
               "largest |x̂₀| before clipping, from the second look on (log)", 1, log=True),
     ]  # fmt: skip

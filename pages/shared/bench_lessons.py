@@ -66,11 +66,12 @@ def confusions(with_variance: Sequence[str] = ()) -> list[Confusion]:
             "Without any noise (η = 0), is that still sampling?",
             "Yes: all the chance is in the starting noise. DDIM is a fixed map from noise to "
             "picture, and nothing collapses, because it carries the predicted noise along "
-            "instead of leaving part of it out. Both runs below start from the same noise and "
+            "instead of leaving part of it out. Both runs above start from the same noise and "
             "have other fresh noise. At η = 0 none of it is used, so they agree in every pixel. "
-            "Slide η up, and they part.",
+            "Raise the η of both, and they part.",
             {"compare": True, "eta": 0.0, "eta_b": 0.0, "fresh_b": 1},
-            "Other fresh noise, the same digits: at η = 0 none is drawn. Now slide both η up.",
+            "Other fresh noise, the same digits: at η = 0 none is drawn. Now raise both η; the "
+            "second run’s stands under More.",
             threads=[
                 "divamgupta/stable-diffusion-tensorflow#21",
                 "Alokia/diffusion-DDIM-pytorch#3",

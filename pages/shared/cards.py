@@ -16,6 +16,7 @@ import streamlit as st
 from PIL import Image
 
 from diffusion_core.hashes import SEAL, file_sha256, is_sealed
+from pages.shared.card_list import ABOUT, headline, used_on
 from pages.shared.chapter import prose
 
 _SHOWN = {  # key -> label, in the order they are read
@@ -98,23 +99,29 @@ def _hash(path: str, changed: int, size: int) -> str:
 
 
 def draw_card(card: ModelCard) -> None:
-    """Draw one card: title, gallery beside the facts, metrics, limits, then recipe and history."""
+    """Draw one card: title, gallery beside the limits; facts and metrics in a fold, recipe, too."""
     with st.container(border=True, key=f"card_{card.name}"):
-        st.subheader(plain(card.fields.get("title") or card.name), anchor=card.name)
+        st.subheader(headline(card.fields, card.name), anchor=card.name)
         st.caption(f"`{card.name}`{_status(card.fields.get('status'))}")
         if card.problem:
             prose(f"This network can't be described: {card.problem}")
             return
         if card.warning:
             st.warning(card.warning, icon=":material/warning:")
-        facts = st.container()
+        about = st.container()
         if card.gallery is not None:
-            left, facts = st.columns([2, 3], gap="medium")
+            left, about = st.columns([2, 3], gap="medium")
             with left:
                 _draw_gallery(card.gallery, card.name)
-        facts.html(_facts(card.fields))
-        _draw_metrics(card.fields.get("metrics"))
-        _draw_limits(card.fields.get("limits"))
+        told = [f"Runs on: {used_on(card.name)}."] * bool(used_on(card.name))
+        told += [ABOUT[card.name]] if card.name in ABOUT else []
+        lines = "".join(f'<p class="card-note">{line}</p>' for line in told)
+        if told_all := lines + _limits(card.fields.get("limits")):
+            about.html(told_all)
+        st.html(
+            '<details class="fold"><summary>How it was trained, and all that was measured'
+            f"</summary>{_facts(card.fields)}{_measured(card.fields.get('metrics'))}</details>"
+        )
         for key, label in (("recipe", "The recipe"), ("history", "How it got here")):
             if card.fields.get(key):
                 with st.expander(label):
@@ -192,14 +199,13 @@ def _draw_gallery(path: Path, name: str) -> None:
     st.caption("Made by the network itself.")
 
 
-def _draw_metrics(metrics: object) -> None:
+def _measured(metrics: object) -> str:
     rows = [m for m in metrics if isinstance(m, dict)] if isinstance(metrics, list) else []
     if not rows:
-        st.caption("Nothing was measured yet.")
-        return
+        return "<p>Nothing was measured yet.</p>"
     head = "".join(f"<th scope='col'>{label}</th>" for label in _METRIC_COLUMNS.values())
     body = "".join(f"<tr>{_metric_cells(row)}</tr>" for row in rows)
-    st.html(
+    return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Measurements">'
         f'<table class="metrics"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
@@ -221,13 +227,12 @@ def _metric_cells(metric: Mapping[str, Any]) -> str:
     return "".join(cells)
 
 
-def _draw_limits(limits: object) -> None:
+def _limits(limits: object) -> str:
     items = [limits] if isinstance(limits, str) else limits
-    if isinstance(items, list) and items:
-        rows = "".join(f"<li>{escape(plain(item))}</li>" for item in items)
-        st.html(
-            f'<h4 class="limits">What to know before trusting it</h4><ul class="limits">{rows}</ul>'
-        )
+    if not (isinstance(items, list) and items):
+        return ""
+    rows = "".join(f"<li>{escape(plain(item))}</li>" for item in items)
+    return f'<h4 class="limits">What to know before trusting it</h4><ul class="limits">{rows}</ul>'
 
 
 def recognised_at_scales(fields: Mapping[str, Any]) -> dict[float, Mapping[str, Any]]:

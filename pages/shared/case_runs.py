@@ -78,7 +78,7 @@ def draw(shots: Sequence[Sequence[Shot]], start: int, times: Sequence[int]) -> F
         own = [shot[row] for shot in shots]
         pictures = {
             "$x_t$: the picture so far": ("xt", "the noisy pictures", [s.x_t for s in own]),
-            "$\\hat x_0$: the digit it sees in it": (
+            "$\\hat x_0$: its guess of the digit": (
                 "x0", "the clean digits the network sees", [s.x0 for s in own],
             ),
         }  # fmt: skip

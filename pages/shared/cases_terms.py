@@ -224,7 +224,7 @@ CASES = (
     ),
     Case(
         "KL of two noises",
-        "The same term, as a weighted squared error of the predicted noise.",
+        "One denoising term of the bound, as a weighted squared error of the predicted noise.",
         rf"L_{{t-1}} = \frac{{1}}{{2\tilde\beta_t}}\,\frac{{\beta_t^2}}"
         rf"{{(1-\bar\alpha_t)\,\alpha_t^2}}\,\lVert {EPS}-{EPS_HAT}\rVert^2",
         {

@@ -12,18 +12,23 @@ from diffusion_core.cold import STEPS, blur, variety
 from pages.shared.bench import sheet_of, spoken_steps
 from pages.shared.cold_world import (
     SHOWN,
+    WATCHED,
     WAYS,
     Born,
     NoiseShot,
     Shot,
     gallery_of,
+    gray_of,
     shown_classes,
     shown_digits,
 )
 from pages.shared.palette import COLORS as PALETTE
 from pages.shared.player import Curve, Frames, Panel
 
-TITLES = {"naive": "Blur the answer again: 1", "improved": "Add its change to $x_t$: 2"}
+TITLES = {
+    "naive": "1: $\\hat x_0$ blurred again",
+    "improved": "2: $x_t$ + change of $D(\\hat x_0)$",
+}
 GLYPHS = (  # rows of three pixels
     "### #.# #.# #.# ###",
     ".#. ##. .#. .#. ###",
@@ -62,6 +67,7 @@ def marked(shot: Shot) -> np.ndarray:
         if said != true:
             rows = [[dot == "#" for dot in row] for row in GLYPHS[said].split()]
             top, left = 29 * (k // side) + 1, 29 * (k % side) + 24
+            out[top - 1 : top + 6, left - 1 : left + 4] = 0  # or it can't be read on stripes
             out[top : top + 5, left : left + 3][np.array(rows)] = red
     return out
 
@@ -94,24 +100,29 @@ def restore_frames(shots: Sequence[Sequence[Shot]], start: int, kind: str, level
     if kind != "mean":
         alt = f"what the restorer says at t = {level}"
         panels.append(Panel("Asked once: $\\hat x_0$", alt, still(marked(shots[0][-1]), n), "x0"))
-    off, error = "off the true way (root mean square)", "mean squared error from $x_0$"
-    curves = []
+    gray = f"mean gray of the {shown_classes()[WATCHED]} (white is 1)"
+    error = "mean squared error from $x_0$"
+    curves, digits = [], 3 if level < FINE else 2
     for k, way in enumerate(WAYS[kind]):
         squares = way.degradation != "blur"
         color = "q" if squares else COLORS[way.rule]
         name = f"algorithm {1 if way.rule == 'naive' else 2}"
         name += ", squares" if squares else ""
-        title = "2, with squares for blur" if squares else TITLES[way.rule]
+        title = "2, squares instead of blur" if squares else TITLES[way.rule]
         alt = f"{name}: {'squares go' if squares else 'the blur goes'} back step by step"
         panels.append(Panel(title, alt, np.stack([marked(stop[k]) for stop in shots]), color))
+        tracks = {error: np.array([stop[k].error for stop in shots])}
+        if not squares:  # they are bright, and have another gray at every step
+            tracks[gray] = np.array([stop[k].gray for stop in shots])
         curves += [
-            Curve(name, np.array([getattr(stop[k], what) for stop in shots]), color, chart, 0,
-                  digits=3 if level < FINE else 2)
-            for what, chart in (("error", error), ("off", off))
-        ]  # fmt: skip
+            Curve(name, values, color, chart, 0, digits=3 if chart == gray else digits)
+            for chart, values in tracks.items()
+        ]
     at_once = np.array([stop[-1].error for stop in shots])
-    digits = 3 if level < FINE else 2
-    curves.append(Curve("asked once", at_once, "x0", error, 0, digits=digits, dash="5 5"))
+    curves += [
+        Curve("asked once", at_once, "x0", error, 0, digits=digits, dash="5 5"),
+        Curve("true", np.full(n, gray_of(x0)), "x0", gray, 0, digits=3, dash="5 5"),
+    ]
     stops = range(level, -1, -1)
     # A chart's curves stand together, in the order in which the text speaks of them.
     curves.sort(key=lambda curve: curve.chart != error)

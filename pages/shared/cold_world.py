@@ -38,6 +38,7 @@ from pages.shared.bench import sheet_of
 from pages.shared.first_look import remembering
 
 SHOWN = 9  # digits that are blurred, or made from noise
+WATCHED = 4  # of them, whose gray is charted
 COUNT = 16  # made from gray
 FIRST = 10  # of the gallery's digits, the first that is shown
 NOISES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -129,21 +130,25 @@ class Shot(NamedTuple):
     Attributes:
         x_t: uint8 [H, W] sheet.
         error: mean squared difference from the true digits.
-        off: root mean square difference from the true digits, degraded to the same t.
+        gray: the `WATCHED` digit's mean over all pixels, from 0 for black to 1 for white.
         read: as which digits the judge reads them, [SHOWN]; empty where t > 0.
     """
 
     x_t: np.ndarray
     error: float
-    off: float
+    gray: float
     read: tuple[int, ...]
 
 
-def shot(degrade: Degradation, x0: Tensor, x_t: Tensor, t: int) -> Shot:
-    """What there is to show of x_t, with the digits that it should have come from."""
-    there = degrade(x0, torch.full((len(x0),), t))
-    error, off = ((x_t - at).square().mean() for at in (x0, there))
-    return Shot(sheet_of(x_t), float(error), float(off.sqrt()), () if t else read(x_t))
+def shot(x0: Tensor, x_t: Tensor, t: int) -> Shot:
+    """What there is to show of x_t, with the digits that it should become."""
+    error = float((x_t - x0).square().mean())
+    return Shot(sheet_of(x_t), error, gray_of(x_t), () if t else read(x_t))
+
+
+def gray_of(x: Tensor) -> float:
+    """The mean gray of the watched one of pictures from -1 to 1; black is 0, white 1."""
+    return float((x[WATCHED].mean() + 1) / 2)
 
 
 def read(x: Tensor) -> tuple[int, ...]:
@@ -175,11 +180,8 @@ def restoring(kind: str, restore: Restorer, start: int) -> Iterator[list[Shot]]:
         )
     once: Shot | None = None
     for stops in zip(*walks, strict=True):
-        row = [
-            shot(degrade, x0, stop.x_t, stop.t)
-            for degrade, stop in zip(degradations, stops, strict=True)
-        ]
-        once = once or shot(blur, x0, answer_of(stops[0]), 0)
+        row = [shot(x0, stop.x_t, stop.t) for stop in stops]
+        once = once or shot(x0, answer_of(stops[0]), 0)
         yield [*row, once]
 
 

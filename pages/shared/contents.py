@@ -10,7 +10,7 @@ MAP: dict[str, dict[str, tuple[str, str]]] = {
         "noise_schedules": ("Noise schedules", "What does a schedule decide?"),
         "posterior": ("Posterior", "What is $q(x_{t-1}|x_t,x_0),$ exactly?"),
         "why_a_model": (
-            "Why a model?", "If the posterior is closed-form, what is the network for?"
+            "Why a model?", "If the posterior has a formula, what is the network for?"
         ),
         "x0_vs_eps": ("x₀ or ε?", "What should the network predict, and does it matter?"),
         "reverse_sampling": ("Reverse sampling", "What happens on the way back?"),
@@ -62,10 +62,14 @@ CHAPTERS = {
 }
 
 
+READERS = {"x0_vs_eps": "predicting noise, epsilon prediction, v-prediction, prediction type"}
+"""Page -> what readers call it."""
+
+
 def page_contents() -> dict[str, str]:
-    """Page -> its name and its question, for the search."""
+    """Page -> its name, its question and what readers call it, for the search."""
     return {
-        page: f"{name} {question}"
+        page: f"{name} {question} {READERS.get(page, '')}"
         for pages in MAP.values()
         for page, (name, question) in pages.items()
     }

@@ -26,7 +26,7 @@ COUNT_COMPARED = 9  # of each of several runs
 PLANT_SEEDS = 1_000_000  # which elements are spoilt must not depend on what the run draws
 ROW_COLORS = ("p", "q", "bits", "eps", "x0")
 ENTROPY = "entropy of the belief, bits per {}"
-MOVED = "{}s per picture that move in a step"
+MOVED = "{}s per picture unmasked or changed per step"
 CHANGED = "changes per {} so far"
 KEPT = "planted errors still there, %"
 

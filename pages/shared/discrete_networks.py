@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from diffusion_core.datasets import to_states, to_unit
 from diffusion_core.denoisers import DiscreteDenoiser
 from diffusion_core.discrete_sampling import NetworkDiscreteDenoiser, belief
 from diffusion_core.evaluation import states_to_bytes
-from diffusion_core.recipes import RECIPES
+from diffusion_core.recipes import RECIPES, Recipe
 from diffusion_core.unmasking import carry_over
 from diffusion_core.vqvae import SIDE, VQVAE, load_vqvae
 from pages.shared import load
@@ -152,6 +153,15 @@ def available() -> list[str]:
 def missing() -> list[str]:
     """Those that have a recipe but no card."""
     return [name for name, recipe in RECIPES.items() if recipe.task in TASKS and not _is_here(name)]
+
+
+def siblings(name: str, names: Sequence[str]) -> list[str]:
+    """Those of `names` whose recipes differ from this one's in the kernel alone."""
+
+    def but_kernel(other: str) -> Recipe:
+        return replace(RECIPES[other], name="", kernel="", kernel_args={})
+
+    return [other for other in names if but_kernel(other) == but_kernel(name)]
 
 
 def _is_here(name: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ import torch
 from diffusion_core.checkpoints import read_card
 from diffusion_core.datasets import to_unit
 from diffusion_core.quality import standard_error
-from diffusion_core.recipes import RECIPES, Recipe
+from diffusion_core.recipes import RECIPES
 from pages.shared import discrete_networks as networks
 from pages.shared.discrete_bench import Row, Start, panel, times_of, walk
 from pages.shared.numbers import plus_minus
@@ -143,20 +142,11 @@ def caption(point: Point) -> str:
     return f"{steps} · {point.right} of {LIVE_COUNT} as asked, {share}"
 
 
-def siblings(name: str) -> list[str]:
-    """The networks that are here whose recipes differ from this one's in the kernel alone."""
-
-    def but_kernel(other: str) -> Recipe:
-        return replace(RECIPES[other], name="", kernel="", kernel_args={})
-
-    return [other for other in networks.available() if but_kernel(other) == but_kernel(name)]
-
-
 def kernels_compared(name: str) -> None:
     """The cards of networks with one recipe but for the kernel, best bound first."""
     figures = {
         other: {m["name"]: m for m in read_card(other, networks.ROOT).fields.get("metrics") or []}
-        for other in siblings(name)
+        for other in networks.siblings(name, networks.available())
     }
     ranked = sorted(
         (other for other in figures if BITS in figures[other]),

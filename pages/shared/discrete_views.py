@@ -31,9 +31,11 @@ def next_seed() -> None:
 
 
 def first_rows(names: Sequence[str]) -> list[str]:
-    """What is compared at first: one network of each kernel."""
-    by_kernel = {networks.about(name).kernel: name for name in reversed(names)}
-    return [name for name in names if name in by_kernel.values()][:MOST_ROWS]
+    """What is compared at first: a network of each kernel, if possible alike in all else."""
+    alike = max((networks.siblings(name, names) for name in names), key=len, default=[])
+    ordered = [*dict.fromkeys([*alike, *names])]
+    by_kernel = {networks.about(name).kernel: name for name in reversed(ordered)}
+    return [name for name in ordered if name in by_kernel.values()][:MOST_ROWS]
 
 
 def opened(name: str) -> Net | None:
@@ -174,12 +176,20 @@ def legend(net: Net) -> str:
     marks.append(f"{swatch(css(discrete_bench.KNOWN))} {known}no longer asked")
     if net.own_mask:
         marks.append(f"{swatch(css(networks.MASK_COLOR))} [MASK]")
-    elif net.mask is not None:
-        gray = css(net.colors[net.mask])
-        marks.append(f"{swatch(gray)} gray level {net.mask} is also what noise looks like here")
+    else:
+        marks += hidden([net])
     if net.about.tokens:
         marks.append(f"other colours in xₜ: {net.levels} tokens, in no order")
     return legend_line(marks)
+
+
+def hidden(nets: Sequence[Net]) -> list[str]:
+    """Marks that say which gray stands for [MASK], of the networks where one does."""
+    return [
+        f"{swatch(css(net.colors[net.mask]))} gray level {net.mask}: [MASK] of {net.about.name}"
+        for net in nets
+        if net.mask is not None and not net.own_mask
+    ]
 
 
 def legend_line(marks: Sequence[str]) -> str:
@@ -195,7 +205,7 @@ def swatch(color: str) -> str:
     """A square of a colour, with an edge that shows on any background."""
     return (
         f'<span aria-hidden="true" style="display:inline-block;width:0.9em;height:0.9em;'
-        f'vertical-align:-0.1em;background:{color};outline:1px solid #888"></span>'
+        f'margin:0 0.2em;vertical-align:-0.1em;background:{color};outline:1px solid #888"></span>'
     )
 
 
@@ -203,7 +213,7 @@ def ramp(stops: str) -> str:
     """A strip of the confidence map's colours."""
     return (
         '<span aria-hidden="true" style="display:inline-block;width:6em;height:0.9em;'
-        f"vertical-align:-0.1em;outline:1px solid #888;"
+        f"margin:0 0.3em;vertical-align:-0.1em;outline:1px solid #888;"
         f'background:linear-gradient(to right, {stops})"></span>'
     )
 
@@ -309,7 +319,7 @@ def compare_view(names: Sequence[str]) -> None:
         )
         marks = [f"{swatch(css(color))} {text}" for text, (_, color) in
                  discrete_bench.HISTORY.items()]  # fmt: skip
-        st.html(legend_line(["changed:", *marks]))
+        st.html(legend_line(["changed:", *marks, *hidden(nets)]))
         st.html(change_table(live.frames(), rows))
         st.caption(
             f"{counted(live)} A change is a step from one state to another; being unmasked is "
@@ -397,27 +407,29 @@ def error_view(names: Sequence[str]) -> None:
             f"{swatch(css(color))} {text}"
             for color, text in zip(discrete_bench.PLANTED, words, strict=True)
         ]
-        st.html(legend_line(marks))
-        st.html(error_table(live.frames()[-1], rows))
+        st.html(legend_line([*marks, *hidden(nets)]))
+        st.html(error_table(live.frames(), rows, at))
         st.caption(
-            f"{counted(live)} The errors come after step {at}, in every row with the same seed, "
-            "and each network sees them. What stood there before may have been noise itself, so "
-            "another state may be a repair, too. " + about(rows, start)
+            f"{counted(live)} The errors come after step {at}. Doubted: asked at once, the network "
+            "believes more in another state; under absorbing noise what is shown is beyond doubt. "
+            "What stood there before may have been noise, so another state may be a repair, too. "
+            + about(rows, start)
         )
 
 
-def error_table(shots: Sequence[Shot], rows: Sequence[Row]) -> str:
-    """What became of the errors so far, per row."""
+def error_table(frames: Sequence[list[Shot]], rows: Sequence[Row], at: int) -> str:
+    """What became of the errors so far, per row; they came with frame `at`."""
     lines = []
-    for shot, row in zip(shots, rows, strict=True):
+    first = frames[min(at, len(frames) - 1)]
+    for shot, new, row in zip(frames[-1], first, rows, strict=True):
         planted = int(shot.planted.sum())
-        numbers = [int(part.sum()) for part in (shot.kept, shot.back)]
-        shares = [percent(share(part, shot.planted)) if planted else "–"
-                  for part in (shot.kept, shot.back)]  # fmt: skip
+        parts = (new.planted & (new.x0 != new.x), shot.kept, shot.back)
+        numbers = [int(part.sum()) for part in parts]
+        shares = [percent(share(part, shot.planted)) if planted else "–" for part in parts]
         lines.append(
             (row.name, str(planted), *(f"{n} ({s})" for n, s in zip(numbers, shares, strict=True)))
         )
-    head = ("", "errors planted", "still there", "back to what it was")
+    head = ("", "errors planted", "doubted at once", "still there", "back to what it was")
     return table(head, lines, "What became of the errors")
 
 

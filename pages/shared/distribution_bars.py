@@ -80,6 +80,8 @@ def distribution_bars(
     color: str = "x0",
     names: str = "01234",
     each: str = "Probability of state # in the data",
+    what: str = "states",
+    places: int = 2,
 ) -> None:
     """Show bars that mouse, finger and keyboard can pull; they always sum to 1.
 
@@ -92,6 +94,8 @@ def distribution_bars(
         color: a key of `COLORS`.
         names: a character per state.
         each: what a screen reader calls one bar, its name in the place of the #.
+        what: what the bars are, on the button that adds one.
+        places: decimals above a bar; a 0 in the third place is left out.
     """
 
     def moved() -> None:
@@ -111,6 +115,8 @@ def distribution_bars(
             "label": label,
             "names": list(names),
             "each": each,
+            "what": what,
+            "places": places,
         },
         on_drawing_change=moved,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from diffusion_core.codes import Curves, coded, cross_entropy, entropy, huffman_code
-from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, line_chart, name_at
+from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, level, line_chart, name_at
 from pages.shared.palette import COLORS
 
 LETTERS = "ABCDE"
@@ -136,6 +136,10 @@ def lengths_figure(told: Codes) -> Figure:
             f"word for q: {word or 'none'}"
         )
         left = right
+    names.append(
+        name_at(0, balance(told), "bits", xref="paper", y=1, yref="paper", xanchor="left",
+                yanchor="bottom", yshift=18)
+    )  # fmt: skip
     trace = {"type": "scatter", "mode": "markers", "x": xs, "y": dots, "text": text,
              "hovertemplate": "%{text}", "marker": {"color": COLORS["p"], "size": sizes,
              "line": {"color": "#fff", "width": 1}}}  # fmt: skip
@@ -143,12 +147,25 @@ def lengths_figure(told: Codes) -> Figure:
         "xaxis": BARE | {"title": {"text": "width: how often it is drawn, p", "standoff": 8},
                          "range": [0, 1], "nticks": 5},
         "yaxis": BARE | {"range": [0, ceiling], "nticks": 6, "showgrid": True},
-        "title": {"text": "height: bits that the letter costs; dots: its word",
+        "title": {"text": "height: bits that the letter costs; dots: its code word",
                   "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
-        "height": 400, "margin": {"l": 36, "r": 12, "t": 40, "b": 44}, "hovermode": "closest",
+        "height": 400, "margin": {"l": 36, "r": 12, "t": 64, "b": 44}, "hovermode": "closest",
         "shapes": shapes, "annotations": names,
     } | CLEAR  # fmt: skip
     return chart([trace], layout)
+
+
+def balance(told: Codes) -> str:
+    """The areas of the blocks: what is too long less what is saved is what is wasted."""
+    if math.isinf(told.cross):
+        return "red has no end: ∞ wasted"
+    there = told.p > 0
+    p, q = told.p[there], told.q[there]
+    longer = p * np.log2(p / q)
+    wasted = rounded(told.cross - told.entropy)
+    saved = rounded(float(-longer[longer < 0].sum()))
+    # What is shown adds up, also where both parts are rounded the same way.
+    return f"{wasted + saved:.2f} red − {saved:.2f} faint = {wasted:.2f} wasted, KL(p‖q)"
 
 
 def sums_figure(told: Codes) -> Figure:
@@ -161,11 +178,11 @@ def sums_figure(told: Codes) -> Figure:
     end = min(end, 8.0) if not endless else max(end, 4.0)
     parts = [
         (2, 0.0, told.entropy, "q",
-         f"H(p) = {bits(told.entropy)} bits, {told.entropy * math.log(2):.2f} nats"),
+         f"entropy H(p) = {bits(told.entropy)} bits, {told.entropy * math.log(2):.2f} nats"),
         (1, 0.0, told.entropy, "q", ""),
         (1, told.entropy, min(told.cross, end), "bits",
-         f"H(p, q) = {cross:.2f}: {bits(wasted)} wasted, KL(p‖q)" if not endless
-         else "H(p, q) = ∞: q rules out a letter that comes"),
+         f"cross-entropy H(p, q) = {cross:.2f}: {bits(wasted)} wasted" if not endless
+         else "cross-entropy = ∞: q rules out a letter that comes"),
         (0, 0.0, min(told.bits, end) if math.isfinite(told.bits) else 0.0, "p",
          f"{DRAWN:,} letters in a real code for q: {told.bits:.2f}" if math.isfinite(told.bits)
          else "a letter has no word in q’s code"),
@@ -206,9 +223,16 @@ def curves_figure(curves: Curves, other: tuple[float, float] | None = None) -> F
         at = int(np.abs(x - (mean - FLANK * std)).argmin())
         lines.insert(0, Line(f"q, other order{GAP}", x, second, "p", at, "right", 10, dash="dot"))
         top = max(top, float(second.max()))
-    return line_chart(
+    figure = line_chart(
         lines, x_title="x", y_title="density", y_range=(0, max(0.62, 1.15 * top)), height=300
     )
+    if top > 1:  # a density, unlike a probability, may be above 1
+        figure["layout"]["shapes"] = [level(1.0, "bits", width=1)]
+        figure["layout"]["annotations"].append(
+            name_at(1, "above 1: −log q below 0", "bits", xref="paper", y=1, xanchor="right",
+                    yanchor="bottom", yshift=3)
+        )  # fmt: skip
+    return figure
 
 
 def parts_figure(curves: Curves) -> Figure:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,11 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 MOST_CHARACTERS = 60
 """Of a search that comes out of an address."""
+
+
+_OVER = {"\u0302": " hat", "\u0303": " tilde", "\u0304": " bar", "\u0305": " bar"}
+_LETTER = r"(?:[\u0302-\u0305]|[^\W\u2080-\u209c])"
+"""What makes another symbol of the one before it: an accent or a letter, but no index."""
 
 
 class Use(NamedTuple):
@@ -158,33 +164,75 @@ def find_entries(wanted: str, among: Sequence[Entry]) -> list[Entry]:
     text = _plain(wanted)
     if not text:
         return list(among)
+    whole = re.compile(rf"(?<![\w'’]){re.escape(text)}(?!{_LETTER})")
+    held = whole.search if len(text) < 3 else lambda said: text in said  # "h" is in every word
 
     def rank(entry: Entry) -> int:
         names = [_plain(name) for name in (entry.word, *entry.also)]
         if text in names:
             return 0
-        if any(text in name for name in names):
+        if any(held(name) for name in names):
             return 1
         said = " ".join([entry.gist, *(gist for _, gist in entry.notes)])
-        return 2 if text in _plain(said) else 3
+        return 2 if held(_plain(said)) else 3
 
     ranked = sorted(((rank(entry), i) for i, entry in enumerate(among)))
     return [among[i] for place, i in ranked if place < 3]
 
 
 def find_symbols(wanted: str) -> list[Symbol]:
-    """Symbols for a search: by spelling, name, code or meaning."""
+    """Symbols for a search: by letter, TeX, spelling, name, code or meaning.
+
+    A letter that has no row brings the rows that speak of it.
+    """
     text = _plain(wanted)
     if not text:
         return list(SYMBOLS)
-    return [
+    found = [
         symbol
         for symbol in SYMBOLS
-        if text == _plain(symbol.plain)
+        if any(_same_letter(typed, own) for typed in spelled(wanted) for own in spelled(symbol.tex))
+        or text == _plain(symbol.plain)
         or (len(text) > 2 and _plain(symbol.plain).startswith(text))
         or text in {_plain(name) for name in symbol.code.split(", ")}
         or (len(text) > 2 and text in _plain(f"{symbol.name} {symbol.meaning} {symbol.code}"))
     ]
+    return found or [s for s in SYMBOLS if not text.isascii() and text in _plain(s.meaning)]
+
+
+def spelled(symbol: str) -> set[tuple[str, str]]:
+    r"""How symbols are called, however they are typed: `ᾱₜ` and `\bar{\alpha}_t` are one.
+
+    Args:
+        symbol: one, or several with commas between them.
+
+    Returns:
+        (letter and what is over it, index), such as ("alpha bar", "t").
+    """
+    text = "".join(map(_named, unicodedata.normalize("NFD", symbol))).casefold()
+    text = re.sub(r"\\(mathbf|mathrm|boldsymbol|bm|text|var)(?=\W|[a-z])|\$", " ", text)
+    text = re.sub(r"\s+", " ", re.sub(r"[\\{}]", " ", text)).replace(" _", "_").replace("_ ", "_")
+    text = re.sub(r"\b(?:wide)?(bar|hat|tilde) ?([a-z]+)(?![a-z])", r"\2 \1", text)
+    parts = [part.strip().partition("_") for part in text.split(",")]
+    return {(letter, index.replace("_", "").strip()) for letter, _, index in parts if letter}
+
+
+def _named(letter: str) -> str:
+    """A Greek letter, an accent or an index in plain letters."""
+    if letter in _OVER:
+        return _OVER[letter]
+    kind, _, plain = unicodedata.decomposition(letter).partition(" ")
+    if kind == "<sub>":
+        return "_" + chr(int(plain, 16))
+    name = unicodedata.name(unicodedata.normalize("NFKD", letter)[0], "")
+    return name.split()[-1] if name.startswith("GREEK") or name == "NABLA" else letter
+
+
+def _same_letter(typed: tuple[str, str], own: tuple[str, str]) -> bool:
+    """Whether a symbol is the one that was typed; without an accent or an index, any will do."""
+    (letter, index), (name, at) = typed, own
+    over = name.startswith(f"{letter} ") and not index
+    return (letter == name or over) and (not index or not at or index == at)
 
 
 @functools.cache
@@ -207,5 +255,5 @@ def _index() -> dict[str, Term]:
 
 def _plain(text: str) -> str:
     """Case, hyphens and a plural's s make no other word."""
-    words = re.sub(r"[\s\-‑–]+", " ", text.casefold()).strip()
+    words = re.sub(r"[\s\-‑–]+", " ", unicodedata.normalize("NFC", text).casefold()).strip()
     return words[:-1] if len(words) > 3 and words.endswith("s") else words

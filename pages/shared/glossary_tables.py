@@ -78,7 +78,8 @@ SYMBOLS: tuple[Symbol, ...] = (
            _PICTURE, "any number", "v", None, ("x0_vs_eps",)),
     Symbol(r"t", "t", "the step", "How far the noising has come. 0 is clean, T the noisiest.",
            "[B] int64", "0 … T", "t", None, ("forward_process", "noise_schedules", "conventions")),
-    Symbol(r"s", "s", "an earlier step", "Any step before t; the posterior goes from t back to s.",
+    Symbol(r"s", "s", "an earlier step",
+           "Any step before t; the posterior goes from t back to s. GLIDE's s is a guidance scale.",
            "[B] int64", "0 … t − 1", "s", None, ("posterior",)),
     Symbol(r"T", "T", "the number of steps", "How many noising steps the process has.",
            "one number", "1, 2, …; most often 1000 here", "T", None, ("noise_schedules",)),
@@ -105,7 +106,7 @@ SYMBOLS: tuple[Symbol, ...] = (
            "σ/a = √((1−ᾱ)/ᾱ): noise per unit of signal. EDM and k-diffusion write σ.",
            _TABLE, "[0, ∞]", "sigmas", None, ("conventions", "noise_schedules")),
     Symbol(r"\mathrm{SNR}(t)", "SNR", "signal-to-noise ratio",
-           "ᾱ/(1−ᾱ), variance of the signal over variance of the noise.",
+           "ᾱ/(1−ᾱ), variance of the signal over variance of the noise. Papers call its log λ.",
            _TABLE, "[0, ∞]", "snr, log_snr", None, ("noise_schedules", "learned_schedule")),
     Symbol(r"\gamma", "gamma", "VDM's noise level",
            "−log SNR, so it grows with t. Luo and others call a guidance scale γ, too.",
@@ -117,7 +118,7 @@ SYMBOLS: tuple[Symbol, ...] = (
     Symbol(r"p_\theta", "p theta", "the model", "What the network with weights θ makes of it.",
            "", "densities or probabilities", "denoiser", "p", ("why_a_model", "reverse_sampling")),
     Symbol(r"\tilde\mu", "mu tilde", "the posterior's mean",
-           "The mean of q(xₛ|xₜ, x₀): a weighted sum of x₀ and xₜ.",
+           "The mean of q(xₛ|xₜ, x₀): a weighted sum of x₀ and xₜ. E[x₀|xₜ] is another mean.",
            _PICTURE, "any number", "q_posterior(...).mean", "q", ("posterior",)),
     Symbol(r"\tilde\beta_t", "beta tilde", "the posterior's variance",
            "The variance of q(xₛ|xₜ, x₀); never larger than that of the noise from s to t, which "
@@ -132,6 +133,19 @@ SYMBOLS: tuple[Symbol, ...] = (
            "How far guidance goes past the conditional prediction; scale = 1 + w counts from zero. "
            "With an index, wᵢ, it is the weight of one part of a mixture.",
            "one number", "−1 forgets the class, 0 is plain", "scale - 1", None, ("conventions",)),
+    Symbol(r"\theta", "theta", "a network's weights",
+           "What training changes; pθ is the model that they make.",
+           "", "any numbers", "parameters", "p", ("why_a_model", "elbo")),
+    Symbol(r"z", "z", "a latent",
+           "What an encoder makes of a picture. VDM writes zₜ for xₜ, DDPM z for fresh noise.",
+           "[B, d]", "any number", "z", None, ("vae", "hierarchical_vae", "latent_diffusion")),
+    Symbol(r"\phi", "phi", "ILVR's low-pass",
+           "φ(y) is y with each block of pixels replaced by its mean. VAE papers write φ for an "
+           "encoder's weights.",
+           _PICTURE, "as y", "low_pass", None, ("ilvr",)),
+    Symbol(r"N", "N", "the side of a block", "ILVR's φ takes the means of N × N pixels. N(m, v), "
+           "with brackets, is the bell curve.",
+           "one number", "1, 2, 4, …", "N", None, ("ilvr",)),
     Symbol(r"K", "K", "the number of states", "How many values a category has, [MASK] included.",
            "one number", "2, 3, …", "K", None, ("transition_matrices",)),
     Symbol(r"Q_t", "Q", "one step's transitions",
@@ -179,6 +193,8 @@ TERMS: tuple[Term, ...] = (
     Term("cosine schedule", "ᾱ follows a squared cosine, slow at both ends;"
          " for categories the cosine itself",
          (), ("noise_schedules",)),
+    Term("data distribution", "what a data set is a sample of; nobody has it for all digits that "
+         "could be written", ("all digits",), ("why_a_model",)),
     Term("DDIM", "a sampler that needs no fresh noise; its dial η leads over to DDPM",
          ("denoising diffusion implicit model",), ("reverse_sampling",)),
     Term("DDPM", "Ho, Jain, Abbeel 2020, and the sampler they use: fresh noise at every step",
@@ -195,15 +211,17 @@ TERMS: tuple[Term, ...] = (
     Term("entropy", "how many nats a draw tells on average", (), ("entropy", "elbo")),
     Term("Euler step", "following the slope at the start of a step in a straight line",
          ("Euler",), ("reverse_sampling",)),
+    Term("exact moments", "the means and variances of a bound's terms by formula, without drawing",
+         (), ("elbo",)),
     Term("expectation", "the average over all draws, each counted as often as it comes",
          ("mean", "expected value")),
     Term("Fréchet distance", "how far two sets of pictures are apart in mean and covariance of a "
          "network’s features; of Inception’s, FID", ("FID",), ("reverse_sampling", "model_cards")),
     Term("Gaussian", "the bell curve N(m, v), given by its mean m and its variance v",
-         ("normal distribution",), ("forward_process",)),
+         ("normal distribution", "normal"), ("forward_process",)),
     Term("guidance scale", "the factor in ε(no class) + scale · (ε(class) − ε(no class)); 1 is no "
          "guidance", (), ("conventions",)),
-    Term("hierarchical VAE", "a VAE with latents above latents: x, z₁, z₂, … z_T",
+    Term("hierarchical VAE", "a VAE with latents above latents: x, z₁, z₂ and so on",
          ("HVAE", "hierarchical variational autoencoder"), ("hierarchical_vae",)),
     Term("ideal denoiser", "the exact average E[x₀ | xₜ] over a finite data set; nothing is "
          "better on it", ("optimal denoiser",), ("why_a_model",)),
@@ -217,6 +235,8 @@ TERMS: tuple[Term, ...] = (
          "ends in the density whose score it follows", ("Langevin dynamics", "Langevin"),
          ("score",)),
     Term("latent", "the numbers that an encoder turns a picture into", (), ("latent_diffusion",)),
+    Term("learned schedule", "γ(t) trained with the network: where its error e is large, γ grows "
+         "slowly", ("γ′ ∝ 1/e",), ("learned_schedule",)),
     Term("likelihood", "p(x|θ), the probability of the data seen as a function of the model",
          (), ("elbo",)),
     Term("linear schedule", "β on a straight line, from 0.0001 to 0.02 for T = 1000",
@@ -247,6 +267,8 @@ TERMS: tuple[Term, ...] = (
          ("posterior distribution",), ("posterior",)),
     Term("posterior collapse", "a latent that has come to tell nothing about x",
          (), ("hierarchical_vae",)),
+    Term("posterior mean", "E[x₀|xₜ], the average of all clean pictures that xₜ may come from; "
+         "μ̃ is the mean of xₛ", ("average",), ("why_a_model",)),
     Term("posterior variance", "β̃: how uncertain xₛ is when both xₜ and x₀ are known",
          (), ("posterior",)),
     Term("preconditioning", "EDM's scaling of a network's input and output to variance 1",
@@ -288,7 +310,7 @@ TERMS: tuple[Term, ...] = (
     Term("VAE", "an encoder q(z|x) and a decoder p(x|z), trained together on the ELBO",
          ("variational autoencoder",), ("vae",)),
     Term("v-prediction", "asking the network for √ᾱ ε − √(1−ᾱ) x₀; at ᾱ = 0 it is −x₀",
-         ("velocity",), ("x0_vs_eps",)),
+         ("velocity", "v"), ("x0_vs_eps",)),
     Term("variance", "the average squared distance from the mean"),
     Term("variance exploding", "x₀ plus ever more noise, never scaled down: EDM's pictures",
          ("VE",), ("conventions",)),

@@ -9,6 +9,7 @@ import numpy as np
 from pages.shared.bench import spoken_steps
 from pages.shared.cloud import Cloud, Strokes, Word
 from pages.shared.guidance_world import (
+    COUNT,
     REACH,
     STEPS,
     WIDE,
@@ -16,6 +17,7 @@ from pages.shared.guidance_world import (
     Guided,
     Shot,
     circle,
+    clean_circles,
     middle_place,
     shades,
 )
@@ -58,6 +60,7 @@ def walk_frames(told: Guided, scale: float) -> Frames:
             rings=None if k == 2 else points[:, :1],
             ring="xt",
             lines=[(circle(), color)],
+            strokes=[Strokes(clean_circles(), "xt", 1, (2, 3))],
             side=SIDE,
             words=(
                 Word(-1.7, 2.55, "asked for", color),
@@ -98,9 +101,11 @@ def at_the_middle(powers: np.ndarray) -> np.ndarray:
 def powers_cloud(powers: np.ndarray, scale: float) -> Cloud:
     """Along the line through both middle groups: two averages that s is put on before and after.
 
+    Both are drawn over their values on the class' far side, since only differences push.
     What they are at t = `APART` stays, dashed: at the walks' end the two have met.
     """
     along = np.linspace(-REACH, REACH, powers.shape[2])
+    powers = powers / powers[..., :1]  # what is the same everywhere pushes nowhere
     height = 0.7 * REACH  # of 1; 0 is as far below the middle
     ways = [np.stack(np.broadcast_arrays(along, height * (2 * v - 1)), axis=-1) for v in powers]
     floor = np.broadcast_to([[-REACH, -height], [REACH, -height]], (powers.shape[1], 2, 2))
@@ -121,7 +126,7 @@ def powers_cloud(powers: np.ndarray, scale: float) -> Cloud:
             Word(1.1, 0.85, "the powers", "bits"),
             Word(1.1, 0.25, "power of", "p"),
             Word(1.1, -0.15, "the average", "p"),
-            Word(0, 2.15, "factor put on q(xₜ)"),
+            Word(0, 2.15, "factor on q(xₜ), left = 1"),
             Word(-2.2, height, "1"),
             Word(-2.2, 0.25 - height, "0"),
             Word(-1.35, -2.1, "asked for"),
@@ -177,6 +182,10 @@ def digit_frames(
         )
         outside = np.array([100 * s.outside for s in own])
         curves.append(
-            Curve(name, outside, color, "pixels of x̂₀ out of range (%)", 0, 100, digits=0)
+            Curve(name, outside, color, "pixels of x̂₀ beyond black or white (%)", 0, 100, digits=0)
         )
-    return Frames(panels, spoken_steps(stops, start, len(shots)), curves)
+    captions = spoken_steps(stops, start, len(shots))
+    counts = [shot.recognised for shot in shots[-1]]
+    if None not in counts:
+        captions[-1] += f" · recognised of {COUNT}: {' and '.join(map(str, counts))}"
+    return Frames(panels, captions, curves)

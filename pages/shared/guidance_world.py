@@ -13,6 +13,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from diffusion_core.datasets import to_uint8
 from diffusion_core.denoisers import Denoiser, NetworkDenoiser
 from diffusion_core.guidance import classifier_guided, guided
 from diffusion_core.mixtures import (
@@ -25,10 +26,11 @@ from diffusion_core.mixtures import (
     two_classes,
 )
 from diffusion_core.parameterization import Prediction
+from diffusion_core.quality import recognised
 from diffusion_core.samplers import sample
 from diffusion_core.schedules import evenly_spaced
 from diffusion_core.score import score
-from pages.shared import bench
+from pages.shared import bench, load
 from pages.shared.ahead import ahead
 from pages.shared.first_look import remembering
 from pages.shared.score_world import (
@@ -299,6 +301,16 @@ def circle() -> np.ndarray:
     return middle[:, None] + 2 * spread[:, None, None] * around
 
 
+def clean_circles() -> np.ndarray:
+    """Two standard deviations around all six groups without noise: [1, 6 * ROUND, 4] strokes."""
+    mixture, _ = two_classes()
+    angles = np.linspace(0, 2 * np.pi, ROUND + 1)
+    around = 2 * float(mixture.std) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    places = mixture.means.numpy()[:, None] + around
+    pieces = np.concatenate([places[:, :-1], np.diff(places, axis=1)], axis=2)
+    return pieces.reshape(1, -1, 4)
+
+
 def left_near(scale: float) -> np.ndarray:
     """Share of the even walkers inside `circle` at each stop: [n]."""
     middle, spread = middle_group()
@@ -511,10 +523,19 @@ class Shot(NamedTuple):
         x0: uint8 [H, W] sheet of the pictures that guidance aims at; in the end of what they are.
         outside: share of their pixels beyond black and white, before clipping; at t = 0 that of
             the last one.
+        recognised: at t = 0, how many the judge takes for what was asked for; else, and where no
+            digit was asked for, None.
     """
 
     x0: np.ndarray
     outside: float
+    recognised: int | None = None
+
+
+def _recognised(x: Tensor, label: Tensor | None) -> int | None:
+    if label is None:
+        return None
+    return round(len(x) * recognised(load.classifier(), to_uint8(x), label))
 
 
 def digits(
@@ -545,5 +566,6 @@ def digits(
             last[k] = stop.x_t if stop.prediction is None else stop.prediction.x0
             if stop.raw is not None:  # at t = 0 nothing is predicted: what was before stays
                 beyond[k] = float((stop.raw.x0.abs() > 1.02).double().mean())
-            row.append(Shot(bench.sheet_of(last[k]), beyond[k]))
+            found = None if stop.prediction is not None else _recognised(last[k], start.label)
+            row.append(Shot(bench.sheet_of(last[k]), beyond[k], found))
         yield row

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffusion_core.hierarchical import VARIANTS
+from diffusion_core.mixtures import PLANE_DATA
 from pages.shared.cloud import Cloud
 from pages.shared.hierarchy_world import (
     CALLS,
@@ -18,15 +19,18 @@ from pages.shared.hierarchy_world import (
     Rung,
     best_possible,
     data_shade,
+    lost_at_top,
 )
 from pages.shared.numbers import signed
 from pages.shared.player import Curve, Frames
 
 SHORT = {"free": "Free", "same": "Same dim.", "short": "Ends short", "ddpm": "DDPM"}
 """The four where there is little room."""
+OBEYED = {"free": "", "same": " (1)", "short": " (1, 2)", "ddpm": " (1, 2, 3)"}
+"""Which restrictions, as the page numbers them."""
 COLORS = {"free": "eps", "same": "bits", "short": "x0", "ddpm": "p"}
 BOUND = "bound, nats (lower is better)"
-BOUGHT = f"bound after {CALLS} network calls, nats (lower is better)"
+BOUGHT = f"bound after {CALLS} network calls, not steps, nats (lower is better)"
 STEP = "cost of this level, nats"
 OF_IT = "its parts, nats"
 SCATTER = ("DDPM, one level: scatter of a draw, nats (log)", "DDPM, all levels: the same (log)")
@@ -63,7 +67,9 @@ def race_frames(rungs: Sequence[Rung], data: str, T: int, latent: int) -> Frames
     """Four models side by side: they learn, then walk down level by level."""
     clouds = [
         Cloud(
-            told.name if told.same else f"{told.name}: {NUMBERS[latent]} in z",
+            (told.name if told.ends else told.name + OBEYED[variant])
+            if told.same
+            else f"{told.name}: {NUMBERS[latent]} in z",
             f"points that the model “{told.name}” draws, over the density of the data at that "
             "level",
             np.stack([rung.points[i] for rung in rungs]),
@@ -104,17 +110,30 @@ def race_caption(rung: Rung, T: int) -> str:
 
 def race_table(rung: Rung, data: str, calls: Sequence[float]) -> str:
     """The four bounds term by term, as a Markdown table."""
-    best, columns = best_possible(data), []
-    for i, name in enumerate(SHORT.values()):
-        terms = rung.terms[i]
-        between = nats(terms[1:-1].sum()) if len(terms) > 2 else "none"
-        columns.append([
-            name, f"**{nats(terms.sum())}**", nats(terms.sum() - best), nats(terms[0]),
-            between, nats(terms[-1]), f"{rung.near[i]:.0%}", f"{calls[i]:g}",
-        ])  # fmt: skip
-    names = ["", "bound", "above the best", "recon\N{SOFT HYPHEN}struction", "levels between",
-             "prior matching", "drawn near a group", "network calls"]  # fmt: skip
-    return table([names, *columns])
+    T, kinds = rung.terms.shape[1] - 1, VARIANTS.items()
+    rows = [
+        ["", *(SHORT[kind] + OBEYED[kind] for kind in VARIANTS)],
+        ["bound", *(f"**{nats(bound)}**" for bound in rung.terms.sum(1))],
+        ["recon\N{SOFT HYPHEN}struction", *map(nats, rung.terms[:, 0])],
+    ]
+    between = rung.terms[:, 1:-1].sum(1)
+    for name, fixed in (("log-ratios", False), ("KLs", True)) if T > 1 else ():
+        cells = (
+            nats(v) if told.fixed == fixed else "–"
+            for v, (_, told) in zip(between, kinds, strict=True)
+        )
+        rows.append([f"levels between, {name}", *cells])
+    lost = (lost_at_top(data, kind, T) if told.fixed else 0.0 for kind, told in kinds)
+    rows += [
+        ["prior matching", *(nats(v) + f", {nats(gone)} lost" * (gone >= 0.005)
+                             for v, gone in zip(rung.terms[:, -1], lost, strict=True))],
+        ["drawn near a group", *(f"{share:.0%}" for share in rung.near)],
+    ]  # fmt: skip
+    if data == "two":
+        belong = float(PLANE_DATA[data]().weights.min())
+        left = (rung.points.sum(2) < 0).mean(1)
+        rows.append([f"at the lower left ({belong:.0%} belong)", *(f"{v:.0%}" for v in left)])
+    return table(list(zip(*[*rows, ["network calls", *(f"{v:g}" for v in calls)]], strict=True)))
 
 
 def nats(value: float) -> str:

@@ -21,6 +21,7 @@ from diffusion_core.hierarchical import (
     level_information,
     level_schedule,
     noisy_entropy,
+    prior_mismatch,
 )
 from diffusion_core.hierarchical_training import (
     Look,
@@ -60,6 +61,14 @@ def clean() -> GaussianDiffusion:
 def best_possible(data: str) -> float:
     """The entropy of the data in nats: no model's bound can be lower on average."""
     return noisy_entropy(clean(), PLANE_DATA[data](), 0)
+
+
+@cache
+def lost_at_top(data: str, variant: str, T: int) -> float:
+    """What of a fixed encoder's prior term no decoder can win back, nats."""
+    model = hierarchy(variant, T, generator=torch.Generator().manual_seed(0))
+    assert model.process is not None
+    return prior_mismatch(model.process, PLANE_DATA[data]())
 
 
 def near(data: str, points: Tensor) -> float:

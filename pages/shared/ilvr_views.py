@@ -8,9 +8,11 @@ import numpy as np
 
 from pages.shared import ilvr_world
 from pages.shared.bench import spoken_steps
-from pages.shared.cloud import Cloud, Strokes
+from pages.shared.cloud import Cloud, Strokes, Word
 from pages.shared.ilvr_world import REACH, Asked, Pixels, Shot
 from pages.shared.player import Curve, Frames, Panel
+
+UNTIL = {0: "to the end", ilvr_world.FREE: "nothing held"}
 
 
 def spoken(asked: Asked, of: Asked) -> str:
@@ -18,7 +20,7 @@ def spoken(asked: Asked, of: Asked) -> str:
     usual = of.usual()
     parts = []
     if of.last != usual.last:
-        parts.append(f"until t = {asked.last}" if asked.last else "to the end")
+        parts.append(UNTIL.get(asked.last, f"until t = {asked.last}"))
     if of.told != usual.told:
         parts.append("no class told" if asked.told is None else f"told {asked.told}")
     if of.noised != usual.noised:
@@ -48,15 +50,15 @@ def digit_frames(
         panels += [
             Panel("$x_t$: the pictures so far", "the noisy pictures",
                   np.stack([s.x_t for s in shots]), "xt"),
-            Panel("$\\hat x_0$: the digits seen in it", sheet,
+            Panel("$\\hat x_0$: its guess of them", sheet,
                   np.stack([s.x0 for s in shots]), "x0"),
         ]  # fmt: skip
     gap = "block means of x̂₀ off those of y (root mean square)"
-    variety = "mean squared difference of two digits"
+    faint = "faint pixels of x̂₀, neither ink nor black (%)"
     curves = [
         *(Curve(name, np.array([s.gap for s in way]), color, gap, 0, 1)
           for name, color, way in ways),
-        *(Curve(name, np.array([s.variety for s in way]), color, variety, 0, 0.6)
+        *(Curve(name, np.array([100 * s.faint for s in way]), color, faint, 0, 60, digits=0)
           for name, color, way in ways),
     ]  # fmt: skip
     return Frames(panels, spoken_steps(stops, start, len(shots)), curves)
@@ -72,6 +74,11 @@ def pixel_frames(told: Pixels) -> Frames:
         "densities along the line of that mean gray: ILVR’s, told, true",
         told.points, color="p", extent=REACH, density=ilvr_world.shades(), shade="xt", radius=2,
         side=28, axes=("left pixel", "right pixel"),
+        words=[
+            Word(1.5, 2.45 - 0.3 * k, [f"{name}: {a:.2f}, {b:.2f}" for a, b in
+                 zip(told.left[k] + 0.0, told.right[k] + 0.0, strict=True)], color)
+            for k, (name, (color, _)) in enumerate(zip(names, looks, strict=True))
+        ],
         strokes=[
             Strokes(ilvr_world.line(), "xt", 1),
             *(Strokes(bell, color, 2.5, dash)

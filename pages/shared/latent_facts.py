@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from diffusion_core.latents import KL_WEIGHT, as_beta, scaled_snr
+from diffusion_core.latents import KL_WEIGHT, as_beta
 from pages.shared import latent_world
 from pages.shared.latent_world import Plane
 
@@ -121,8 +121,7 @@ class Facts(NamedTuple):
 def facts() -> tuple:
     """Compute them."""
     told = Plane(*latent_world.plane("forms", 0))
-    schedule = latent_world.process().schedule
-    even = [int((scaled_snr(schedule, c) < 1).nonzero()[0]) for c in (0.2, 1.0, 5.0)]
+    even = [latent_world.even_at(c) for c in latent_world.SCALES]
     return tuple(
         Facts(
             float(told.rare[0]),

@@ -14,13 +14,17 @@ from pages.shared.latent_world import (
     DATA,
     MAGNIFIED,
     REACH,
+    SCALES,
     SHOWN,
     WALKERS,
+    Kept,
     Lost,
     Plane,
     Shot,
+    even_at,
     noise_times,
     shades,
+    snr_shown,
     times,
 )
 from pages.shared.player import Curve, Frames, Panel
@@ -115,6 +119,22 @@ def spent(steps: int) -> tuple[np.ndarray, np.ndarray]:
     return small * calls + decoder * (np.arange(steps + 1) == steps), large * calls
 
 
+def kept_frames(told: Kept) -> Frames:
+    """The gallery's digits, what comes back of them, and the difference."""
+    panels = [
+        Panel("$x_0$, 784 numbers", "the digits", told.x0, "x0"),
+        Panel("decoded, from 147", "the same, encoded and decoded", told.decoded, "p"),
+        Panel(f"decoded − $x_0$, × {MAGNIFIED}", "decoded picture minus the digit, magnified",
+              told.off, "bits", lo=-2 / MAGNIFIED, hi=2 / MAGNIFIED),
+    ]  # fmt: skip
+    chart = "difference, root mean square (black to white is 2)"
+    curves = [Curve("lost", told.error, "bits", chart, 0, 0.1, digits=3)]
+    n = len(told.error)
+    captions = [f"variant {k} of {n} · {same} of 10 are read as before"
+                for k, same in enumerate(told.same, 1)]  # fmt: skip
+    return Frames(panels, captions, curves)
+
+
 def lost_frames(told: Lost, picture: np.ndarray, factor: float, unit: Lost) -> Frames:
     """One digit, noise on its pixels, noise on its latent.
 
@@ -130,25 +150,26 @@ def lost_frames(told: Lost, picture: np.ndarray, factor: float, unit: Lost) -> F
     panels = [
         Panel("$x_0$", "the digit", np.broadcast_to(picture, (n, *picture.shape)), "x0"),
         Panel("$x_t$: on pixels", "the digit with noise on its pixels", told.pixels),
-        Panel("$z_t$ decoded, × 1", "the same noise on latents that are not multiplied, decoded",
+        Panel(f"$z_t${times_}, in colours", "its latent with noise, as colours",
+              told.latent, "eps", lo=-3, hi=3),
+        Panel("decoded, × 1", "the same noise on latents that are not multiplied, decoded",
               unit.decoded, "q"),
-        Panel(f"$z_t$: on latent{times_}", "its latent with noise, as colours",
-              told.latent, "eps", row=1, lo=-3, hi=3),
-        Panel(f"$z_t$ decoded{times_}", "its noisy latent, decoded", told.decoded, "p", row=1),
-        Panel(f"decoded − $x_0$, × {MAGNIFIED}", "decoded picture minus the digit, magnified",
-              told.off, "bits", row=1, lo=-2 / MAGNIFIED, hi=2 / MAGNIFIED),
     ]  # fmt: skip
-    snr = "signal-to-noise ratio (log)"
+    if factor != 1:
+        alt = "its noisy latent, decoded"
+        panels.append(Panel(f"decoded{times_}", alt, told.decoded, "bits"))
+    snr = "signal-to-noise ratio (log), 1 at t"
     alike = "errors of neighbouring pixels: correlation"
     curves = [
         Curve("on pixels", told.alike[0], "xt", alike, -0.2, 1),
-        Curve("on the latent", told.alike[1], "p", alike, -0.2, 1),
-        Curve("unit variance", told.snr[0], "q", snr, SNR_LOW, SNR_HIGH, log=True),
+        Curve("on the latent, × 1", unit.alike[1], "q", alike, -0.2, 1),
     ]
-    if factor != 1:
+    for c in sorted({*SCALES, factor}):
+        color, dash = ("q", "") if c == 1 else ("bits", "") if c == factor else ("xt", "5 5")
+        label = f"× {c:g}: 1 at {even_at(c)}"
         curves.append(
-            Curve(f"latents × {factor:g}", told.snr[1], "bits", snr, SNR_LOW, SNR_HIGH, log=True)
-        )
-    captions = [f"t = {t}" if t else "t = 0: no noise, only what the autoencoder loses"
-                for t in stops]  # fmt: skip
+            Curve(label, snr_shown(c), color, snr, SNR_LOW, SNR_HIGH, digits=1, line=1, log=True,
+                  dash=dash)
+        )  # fmt: skip
+    captions = [f"t = {t}" if t else "t = 0: no noise" for t in stops]
     return Frames(panels, captions, curves)

@@ -44,6 +44,7 @@ UNSURE = 0.9
 PLACE = "_latent_place"  # in the state: the t that "Show me" opens the player at
 COUNT, COLUMNS = 12, 3  # digits drawn in a latent and in pixels
 FACTORS = (0.2, 0.5, 1.0, 2.0, 5.0)  # that latents are multiplied by
+SCALES = (0.2, 1.0, 5.0)  # of these, whose signal-to-noise ratios are always shown
 DATA = {"forms": f"200 digits × {FORMS} forms", "plain": "200 digits"}
 
 
@@ -229,12 +230,12 @@ def colours(z: Tensor) -> np.ndarray:
     return shown.repeat_interleave(4, 2).repeat_interleave(4, 3).permute(0, 2, 3, 1).numpy()
 
 
-def in_rows(pictures: np.ndarray, line: int = 0) -> np.ndarray:
-    """Pictures [n, 28, 28, ...] as one, COLUMNS in a row, lines of that level between them."""
-    rows = -(-len(pictures) // COLUMNS)
-    out = np.full((rows * 29 - 1, COLUMNS * 29 - 1, *pictures.shape[3:]), line, np.uint8)
+def in_rows(pictures: np.ndarray, line: int = 0, columns: int = COLUMNS) -> np.ndarray:
+    """Pictures [n, 28, 28, ...] as one, so many in a row, lines of that level between them."""
+    rows = -(-len(pictures) // columns)
+    out = np.full((rows * 29 - 1, columns * 29 - 1, *pictures.shape[3:]), line, np.uint8)
     for i, picture in enumerate(pictures):
-        top, left = i // COLUMNS * 29, i % COLUMNS * 29
+        top, left = i // columns * 29, i % columns * 29
         out[top : top + 28, left : left + 28] = picture
     return out
 
@@ -298,6 +299,54 @@ def digits(
 
 NOISE_STEPS = 40
 MAGNIFIED = 4
+IN_A_ROW = 4  # of ten digits
+GRAY = 128  # of the magnified difference, where there is none
+
+
+class Kept(NamedTuple):
+    """What comes back of the gallery's digits, one frame for each variant of all ten.
+
+    Attributes:
+        x0: uint8 [n, H, W] the digits in rows.
+        decoded: the same, encoded and decoded.
+        off: decoded minus the digit, MAGNIFIED times, GRAY for none.
+        error: [n] root mean square difference; black to white is 2.
+        same: [n] int64, in how many of the ten the judge sees the digit that it saw before.
+    """
+
+    x0: np.ndarray
+    decoded: np.ndarray
+    off: np.ndarray
+    error: np.ndarray
+    same: np.ndarray
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+@torch.inference_mode()
+def kept() -> tuple:
+    """The fields of `Kept`."""
+    module, _ = autoencoder()
+    images = load.gallery().images
+    images = images if len(images) else torch.zeros(10, 28, 28, dtype=torch.uint8)
+    back = module.decode(module.encode(images))
+    x0, made = to_unit(images), to_unit(back)
+    judge = load.classifier()
+    same = judge(x0).argmax(1) == judge(made).argmax(1)
+    off = to_uint8(MAGNIFIED * (made - x0) / 2)
+
+    def sheets(pictures: np.ndarray, line: int) -> np.ndarray:
+        ten = pictures.reshape(-1, 10, 28, 28)
+        return np.stack([in_rows(row, line, IN_A_ROW) for row in ten])
+
+    return tuple(
+        Kept(
+            sheets(images.numpy(), 0),
+            sheets(back.numpy(), 0),
+            sheets(off.numpy(), GRAY),
+            (made - x0).square().reshape(-1, 7840).mean(1).sqrt().numpy(),
+            same.reshape(-1, 10).sum(1).numpy(),
+        )
+    )
 
 
 class Lost(NamedTuple):
@@ -307,20 +356,16 @@ class Lost(NamedTuple):
         pixels: uint8 [n, 28, 28] noise put on the pixels.
         latent: uint8 [n, 28, 28, 3] on the latent, as colours.
         decoded: uint8 [n, 28, 28] that, decoded.
-        off: uint8 [n, 28, 28] decoded minus the digit, MAGNIFIED times, gray for none.
         error: [2, n] root mean square difference from the digit without noise at that t: what
             noise does to pixels, and to the decoded picture.
         alike: [2, n] how alike the errors of neighbouring pixels are; NaN where there is no noise.
-        snr: [2, n] of unit latents, and of those that were multiplied.
     """
 
     pixels: np.ndarray
     latent: np.ndarray
     decoded: np.ndarray
-    off: np.ndarray
     error: np.ndarray
     alike: np.ndarray
-    snr: np.ndarray
 
 
 @cache
@@ -332,6 +377,18 @@ def process() -> GaussianDiffusion:
 def noise_times() -> list[int]:
     """The shown t, 0 first; T has no signal left that anything could be compared with."""
     return [25 * i for i in range(NOISE_STEPS)]
+
+
+def snr_shown(factor: float) -> np.ndarray:
+    """Signal to noise of latents times `factor` at every shown t; NaN at 0, where it has no end."""
+    found = scaled_snr(process().schedule, factor)[noise_times()].numpy()
+    found[0] = math.nan
+    return found
+
+
+def even_at(factor: float) -> int:
+    """The first t at which latents times `factor` have no more signal than noise."""
+    return int((scaled_snr(process().schedule, factor) < 1).nonzero()[0])
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -353,8 +410,6 @@ def lost(label: int, row: int, factor: float, seed: int) -> tuple:
     drawn, quiet = to_unit(module.decode(z)), to_unit(module.decode(still))
     a, _ = process().rates(t, x0.expand(n, -1, -1, -1))
     errors = torch.stack([(noisy - a * x0)[:, 0], (drawn - quiet)[:, 0]]).double()
-    snr = torch.stack([scaled_snr(process().schedule, c)[t] for c in (1.0, factor)])
-    snr[:, 0] = math.nan  # infinite
     alike = torch.stack([neighbour_correlation(e) for e in errors])
     alike[:, 0] = math.nan  # no error there
     return tuple(
@@ -362,9 +417,7 @@ def lost(label: int, row: int, factor: float, seed: int) -> tuple:
             to_uint8(noisy).numpy(),
             colours(z),
             to_uint8(drawn).numpy(),
-            to_uint8(MAGNIFIED * (drawn - x0) / 2).numpy(),
             errors.square().mean((2, 3)).sqrt().numpy(),
             alike.numpy(),
-            snr.numpy(),
         )
     )

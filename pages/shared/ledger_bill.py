@@ -100,13 +100,13 @@ def sums(pixels: bytes, setting: Setting, kept: Kept) -> None:
     whole = "Together" if kept.complete else "So far"
     chapter.prose(
         f"Bits/dim: {' + '.join(cells)}. {whole} **{bits_per_dim(total):.3f} bits/dim**, that is "
-        f"{total / math.log(2):,.0f} bits for {DIMENSIONS} pixels, or {total:,.1f} nats (1 nat is "
-        f"{1 / math.log(2):.2f} bits)."
+        f"{total / math.log(2):,.0f} bits for {DIMENSIONS} pixels, or {total:,.1f} nats (bits × "
+        f"ln 2, which is {math.log(2):.3f})."
     )
     long = next((part for part in kept.parts if len(part) > 1), None)
     st.caption(
-        "At t = 1, q is the point x₀ itself, an upright line in the small chart; the bars there "
-        "are the decoder’s gray levels around it, and the cost is that of naming x₀’s, "
+        "Bar t is the term Lₜ₋₁; $L_T$ has no bar. At t = 1, q is the point x₀ itself, the "
+        "bars of the small chart are the decoder’s gray levels around it, and the cost is "
         "−log p(x₀|x₁). Every step was drawn once."
         + (f" From t = {long[0]} on, a bar is the mean of several steps." if long else "")
         + compared(pixels, setting, kept)

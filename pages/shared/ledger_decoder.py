@@ -45,8 +45,8 @@ START = 0.6
 GRID = np.geomspace(0.002, 500, 140)
 AROUND, MOST_AROUND = 8, 40
 """So many gray levels are drawn on either side of the true one."""
-FLAT = 0.03
-"""A bell whose highest level has no more than this is drawn twenty times as high."""
+SCALES = (0.01, 0.05)
+"""Tops of the axis for flat bells: the first of which the highest level has at most 0.6; else 1."""
 FLOOR_BITS = -math.log2(1e-12)
 """What `discretized_gaussian_tanh` lets a pixel cost at most."""
 TICKS = [digit * 10.0**power for power in range(-3, 3) for digit in (1, 2, 5)]
@@ -196,7 +196,7 @@ def at_a_width(told: Decoder, setting: Setting, pixel: Pixel) -> None:
         if name != "error"
     )
     chapter.prose(
-        f"Pixel {at[0]}, {at[1]}: the bell stands at x̂₀ = {mean:.1f}, and level {true} has the "
+        f"Pixel {at[0]}, {at[1]}: the bell stands at x̂₀ = {mean:.2f}, and level {true} has the "
         f"area **{shown(chance)}**, which costs −log₂ {shown(chance)} = "
         f"**{bits_of(chance):.2g} bits**. All {DIMENSIONS} pixels: "
         f"**{told.cost(width):.3f} bits/dim**. The least is **{least:.3f}**, at a width of "
@@ -234,7 +234,8 @@ def bell_chart(chances: np.ndarray, mean: float, true: int, width: float) -> Fig
     )
     bell = Gaussian(*(torch.tensor(v, dtype=torch.float64) for v in (mean, width**2)))
     density = normal_log_density(torch.from_numpy(x), bell).exp().numpy()
-    chance, top = float(chances[true]), 1.0 if chances.max() > FLAT else 0.05
+    chance = float(chances[true])
+    top = next((top for top in SCALES if chances[levels].max() <= 0.6 * top), 1.0)
     name = f"p = {shown(chance)}, −log₂ p = {bits_of(chance):.2g} bits"
     traces: list[dict[str, Any]] = [
         {"type": "bar", "x": levels, "y": chances[levels], "opacity": 0.75, "width": 0.92,

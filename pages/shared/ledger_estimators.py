@@ -40,6 +40,8 @@ from pages.shared.runs import MAX_ASK, LiveRun
 
 DRAWS = 256
 SHOWN_DRAWS = (16, 32, 64, 128, 256)
+SETTLED = 16
+"""From so many draws on the running mean may not leave its chart."""
 DIFFERENCES = (0.3, 0.1, 0.03, 0.01, 0.003)
 CHAINS = {"rough": "a rough model", "exact": "the exact model"}
 CHAIN_NAMES = {
@@ -145,7 +147,15 @@ def estimator_view(pixels: bytes, setting: Setting, kept: Kept, ident: str) -> N
     for name, draws in told.items():
         error = draws[:n].std(ddof=1) / math.sqrt(n)
         said.append(f"**{name}** {plus_minus(f'{draws[:n].mean():.3f}', f'{error:.3f}')}")
-    exactly = "" if exact is None else f"; the whole ledger says **{exact:.3f}**"
+    exactly = (
+        ""
+        if exact is None
+        else (
+            f"; the whole ledger says **{exact:.3f}**: {setting.T} × "
+            f"{(exact - bits_per_dim(kept.prior)) / setting.T:.3g} (the mean over all t)"
+            + (" + $L_T$" if bits_per_dim(kept.prior) >= 5e-4 else "")
+        )
+    )
     chapter.prose(f"After {n} draws: {', '.join(said)} bits/dim{exactly}.")
     other = (
         "" if len(told) == 1 else
@@ -211,11 +221,13 @@ def histogram(draws: dict[str, np.ndarray], exact: float | None) -> Figure:
 def running(draws: dict[str, np.ndarray], exact: float | None) -> Figure:
     """Mean so far, with a band of two standard errors."""
     traces: list[dict[str, Any]] = []
+    top = max(2 * (exact or 0), 6.0)
     for name, values in draws.items():
         color = COLORS["bits" if name == "importance" else "xt"]
         n = np.arange(2, len(values) + 1)
         mean = np.cumsum(values)[1:] / n
         square = np.cumsum(values**2)[1:] / n
+        top = max(top, 1.1 * float(mean[SETTLED - 2 :].max(initial=0)))
         error = 2 * np.sqrt(np.clip(square - mean**2, 0, None) / (n - 1))
         band = np.concatenate([mean + error, (mean - error)[::-1]])
         traces += [
@@ -229,7 +241,7 @@ def running(draws: dict[str, np.ndarray], exact: float | None) -> Figure:
         figure["layout"]["shapes"] = [level(exact, "p")]
     marks = (2, 5, 10, 20, 50, 100, 200)
     figure["layout"]["hovermode"] = "x unified"
-    figure["layout"]["yaxis"]["range"] = [0, max(2 * (exact or 0), 6)]
+    figure["layout"]["yaxis"]["range"] = [0, top]
     figure["layout"]["xaxis"] |= {"type": "log", "tickvals": list(marks),
                                   "ticktext": [str(n) for n in marks]}  # fmt: skip
     return figure

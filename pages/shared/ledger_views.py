@@ -219,12 +219,15 @@ def test_set_view() -> None:
         alt="Mean cost of each step over the test digits, on two logarithmic axes",
     )
     rows = [
-        "| network | bits/dim | L₀, nats | steps 2–10 | later steps | digits |",
+        "| network | bits/dim | of these L₀ | steps 2–10 | later steps | digits |",
         "|---|---|---|---|---|---|",
     ]
     for name, told in found.items():
         parts = told.reconstruction, told.first, told.rest
-        cells = [plus_minus(f"{p.mean:.0f}", f"{p.standard_error:.0f}") for p in parts]
+        cells = [
+            plus_minus(*(f"{bits_per_dim(v):.3f}" for v in (p.mean, p.standard_error)))
+            for p in parts
+        ]
         total, error = (f"{told.bits_per_dim(nats):.3f}" for nats in told.total)
         cells = [name, plus_minus(f"**{total}**", error), *cells, f"{told.samples:,}"]
         rows.append(f"| {' | '.join(cells)} |")
@@ -233,8 +236,8 @@ def test_set_view() -> None:
     said = (
         f"The first ten of {told.T} steps, next to the picture, hold **{early_share(told):.0%}"
         f"** of what a test digit costs {name}; the other {told.T - 10} share "
-        f"{told.rest.mean:.0f} nats. What decides the likelihood is the last trace of noise, "
-        "which the eye can't see."
+        f"{bits_per_dim(told.rest.mean):.2f} bits/dim. What decides the likelihood is the last "
+        "trace of noise, which the eye can't see."
     )
     other = next((n for n in found if learned_schedule(n)), None)
     if other is not None:
@@ -248,7 +251,7 @@ def test_set_view() -> None:
     kinds = ", ".join(f"{n}: {a.variance}" for n, a in found.items())
     st.caption(
         f"± is one standard error over digits ({told.data}). One draw of noise per digit and "
-        f"step; predictions clipped; L_T is below {max(0.001, most):.3f} nats; decoder: "
+        f"step; predictions clipped; $L_T$ is below {max(0.001, most):.3f} nats; decoder: "
         f"{told.decoder.replace('_', ' ')}; variance of a step: {kinds}."
     )
     with st.expander("The whole test set, beside published numbers", expanded=True):
@@ -349,9 +352,10 @@ def weights_view(name: str) -> None:
         "the loss that the network was trained on",
     )
     rows = [
-        "| network | predicts | weight of the squared error of what it predicted then |",
-        "|---|---|---|",
+        "| network | predicts | trained with this weight of its squared error | bits/dim |",
+        "|---|---|---|---|",
     ]
+    bits = bits_on_cards()
     for network in networks():
         other = RECIPES[network]
         # Each with what the network predicted then: the last stage may have another target.
@@ -360,7 +364,9 @@ def weights_view(name: str) -> None:
         stages.append((last, other.parameterization))
         target = PARAMETERIZATIONS[other.parameterization].latex
         told_stages = [weighting_name(*stage) for stage, _ in groupby(stages)]  # each stretch once
-        rows.append(f"| {network} | ${target}$ | {', then '.join(told_stages)} |")
+        rows.append(
+            f"| {network} | ${target}$ | {' → '.join(told_stages)} | {bits.get(network, '–')} |"
+        )
     wide_table(rows, "weights")
     first = float(told["bound"][0])
     traded = (
@@ -373,7 +379,8 @@ def weights_view(name: str) -> None:
     st.caption(
         f"In the bound, the same error of the noise counts "
         f"{first:{',.0f' if first >= 10 else '.2g'}} times as much at t = 2 as at "
-        f"t = {recipe.T // 2}; L_simple counts all steps alike.{traded}"
+        f"t = {recipe.T // 2}; L_simple counts all steps alike.{traded} "
+        "→ in the table: the next stage of training."
     )
 
 
@@ -382,5 +389,5 @@ def weighting_name(key: str, parameterization: str) -> str:
     as_v = {"eps": "1/ᾱ", "x0": "1/(1−ᾱ)"}
     known = {"simple": "1 at every step (L_simple)", "bound": "the bound's own"}
     if key == "v" and parameterization in as_v:
-        return f"{as_v[parameterization]}, at most {MAX_WEIGHT:g}: below that as if it predicted v"
+        return f"{as_v[parameterization]}, as if it predicted v, but at most {MAX_WEIGHT:g}"
     return "1 at every step" if key == "v" else known.get(key, key)

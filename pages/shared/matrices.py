@@ -180,6 +180,7 @@ def facets(
     chosen: tuple[int, int],
     log: bool,
     height: int = 300,
+    ends: tuple[str, str] = ("", ""),
 ) -> Figure:
     """Several matrices with the same states, in rows of four.
 
@@ -191,6 +192,7 @@ def facets(
         chosen: (matrix, row) that is emphasised.
         log: whether shades are of the logarithm.
         height: pixels per row of matrices.
+        ends: what rows and columns are, said at the first matrix of each line.
     """
     m, n = p.shape[:2]
     columns = min(m, 4)
@@ -203,11 +205,18 @@ def facets(
         left, top = (k % columns) * (wide + 0.03), 1 - (k // columns) * (high + 0.26)
         cells = heat(p[k], words[k], log=log, x=list(names), y=list(names), xgap=1, ygap=1)
         traces.append(cells | {"xaxis": f"x{axis}", "yaxis": f"y{axis}"})
-        layout[f"xaxis{axis}"] = BARE | {"type": "category", "domain": [left, left + wide]}
+        rows, to = ends if k % columns == 0 else ("", "")
+        layout[f"xaxis{axis}"] = BARE | {
+            "type": "category", "domain": [left, left + wide], "title": {"text": to, "standoff": 2},
+        }  # fmt: skip
         layout[f"yaxis{axis}"] = BARE | {
             "type": "category", "autorange": "reversed", "domain": [top - high, top],
-            "showticklabels": k % columns == 0,
+            "showticklabels": k % columns == 0, "title": {"text": rows, "standoff": 2},
         }  # fmt: skip
+        layout["shapes"].append(
+            {"type": "rect", "xref": f"x{axis}", "yref": f"y{axis}", "x0": -0.5, "x1": n - 0.5,
+             "y0": -0.5, "y1": n - 0.5, "line": {"color": COLORS["xt"], "width": 1}}
+        )  # fmt: skip
         layout["annotations"].append(
             {"xref": "paper", "yref": "paper", "x": left + wide / 2, "y": top, "yanchor": "bottom",
              "yshift": 6, "text": titles[k], "showarrow": False, "font": {"size": 14}}
@@ -217,8 +226,8 @@ def facets(
         {"type": "rect", "xref": f"x{at}", "yref": f"y{at}", "x0": -0.5, "x1": n - 0.5,
          "y0": chosen[1] - 0.5, "y1": chosen[1] + 0.5, "line": {"color": COLORS["x0"], "width": 2}}
     )  # fmt: skip
-    layout |= {"height": height * lines, "margin": {"l": 34, "r": 8, "t": 30, "b": 28},
-               "hovermode": "closest"}  # fmt: skip
+    margin = {"l": 48 if ends[0] else 34, "r": 8, "t": 30, "b": 44 if ends[1] else 28}
+    layout |= {"height": height * lines, "margin": margin, "hovermode": "closest"}
     return chart(traces, layout | CLEAR)
 
 

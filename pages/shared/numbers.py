@@ -20,6 +20,11 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
+def significant(value: float, digits: int) -> str:
+    """A number with so many significant digits, and a minus as long as a plus."""
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
 def about(count: int) -> str:
     """A whole number that is an estimate: "37", "about 8,200", "about 82 million"."""
     if count < 100:

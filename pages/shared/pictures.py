@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 import torch
+from PIL import Image
 
 from diffusion_core.datasets import to_uint8
 from pages.shared import load
@@ -87,3 +90,10 @@ def shown_steps(T: int, shape: tuple[int, ...], first: int = 0) -> torch.Tensor:
 def as_bytes(frames: torch.Tensor) -> np.ndarray:
     """Frames [n, H, W] or [n, H, W, 3] in -1..1 as uint8 of the same shape."""
     return to_uint8(frames.reshape(len(frames), 1, 1, -1)).reshape(frames.shape).numpy()
+
+
+def png_address(image: np.ndarray) -> str:
+    """A picture, uint8 [H, W] or [H, W, 3], as an address that an `<img>` takes."""
+    with BytesIO() as file:
+        Image.fromarray(image).save(file, "PNG")
+        return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"

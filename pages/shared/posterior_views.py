@@ -28,13 +28,13 @@ MOST_SHOWN = 8  # states that fit beside each other, twice
 MOST_FACETS = 8
 LINES = {
     "marginal_row": "1 <code>q_pred(log_x_t, t)</code>, as row x<sub>t</sub> of Q̄<sub>t</sub>",
-    "marginal_column": "2 its [MASK] entries replaced",
-    "step_row": "3 the same from s to t, as row of Q",
-    "step_column": "4 its [MASK] entries replaced",
+    "marginal_column": "2 mended: [MASK] entries replaced",
+    "step_row": "3 the same from s to t, entry [M] set to 0",
+    "step_column": "4 mended: [MASK] entries replaced",
     "ratio": "5 p(x<sub>0</sub>|x<sub>t</sub>), divided by line 2",
-    "weights": "6 divided by its sum",
-    "propagated": "7 <code>q_pred(q, s)</code>: noised to s",
-    "result": "8 times line 4, sum put back: result",
+    "weights": "6 divided by its sum, {total}",
+    "propagated": "7 <code>q_pred(q, s)</code>: ᾱ<sub>s</sub>q + β̄<sub>s</sub>; [M] γ̄<sub>s</sub>",
+    "result": "8 times line 4{sum_back}: result",
 }
 LEFT_OUT = {
     "the [MASK] replacement": {"marginal_column", "step_column"},
@@ -43,6 +43,8 @@ LEFT_OUT = {
     "putting the sum back": {"result"},
 }
 """Which lines a switch leaves out."""
+MENDED = {"marginal_row": "marginal_column", "step_row": "step_column"}
+"""Lines that are not yet right where x_t is [MASK], and the lines that put them right."""
 ROUNDING = {"float64": 1e-12, "float32": 1e-5}
 """Up to here an error is rounding; with all steps, none is above a third of it at any setting."""
 
@@ -123,12 +125,21 @@ def settings_behind_more(view: str) -> Setting:
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def audited(setting: Setting, skip: str) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """(line, ours [N, n], exact [N, n], error [N]) for every x_t."""
+    """(line, ours [N, n], exact [N, n], error [N]) for every x_t.
+
+    The routine writes [MASK]'s 0 before it replaces anything: "step_row" is shown with it.
+    """
     states = states_of(setting)
     t = torch.tensor([setting.t])
     belief = setting.belief(getattr(torch, setting.precision)).expand(1, len(states), -1)
     lines = audit(process_of(setting), states[None], belief, t, t - setting.back, leave_out=skip)
-    return [(r.name, r.ours[0].numpy(), r.exact[0].numpy(), r.error[0].numpy()) for r in lines]
+    zeroed = [
+        r._replace(ours=torch.cat([r.ours[..., :-1], torch.full_like(r.ours[..., :1], 1e-30)], -1))
+        if r.name == "step_row"
+        else r
+        for r in lines
+    ]
+    return [(r.name, r.ours[0].numpy(), r.exact[0].numpy(), r.error[0].numpy()) for r in zeroed]
 
 
 def every_step(setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,29 +188,47 @@ def routine_view(setting: Setting, skip: str, x_t: int) -> None:
     shown = shown_states(told[-1][2][at], at)
     belief = setting.belief(torch.float64)[:-1].exp().numpy()
     rows = [Row("0 the belief p(x<sub>0</sub>|x<sub>t</sub>)", padded(belief, setting.K)[shown])]
+    left_out = LEFT_OUT.get(skip, set())
+    (total,) = (ours[at].sum() for name, ours, *_ in told if name == "ratio")
     rows += [
         Row(
-            LINES[name],
+            line_name(name, at == setting.K - 1, float(total), skip),
             padded(ours[at], setting.K)[shown],
             padded(exact[at], setting.K)[shown],
             float(error[at]),
             float(error.max()),
-            "left out" if name in LEFT_OUT.get(skip, ()) else "",
+            "left out" if name in left_out else "",
+            name in MENDED and MENDED[name] not in left_out,
         )
         for name, ours, exact, error in told
     ]
-    seen = f"{MASK}" if at == setting.K - 1 else f"{at}"
+    seen = f"{MASK} (state {at})" if at == setting.K - 1 else f"{at}"
     st.html(
         audit_table(
             rows,
             [names[k] for k in shown],
             ours=f"the routine, xₜ = {seen}, t = {setting.t}, s = {setting.t - setting.back}",
-            exact="by counting",
+            exact="Bayes' rule, full matrices",
             rounding=ROUNDING[setting.precision],
         )
     )
     st.caption(f"{in_words(setting)} {sentence(setting, skip, told, at, len(shown))}")
     over_time(setting, skip)
+
+
+def line_name(name: str, masked: bool, total: float, skip: str = "nothing") -> str:
+    """What a line is, as HTML.
+
+    Args:
+        name: a key of `LINES`.
+        masked: whether x_t is [MASK].
+        total: the sum that line 6 divides by.
+        skip: what is left out; without the division nothing is put back.
+    """
+    back = {"the normalisation": "", "it, and normalise at the end": ", divided by its sum"}
+    times = f", times {total:.3g}"
+    said = LINES[name].format(total=f"{total:.3g}", sum_back=back.get(skip, times))
+    return f"{said} + β̄" if masked and name == "marginal_row" else said
 
 
 def in_words(setting: Setting) -> str:
@@ -209,11 +238,10 @@ def in_words(setting: Setting) -> str:
     Q = process_of(setting).q_marginal_matrix(setting.t)
     masked, other = float(Q[0, -1]), float(Q[0, 1])
     kept = float(Q[0, 0]) - other
-    names = f"{PROCESSES[setting.process].capitalize()}. At t = {setting.t} a state has become"
-    mask = f" {MASK} with probability γ̄ = {masked:.3g};" if setting.process != "symmetric" else ""
+    mask = f"{MASK} with γ̄ = {masked:.3g}, " if setting.process != "symmetric" else ""
     return (
-        f"{names}{mask} each class with β̄ = {other:.3g}; and on top of that it is still itself "
-        f"with ᾱ = {kept:.3g}."
+        f"At t = {setting.t} a state has become {mask}each class with β̄ = {other:.3g}, and on top "
+        f"of that is still itself with ᾱ = {kept:.3g}."
     )
 
 
@@ -252,9 +280,8 @@ def sentence(
     if skip == "it, and normalise at the end":
         left = "Normalised only at the end"
     return (
-        f"{left}, in {setting.precision}, {verdict}. It sums to {ours[at].sum():.6g}. Lines 1, 2, "
-        "5 and 6 run over x₀, which is never [MASK]; the others over xₛ. An error is the largest "
-        f"difference; of numbers above 1, as a share of the largest.{some}"
+        f"{left}, {verdict}. It sums to {ours[at].sum():.6g}. Lines 1, 2, 5 and 6 run over x₀, "
+        f"never [MASK]; the others over xₛ. Errors of numbers above 1 are relative.{some}"
     )
 
 
@@ -317,12 +344,13 @@ def bayes_view(kernel: str, setting: Setting, x_t: int) -> None:
     probs, names, gap = table_of(kernel, small)
     K = len(names)
     at = min(x_t, K - 1)
-    stage = st.container()
     asked = st.number_input(
         "x₀: which row is taken apart", 0, 63, 1, key="dx0", bind="query-params", width=230
     )
     x0 = min(asked, K - 1)
     s = setting.t - setting.back
+    heading = f"x₀ = {names[x0]}, xₜ = {names[at]}, t = {setting.t}, s = {s}"
+    st.html(audit_table(taken_apart(kernel, small, at, x0), names, ours=heading, color="q"))
     figure = facets(
         probs,
         names,
@@ -333,22 +361,19 @@ def bayes_view(kernel: str, setting: Setting, x_t: int) -> None:
             for name in names
         ],
         chosen=(at, x0),
-        log=True,
+        log=False,
         height=190,
+        ends=("from x<sub>0</sub>", "to x<sub>s</sub>"),
     )
     plot(
         figure,
         key="dp_table",
         alt="Heat maps of q(x_s given x_t and x_0), one per x_t; rows are x_0, columns x_s",
-        place=stage,
     )
-    rows = taken_apart(kernel, small, at, x0)
-    heading = f"x₀ = {names[x0]}, xₜ = {names[at]}"
-    st.html(audit_table(rows, names, ours=heading, color="q"))
     st.caption(
-        f"One heat map for each xₜ; rows are x₀, columns xₛ, s = {s}. A row without colour is a "
-        "pair that can't be. Blue: the row that is taken apart above. Against multiplying whole "
-        f"matrices, the largest difference of all {K**3} numbers is "
+        "One heat map for each xₜ. A row without colour is a pair that can't be; blue: the row "
+        "that is taken apart above. Against multiplying whole matrices, the largest difference "
+        f"of all {K**3} numbers is "
         f"{f'{gap:.0e}' if gap else '0'}."
     )
 

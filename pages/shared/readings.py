@@ -69,7 +69,7 @@ def ask(denoiser: NetworkDenoiser, pixels: np.ndarray, seed: int) -> Answers:
 
 
 def read(denoiser: NetworkDenoiser, told: Answers) -> dict[str, np.ndarray]:
-    """The five readings as bytes [n, 28, 28], and how far off three of them are, [n].
+    """The five readings as bytes [n, 28, 28], and how far off two of them are, [n].
 
     `gain` is the measured error of x0 over that of eps; `rule` what the determinant says it is.
     """
@@ -78,8 +78,7 @@ def read(denoiser: NetworkDenoiser, told: Answers) -> dict[str, np.ndarray]:
     output = told.output.double()
     prediction = PARAMETERIZATIONS["eps"].recover(output, told.x_t, *rates)
     said = readings(diffusion, prediction, told.x_t, t, t - 1)
-    v = PARAMETERIZATIONS["v"].target(told.x0, told.eps, *rates)
-    wrong = {"x0": said.x0 - told.x0, "eps": said.eps - told.eps, "v": said.v - v}
+    wrong = {"x0": said.x0 - told.x0, "eps": said.eps - told.eps}
     errors = {f"wrong_{name}": rms(error).numpy() for name, error in wrong.items()}
     noise = bench.NOISE_RANGE
     frames = {
@@ -100,7 +99,7 @@ def lens(denoiser: NetworkDenoiser, told: Answers, back: str) -> dict[str, np.nd
 
     Keys: `x0` (tinted where clipping changes it), `direct`, `gap` and `moved` (pictures of the
     differences), `gap32`, `gap64` and `moved_most` (their largest values), `clipped` (the share of
-    pixels outside the range).
+    pixels outside the range), `beyond` (how far the farthest of them is outside).
     """
     t, s = told.t, (told.t - BACK[back]).clamp(min=0)
     exact = clip_lens(denoiser.diffusion, told.x_t, told.output.double(), t, s)
@@ -116,6 +115,7 @@ def lens(denoiser: NetworkDenoiser, told: Answers, back: str) -> dict[str, np.nd
         "gap32": gaps(gap),
         "gap64": gaps(exact.through_x0 - exact.direct),
         "moved_most": largest(moved),
+        "beyond": (largest(exact.x0) - 1).clip(min=0),
         "clipped": (exact.x0.abs() > 1).flatten(1).double().mean(1).numpy(),
     }
 
@@ -235,6 +235,7 @@ def draw_beside(
         clipping: whether the rows differ in how they clip; else in the network's target.
     """
     panels, curves = [], []
+    cut = " before clipping" * any(row.clip for row in rows)
     for k, row in enumerate(rows):
         own = [stop[k] for stop in shots]
         panels.append(
@@ -243,9 +244,11 @@ def draw_beside(
         )  # fmt: skip
         values = np.array([s.largest for s in own])
         curves.append(
-            Curve(row.name, values, row.color, "largest |x̂₀| before clipping (log)", 1, 1e5,
+            Curve(row.name, values, row.color, "largest |x̂₀|" + cut + " (log)", 1, 1e5,
                   digits=1, log=True)
         )  # fmt: skip
+        if not row.clip:
+            continue  # nothing to explain, and no use in a distance: it may be lost
         if clipping:
             values = np.array([s.left for s in own])
             curves.append(Curve(row.name, values, row.color, LEFT_CHART, 0, 0.02, digits=4))

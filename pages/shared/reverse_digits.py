@@ -35,6 +35,8 @@ NETWORK = "digits-eps"
 MOST_STEPS = 30  # shown t; a network call for each
 VARIANTS = 6
 STATIC = 1000  # noise over signal from which x̂₀ read off a named noise shows nothing else
+SAME = 1e-3  # a guess nearer to a digit than this is that digit
+CLOSE = 0.01  # nats below which a Gaussian is called near; one draw in a few hundred tells
 SHARES = {"all": 1, "tenth": 10}
 
 
@@ -227,7 +229,7 @@ def show(found: Guesses, step: Draws, T: int) -> None:
                   digits=3),
             Curve("network", numbers["network to data"], "p", "from its nearest of the data", 0,
                   digits=3),
-            Curve("exp(entropy)", numbers["in play"], "q", "digits still in play (log)", 1,
+            Curve("as if equally likely", numbers["in play"], "q", "digits in play (log)", 1,
                   max(2.0, found.size), digits=1, log=True),
         ],
         key="reverse_player",
@@ -238,9 +240,9 @@ def show(found: Guesses, step: Draws, T: int) -> None:
             for t, s in zip(found.t.tolist(), step.s.tolist(), strict=True)
         ],
         notes=[
-            f"{loss_note(nats, s)}{blown_up(a, sigma)}"
-            for nats, s, a, sigma in zip(
-                step.bound, step.s.tolist(), *rates_at(found), strict=True
+            f"{loss_note(nats, s, off)}{blown_up(a, sigma)}"
+            for nats, s, off, a, sigma in zip(
+                step.bound, step.s.tolist(), numbers["ideal to x0"], *rates_at(found), strict=True
             )
         ],
         ends=("t = 1", f"t = {found.t[-1]}"),
@@ -261,8 +263,8 @@ def show(found: Guesses, step: Draws, T: int) -> None:
     )
     trouble = f" {held.trouble}" if held.trouble else ""
     st.caption(
-        f"Data: {data}.{source}{trouble} A distance is the root mean square difference of the "
-        "pixels, where black is −1 and white 1."
+        f"Data, “its nearest” among them: {data}.{source}{trouble} A distance is the root mean "
+        "square difference of the pixels, where black is −1 and white 1."
     )
 
 
@@ -282,13 +284,21 @@ def blown_up(a: float, sigma: float) -> str:
     )
 
 
-def loss_note(nats: float, s: int) -> str:
-    """What one Gaussian can lose at most in a step among digits that ends at s."""
+def loss_note(nats: float, s: int, off: float) -> str:
+    """What one Gaussian can lose in a step among digits, and whose digit the exact step takes.
+
+    Args:
+        nats: that it loses at most.
+        s: where the step ends.
+        off: distance of the exact guess from the hidden digit.
+    """
+    if nats == 0:
+        sure = "One digit has all the weight. The exact step is sure"
+        if off < SAME:
+            return f"{sure}, and right."
+        return f"{sure}, and wrong: its digit is {off:.2f} from the hidden one."
     if math.isinf(nats):
         return "The step ends on the data themselves: no Gaussian can be near."
-    if nats == 0 and s == 0:
-        return "The step ends on one digit, which has all the weight: nothing is left to get wrong."
-    if nats == 0:
-        return "One digit has all the weight, so the exact step is a Gaussian: its own."
-    size = f"{nats:.2g}" if nats < 100 else f"{nats:,.0f}"
-    return f"For this step one Gaussian loses at most {size} nats against the exact mixture."
+    if nats < CLOSE:
+        return f"One Gaussian is near the exact mixture: it loses at most {nats:.2g} nats."
+    return "Other digits have some weight: the exact step is a mixture of Gaussians."

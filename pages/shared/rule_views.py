@@ -26,6 +26,7 @@ DENOISERS = {
     "blind": "blind",
 }
 """The keys of `BELIEFS`, as a reader calls them."""
+WHOSE = {"mixture": "Mixture (VQ-Diffusion)", "product": "Product (D3PM)"}
 
 assert DENOISERS.keys() == BELIEFS.keys()
 
@@ -101,7 +102,7 @@ def matrices(choice: Choice, t: int, s: int, row: int) -> None:
         ("truth", "The truth", "Bayes' rule on the data", told.truth, none, "q"),
         *(
             (
-                rule, rule.capitalize(), f"largest error: {told_error(told.worst(rule))}",
+                rule, WHOSE[rule], f"largest error: {told_error(told.worst(rule))}",
                 told.rules[rule], told.errors[rule], "p",
             )
             for rule in told.rules
@@ -140,8 +141,10 @@ def in_words(told: Seen, choice: Choice, t: int, s: int) -> str:
     return (
         f"Worst: from x{_low(t)} = {told.names[i]} to x{_low(s)} = {told.names[j]} the {rule} says "
         f"{spoken(float(told.rules[rule][i, j]))}, and the truth is "
-        f"{spoken(float(told.truth[i, j]))}.{reason} On average over the x{_low(t)} that occur, "
-        f"{_both(told.averages)} of the probability lies in the wrong place."
+        f"{spoken(float(told.truth[i, j]))}.{reason} Share of the probability "
+        f"in the wrong place, averaged over x{_low(t)}: "
+        + ", ".join(f"{name} {told_error(off)}" for name, off in told.averages.items())
+        + "."
     )
 
 
@@ -165,14 +168,17 @@ def one_row(choice: Choice, t: int, s: int, row: int) -> None:
     now, then = f"x<sub>{t}</sub>", f"x<sub>{s}</sub>"
     one, two, three, four = st.columns(4)
     belief_row, high = told.beliefs[row], told.beliefs[row].max()
+    likeliest = int(belief_row.argmax())
     piles = [
         Pile(f"from x₀ = {names[k]}, believed with {spoken(float(belief_row[k]))}",
              told.parts[row, k], "x0", 0.3 + 0.7 * float(belief_row[k] / high))
         for k in range(K)
     ]  # fmt: skip
+    alone = (belief_row > high - 1e-9).sum() == 1
+    darkest = f"; dark: x₀ = {names[likeliest]}" if alone else ""
     truth, x_title = told.truth[row], then
     shown = [
-        (one, "mixture", "Mixture", "one posterior per x₀", piles, truth),
+        (one, "mixture", "Mixture", "one posterior per x₀" + darkest, piles, truth),
         (two, "prior", "Product: first factor", "the belief, noised to s",
          [Pile("belief noised to s", told.prior[row], "p", 0.55)], told.true_prior),
         (three, "likelihood", f"second factor q({now}|{then})", f"how {then} explains {now}",
@@ -188,16 +194,26 @@ def one_row(choice: Choice, t: int, s: int, row: int) -> None:
             place=place,
         )
     seen_prior, true_prior = told.prior[row, row], told.true_prior[row]
+    heard = choice.belief != "blind" and seen_prior > true_prior + 0.005
     st.caption(
-        f"What is known: x{_low(t)} = {names[row]}. Green marks are the truth; in the first factor "
-        f"they are q(x{_low(s)}), what Bayes' rule asks for there. For state {names[row]} that is "
-        f"{spoken(float(true_prior))}, and the product puts in {spoken(float(seen_prior))}"
-        + (
-            f": a belief that has seen x{_low(t)} already."
-            if choice.belief != "blind" and seen_prior > true_prior + 0.005
-            else "."
-        )
+        f"What is known: x{_low(t)} = {names[row]}. Green is the truth; in the first factor it is "
+        f"q(x{_low(s)}), what Bayes' rule asks for: {spoken(float(true_prior))} for state "
+        f"{names[row]}. The product puts in {spoken(float(seen_prior))}"
+        + (f": a belief that has seen x{_low(t)} already." if heard else ".")
+        + mixture_factor(told, t, s, row)
         + (" At s = 0 both rules return the belief itself." if s == 0 else "")
+    )
+
+
+def mixture_factor(told: Seen, t: int, s: int, row: int) -> str:
+    """What the mixture weighs with q(x_t|x_s), as a sentence; none where it can't be told."""
+    likelihood = told.likelihood[row]
+    if s == 0 or likelihood.min() == 0:
+        return ""
+    factor = told.rules["mixture"][row] / likelihood
+    return (
+        f" The mixture divides the belief by q(x{_low(t)} | x₀) before it is noised, and puts in "
+        f"{spoken(float(factor[row] / factor.sum()))}."
     )
 
 

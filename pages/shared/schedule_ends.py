@@ -29,10 +29,14 @@ NETWORKS = {"digits-eps": 0.26, "digits-v": 0.032}
 """Whose first step back the sheet's last row has -> the spread of its mean, over 96 noises."""
 BRIGHTNESS = {"down": -0.75, "up": -0.64}
 """Mean of 50 final digits, steps counted down from T and up from 1."""
+TRAINED = {"digits-eps": "a network trained on ε", "digits-v": "one trained on v"}
+"""How a reader who has not met them yet is told of them."""
 NOISE_SEED = 3  # of x_T on the sheet's last row
 SIDES = (28, 56, 128, 256, 512, 1024)
 FAR = 0.05  # the mean brightness at which the chart ends
 TILE, ZOOM = 28, 5
+CAPS = (0.99, 0.999, 0.99999)
+"""Largest β that one may allow; 0.999 is the one in use."""
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -54,9 +58,9 @@ def spreads() -> dict[str, float]:
     """Whose noise the first step back of the cosine believes -> the spread of its mean."""
     cosine = SCHEDULES["cosine"](1000)
     return {
-        "ε̂ unrelated to x_T": step_back_spread(cosine, 1000, 0.0),
-        **{f"ε̂ of {name}": spread for name, spread in NETWORKS.items()},
-        "ε̂ = x_T, the right answer": step_back_spread(cosine, 1000, 1.0),
+        "ε̂ unrelated to the noise": step_back_spread(cosine, 1000, 0.0),
+        **{f"ε̂ of {TRAINED[name]}": spread for name, spread in NETWORKS.items()},
+        "ε̂ is the noise, the right answer": step_back_spread(cosine, 1000, 1.0),
     }
 
 
@@ -88,14 +92,16 @@ def spreads_figure(told: dict[str, float]) -> Figure:
     low, high = -2.0, 2.0
     shapes, names = [upright(0, "xt", width=1)], []
     for k, (name, spread) in enumerate(told.items()):
-        y, color = len(told) - 1 - k, "bits" if spread > 1 else "p" if "digits" in name else "q"
+        y, color = len(told) - 1 - k, "bits" if spread > 1 else "p" if "trained" in name else "q"
         shapes.append(
             {"type": "rect", "x0": low, "x1": math.log10(spread), "y0": y + 0.05, "y1": y + 0.45,
              "fillcolor": COLORS[color], "opacity": 0.85, "line": {"width": 0}}
         )  # fmt: skip
         label = f"{name}: {spread:.1f}" if spread > 1 else f"{name}: {spread:.2g}"
         names.append(name_at(low, label, color, y=y + 0.52, xanchor="left", yanchor="bottom"))
-    names.append(name_at(0, "1, as x_T", "xt", y=0, yanchor="bottom", xanchor="left", xshift=6))
+    names.append(
+        name_at(0, "1, as x<sub>T</sub>", "xt", y=0, yanchor="bottom", xanchor="left", xshift=6)
+    )
     trace = {"type": "scatter", "mode": "lines", "x": [low, high], "y": [0, len(told)],
              "opacity": 0, "hoverinfo": "skip", "line": {"width": 0}}  # fmt: skip
     layout = {
@@ -109,13 +115,20 @@ def spreads_figure(told: dict[str, float]) -> Figure:
     return chart([trace], layout)
 
 
+def grows(cap: float) -> str:
+    """How many times a step back from noise with that β multiplies an error of ε̂."""
+    return f"{cap * (1 - cap) ** -0.5:.3g}"
+
+
 def first_step_back() -> None:
     """What dividing by √(1 − 0.999) does, for noise that is right, nearly right and unrelated."""
     told = spreads()
+    capped = ", ".join(f"{grows(cap)} at {cap:g}" for cap in CAPS)
     chapter.prose(
-        "The cosine’s last β is 0.999, so the first step back divides by √0.001 = 0.032. What it "
-        "divides, x_T less 0.999 ε̂, is nearly nothing where ε̂ is what x_T is: noise. Below is "
-        "the mean after that step, by four answers ε̂ for the same x_T."
+        "The cosine’s last β is capped at 0.999. One step back from the noise $x_T$ has the mean "
+        r"$\mu = (x_T - 0.999\,\hat\epsilon)/\sqrt{0.001}$; ε̂ is a network’s guess of that "
+        f"noise. **What ε̂ gets wrong grows β/√(1−β) times**: {capped}, without end if β = 1. Below "
+        "is μ by four guesses."
     )
     left, right = st.columns(2, gap="medium")
     plot(
@@ -128,8 +141,8 @@ def first_step_back() -> None:
                 shown_picture(picture, f"The mean after one step back, by {name}", ZOOM)
                 st.caption(name)
     st.caption(
-        "Black is −1, gray 0, white 1; what lies beyond is cut off. Spread of a network: over 96 "
-        "noises, with nothing clipped."
+        "Black is −1, gray 0, white 1; what lies beyond is cut off. The networks are digits-eps "
+        "and digits-v; their spread is over 96 noises, with nothing clipped."
     )
 
 
@@ -145,8 +158,8 @@ def starts() -> None:
     """Digits made in a few steps, counted down from T and up from 1, from the same noise."""
     cosine = SCHEDULES["cosine"](1000)
     chapter.prose(
-        f"digits-v (cosine schedule) in {STEPS} steps from the same noise, with the steps counted "
-        "in two ways. A first step at t < 1000 tells the network that some signal is left; there "
+        f"A network (digits-v, cosine) draws digits in {STEPS} steps, counted in two "
+        "ways. A first step at t < 1000 tells the network that some signal is left; there "
         "is only noise, and a signal of 0 is a picture in mid-gray, brighter than digits are."
     )
     for row, (way, times) in enumerate(
@@ -203,7 +216,7 @@ def bells_figure(side: int, left: float) -> Figure:
 def large_picture() -> None:
     """Whether the brightness of the picture can be seen in the noise of the last step."""
     left = root_left(SCHEDULES["linear"](1000), 1000)
-    side = st.select_slider("Pixels a side", SIDES, 28, key="nside", bind="query-params")
+    side = st.select_slider("Pixels a side", SIDES, 256, key="nside", bind="query-params")
     plot(
         bells_figure(side, left), key="ends_bells",
         alt="The mean brightness at t = T of a picture that was black or white, and of pure noise",
@@ -213,7 +226,8 @@ def large_picture() -> None:
         f"(√ᾱ): it moves the mean of a white picture up by {left:.4f}, of a black one down. The "
         f"noise in that mean is 1/√{side * side:,} = {1 / side:.4f}. From the mean alone one could "
         f"say which it was in **{told_apart(side, left):.0%}** of all cases; 50% would be a guess. "
-        "After rescaling to zero terminal SNR all three are one bell."
+        "Pull to 1024, then to 28, a digit’s size. With no signal left at T (see “More” of "
+        "“Two schedules”) all three are one bell."
     )
 
 

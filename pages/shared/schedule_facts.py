@@ -17,7 +17,7 @@ from diffusion_core.schedules import (
 )
 from pages.shared.chapter import Confusion, term
 from pages.shared.numbers import signed
-from pages.shared.schedule_ends import BRIGHTNESS, NETWORKS
+from pages.shared.schedule_ends import BRIGHTNESS, NETWORKS, share
 from pages.shared.schedule_views import PLACE
 from pages.shared.schedule_world import FEWER, SAME_SNR, UNSCALED, UP, root_left
 
@@ -39,6 +39,8 @@ class Facts(NamedTuple):
     first_agreed: float
     first_apart: float
     drops: tuple[float, float, float]
+    before_last: float
+    cap_left: float
 
 
 def facts() -> Facts:
@@ -73,6 +75,8 @@ def facts() -> Facts:
             float(log_snr[450] - log_snr[550]),
             float(log_snr[900] - log_snr[1000]),
         ),
+        before_last=float(cosine.beta[999]),
+        cap_left=root_left(cosine, 1000),
     )
 
 
@@ -142,7 +146,7 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "I set T = 100 and kept β from 0.0001 to 0.02. Why are the samples bad?",
-            "Because x_T is no noise then, and sampling starts from noise. ᾱ_T is about "
+            "Because $x_T$ is no noise then, and sampling starts from noise. ᾱ_T is about "
             "exp(−Σβ), and a tenth of the steps has a tenth of the sum: the signal (√ᾱ) that "
             f"is left is {told.short_left[0]:.0%} at T = 200 and {told.short_left[1]:.0%} at "
             f"T = 100, where T = 1000 leaves {told.linear_left:.1%}. Code that multiplies β by "
@@ -164,26 +168,30 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Why is β cut off at 0.999?",
             "One step back divides by √(1−βₜ). The cosine reaches ᾱ = 0 at t = T, so its own "
-            "last β would be 1, and that step would divide by zero. With the cap it multiplies "
-            f"by 1/√(1−0.999) = {told.cosine_gain:.1f}: so much larger becomes what a network "
-            "gets wrong that names ε. One that names x₀ is spared: the step multiplies the "
-            f"error of an x̂₀ by {told.cosine_x0_gain:.2g}. That is one reason to clip x̂₀ to "
-            "−1…1: the step then goes by x̂₀, and what ε̂ gets wrong is not multiplied.",
-            {"schedule_a": "linear", "schedule_b": "cosine", PLACE: 1.0},
-            look="β of B at the very end: it jumps to 0.999.",
+            "last β would be 1, and that step would divide by zero. Only that one is touched: the "
+            f"β before it is {told.before_last:.2f}. With the cap the step multiplies by "
+            f"1/√(1−0.999) = {told.cosine_gain:.1f}: so much larger becomes what a network "
+            "gets wrong that predicts ε. One that predicts x₀ is spared: the step multiplies the "
+            f"error of an x̂₀ by {told.cosine_x0_gain:.2g}. So without the cap, ᾱ_T = 0 (zero "
+            "terminal SNR) is fine for networks that predict x₀ or v, and impossible for one that "
+            f"predicts ε. The cap is the compromise: it leaves a signal √ᾱ of "
+            f"{share(told.cap_left)}.",
+            {"nview": "back"},
+            look="The text over the bars: the higher the cap, the more an error of ε̂ grows. The "
+            "second bar has such an error, the third hardly any.",
             threads=["openai/guided-diffusion#42"],
         ),
         Confusion(
             "With β = 0.999 the first step back divides by √0.001. Doesn’t everything explode?",
-            "It would, if ε̂ and x_T had nothing to do with each other: the mean after that "
+            "It would, if ε̂ and $x_T$ had nothing to do with each other: the mean after that "
             f"step would have the spread {told.first_apart:.1f}. But at T the picture is "
-            "noise, so the right answer is ε̂ ≈ x_T, and of x_T − 0.999 x_T only a thousandth "
+            "noise, so the right answer is ε̂ ≈ $x_T$, and of $x_T - 0.999\\,x_T$ only a thousandth "
             f"is left to be divided: the spread is {told.first_agreed:.3f}. digits-v keeps to "
             f"that, at {NETWORKS['digits-v']}. What grows {told.cosine_gain:.1f} times is the "
             "error of ε̂ alone: digits-eps, slightly off, leaves a spread of "
             f"{NETWORKS['digits-eps']}.",
             {"nview": "back"},
-            look="The four bars and their pictures: only noise that has nothing to do with x_T "
+            look="The four bars and their pictures: only noise that has nothing to do with $x_T$ "
             "is blown up.",
             threads=["openai/guided-diffusion#42", "openai/improved-diffusion#105"],
         ),
@@ -193,9 +201,10 @@ def confusions(told: Facts) -> list[Confusion]:
             f"that: {told.linear_left:.2%} of the signal (√ᾱ) is left at T. The noise in the "
             "mean brightness of a million pixels is only 1/√1,000,000 = 0.10%, so a large "
             "picture still tells bright from dark. Rescaling takes that out (under “More” of "
-            "“Two schedules”).\n\nThe price: x_T = ε, so at T a network that predicts ε "
+            "“Two schedules”).\n\nThe price: $x_T = \\epsilon$, so at T a network that predicts ε "
             "copies its input and learns nothing about x₀. Going back, "
-            "x̂₀ = (x_T − σ ε̂)/√ᾱ is 0/0, undefined. Predict x₀ or "
+            "$\\hat x_0 = (x_T - \\sigma\\hat\\epsilon)/\\sqrt{\\bar\\alpha}$ is 0/0, "
+            "undefined. Predict x₀ or "
             + term("v", "v = √ᾱ ε − √(1−ᾱ) x₀; at ᾱ = 0 it is −x₀")
             + " instead.",
             {"nview": "large", "nside": 1024},

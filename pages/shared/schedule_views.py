@@ -26,7 +26,7 @@ REST = 0.4
 """Where the timeline comes to rest: there two schedules differ most visibly."""
 SNR_CHART = "log-SNR (nats)"
 SIGNAL_CHART = "signal √ᾱ that is left"
-BETA_CHART = "β, noise of one step"
+BETA_CHART = "β, noise of one step (log)"
 
 
 def named(schedule: str) -> str:
@@ -84,7 +84,8 @@ def show_schedules(shown: Shown, about: str, a: str, b: str, T: int, by_snr: boo
     else:
         clocks = left.alpha_bar, right.alpha_bar
         first = pair(words, clocks, "ᾱ, share of the variance", lo=0, hi=1, digits=3)
-    timeline(shown, words, [f"{about} under schedule {name}" for name in words.labels], first)
+    alts = [f"{about} under schedule {name}" for name in words.labels]
+    timeline(shown, words, alts, first, "A: t = " if by_snr else "t = ")
     chapter.prose(words.sentence)
 
 
@@ -170,7 +171,9 @@ def too_many(asked: int, T: int) -> str:
 # --- the timeline of either -----------------------------------------------------------------------
 
 
-def timeline(shown: Shown, words: Words, alts: Sequence[str], first: list[Curve]) -> None:
+def timeline(
+    shown: Shown, words: Words, alts: Sequence[str], first: list[Curve], counts: str = "step "
+) -> None:
     """The player: three pictures and four charts.
 
     Args:
@@ -178,6 +181,7 @@ def timeline(shown: Shown, words: Words, alts: Sequence[str], first: list[Curve]
         words: what is written about that.
         alts: what a screen reader says of the first two pictures.
         first: the curves of the first chart.
+        counts: what the axis of time counts.
     """
     place = st.session_state.pop(PLACE, None)
     n = len(words.captions)
@@ -206,6 +210,7 @@ def timeline(shown: Shown, words: Words, alts: Sequence[str], first: list[Curve]
         ],
         charts_last=True,
         ends=("the picture", "noise"),
+        ticks=[(k, f"{counts}{left.steps[k]}") for k in ((n - 1) // 4, (n - 1) // 2)] * (n > 4),
         autoplay=place is None,
         rest=round(REST * (n - 1)),
         hold=place is None,

@@ -22,6 +22,9 @@ from pages.shared import score_world
 from pages.shared.score_world import PLACE_TIMES, Place, Walks
 
 WALK, LEVEL = 60, 20  # what the page opens with: steps of a walk, and Langevin's level t
+FINE, FINE_ENDS = 100, (0.028, 0.024, 0.028)
+"""Steps in which walks with and without fresh noise end alike, and how far from the data these two
+and true draws lie; a test walks anew."""
 AT, NOISY = (-0.1, -0.1), 200  # likewise: the place that is looked at, and its t
 
 LEARNT = (0.147, 0.144, 0.125)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pages.shared import score_digits, score_noise
 from pages.shared.chapter import Confusion, term
-from pages.shared.score_facts import Facts
+from pages.shared.score_facts import FINE, FINE_ENDS, WALK, Facts
 
 
 def confusions(told: Facts) -> list[Confusion]:
@@ -53,7 +53,8 @@ def confusions(told: Facts) -> list[Confusion]:
             "What is the noise good for, then?",
             "It makes the groups wide enough to meet, and fills the space between. At t = 300 a "
             f"walker sees both, and Langevin’s walk has {told.blurred:.0%} at the lower left, "
-            f"where {told.blurred_true:.0%} of these noisy data are. But those are blurred. A walk "
+            f"where {told.blurred_true:.0%} of these noisy data are (noise carries some across). "
+            "But those are blurred. A walk "
             "that begins with much noise and goes on with less has both: right shares first, sharp "
             "points later. That is a diffusion model.",
             {"sclevel": 300},
@@ -62,16 +63,22 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "The ODE has no noise. How can it end in the same distribution as the SDE?",
-            "Noise of strength g spreads a cloud just as a drift of −½g² times the score would: "
-            "both push points from where they are dense to where they are not. So one may have the "
-            "noise, dx = [f − g² ∇log q] dt + g dw, or take that part off the drift, dx = [f − ½g² "
-            "∇log q] dt, and the cloud is the same at every t. The points are not: from the same "
-            f"start {told.crossed:.0%} of the walkers end in another group, and yet both clouds "
-            f"lie about as near to the data ({told.far[0]:.2f} and {told.far[1]:.2f}) as true "
-            f"draws do ({told.drawn:.2f}).",
-            {},
-            "First two pictures: the same arrows, other ways, the same cloud. Lower chart: orange "
-            "and purple stay near the dashed line at every t, not just at the end.",
+            "A little noise of variance δ changes a density by ½δ ∇·∇q, and that is "
+            "∇·(q ½δ ∇log q): what a drift *down* the score, −½δ ∇log q, would do. So noise and a "
+            "drift *up* the score, together, change nothing. That pair is Langevin’s walk, and "
+            "the SDE is the ODE with that pair added (βₜ: the noise variance of a step; z: fresh "
+            "noise):\n\n"
+            "| walk | a small step moves xₜ by | q |\n|---|---|---|\n"
+            "| ODE | ½βₜ xₜ + ½βₜ ∇log q | becomes the next level’s |\n"
+            "| Langevin | ½δ ∇log q + √δ z | stays |\n"
+            "| SDE: both, δ = βₜ | ½βₜ xₜ + βₜ ∇log q + √βₜ z | becomes the next level’s |\n\n"
+            f"The points differ: from the same start {told.crossed:.0%} end in another group. "
+            f"The clouds don’t: in {FINE} steps they end {FINE_ENDS[0]:.2f} and "
+            f"{FINE_ENDS[1]:.2f} from the data, true draws {FINE_ENDS[2]:.2f}. In {WALK} the "
+            f"SDE’s steps are too long ({told.far[0]:.2f} and {told.far[1]:.2f}).",
+            {"scsteps": FINE},
+            f"{FINE} steps. First two pictures: other ways, the same cloud. Charts, at the end: "
+            "orange, purple and the dashed line meet.",
         ),
         Confusion(
             "Is falling noise with Langevin’s walk the same as DDPM?",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffusion_core.mixtures import PLANE_DATA
-from pages.shared.cloud import Cloud
+from pages.shared.cloud import Cloud, Strokes
 from pages.shared.player import Curve, Frames
 from pages.shared.score_world import (
     DATA,
@@ -16,6 +16,7 @@ from pages.shared.score_world import (
     Lesson,
     Place,
     Walks,
+    border,
     field,
     shade,
     times,
@@ -27,7 +28,7 @@ COLORS = ("eps", "p", "bits")
 TRAILS = 4  # walkers whose way is drawn
 FRESH = 8  # of its steps, the last ones, in full
 SHARE = "share at the lower left"
-FAR = "distance from the noisy data at that level"
+FAR = "distance from the noisy data at that level (log)"
 
 
 def level_name(level: int) -> str:
@@ -52,6 +53,7 @@ def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
             trails=TRAILS,
             trail=color,
             fresh=FRESH,
+            strokes=[Strokes(border(), "xt", 1, (6, 5))] if data == "two" else [],
         )
         for title, points, color, at in zip(titles, told.points, COLORS, levels, strict=True)
     ]
@@ -66,16 +68,21 @@ def walk_frames(told: Walks, data: str, steps: int, level: int) -> Frames:
             own = np.full(len(stops), true_share(PLANE_DATA[data](), level))
             curves.append(Curve(f"noisy data at {level}", own, "bits", SHARE, 0, 0.6, dash="2 4"))
     curves += [
-        Curve(name, far, color, FAR, 0)
+        Curve(name, far, color, FAR, 0.01, 1, log=True)
         for name, far, color in zip(NAMES, told.far, COLORS, strict=True)
     ]
-    curves.append(Curve("true draws", told.drawn, "q", FAR, 0, dash="6 5"))
+    curves.append(Curve("true draws", told.drawn, "q", FAR, 0.01, 1, log=True, dash="6 5"))
     captions = [
         (f"SDE and ODE: t = {t} · Langevin: t = {level}" if level else f"t = {t}")
         + (f" · step {i} of {steps}" if t else f" · done in {steps} steps")
         for i, t in enumerate(stops)
     ]
     return Frames([], captions, curves, clouds=clouds)
+
+
+def pair(xy: np.ndarray) -> str:
+    """Two numbers: "(0.72, −0.10)"."""
+    return "({:.2f}, {:.2f})".format(*(xy + 0.0)).replace("-", "−")
 
 
 def place_frames(told: Place, data: str, x: float, y: float) -> Frames:
@@ -113,7 +120,11 @@ def place_frames(told: Place, data: str, x: float, y: float) -> Frames:
     ]
     if data == "two":
         curves.append(Curve("p(group | xₜ)", told.group, "q", "from the lower left group?", 0, 1))
-    captions = [f"t = {t}" for t in PLACE_TIMES]
+    eps = -told.pull[:, 0, 2:] / told.sigma[:, None]
+    captions = [
+        f"t = {t} · σ = {s:.2f} · ε̂ = {pair(e)} · score −ε̂/σ = {pair(-e / s)}"
+        for t, s, e in zip(PLACE_TIMES, told.sigma, eps, strict=True)
+    ]
     return Frames([], captions, curves, clouds=clouds)
 
 

@@ -38,10 +38,13 @@ DATA = {"two": "Two groups", "ring": "Ring", "spiral": "Spiral"}
 STEPS = (5, 10, 20, 40, 60, 100)
 LEVELS = (20, 100, 200, 300, 400, 600, 0)
 """Noise levels that Langevin's walk can stay at; 0 stands for falling with the others."""
-WALKERS = 300
-TELLABLE = {"two": 0.10, "ring": 0.12, "spiral": 0.10}
-"""Of sets of WALKERS true draws one in ten lies farther than that from the others."""
-SETS = 6  # of true draws that the distance is averaged over, since one set differs from the next
+WALKERS = 300  # that are drawn
+COUNTED = {"two": 3000, "ring": WALKERS, "spiral": WALKERS}
+"""Walkers that shares and distances are of; the first `WALKERS` of them are drawn."""
+TELLABLE = {"two": 0.03, "ring": 0.12, "spiral": 0.10}
+"""Of sets of COUNTED true draws one in ten lies farther than that from the others."""
+SETS = {"two": 4, "ring": 6, "spiral": 6}
+"""Sets of true draws that the distance is averaged over, since one differs from the next."""
 GRID = 13  # arrows along each side
 SHADES = 48  # cells of the density along each side
 EXTENT = 2.8
@@ -69,6 +72,11 @@ def lower_left(x: Tensor) -> Tensor:
     return x.sum(-1) < 0
 
 
+def border() -> np.ndarray:
+    """Where the side of `lower_left` ends, in dashes' places: float32 [1, 1, 4]."""
+    return np.array([[[-EXTENT, EXTENT, 2 * EXTENT, -2 * EXTENT]]], np.float32)
+
+
 def true_share(mixture: GaussianMixture, t: int) -> float:
     """The share of the noisy data at t that lies to the lower left, exactly."""
     alpha_bar = float(diffusion().schedule.alpha_bar[t])
@@ -83,9 +91,10 @@ class Walks(NamedTuple):
 
     Attributes:
         points: float32 [3, n, WALKERS, 2]: with fresh noise, without, Langevin's.
-        far: [3, n] distance from sets of the noisy data at the level of each stop, on average.
+        far: [3, n] distance of those that are counted from sets of the noisy data at the level of
+            each stop, on average.
         drawn: [n] the same for points that are drawn from them, the mean of some sets.
-        share: [3, n] share to the lower left.
+        share: [3, n] share of those that are counted to the lower left.
         truth: [n] the true one.
         crossed: share of the walkers that end on different sides with and without noise.
     """
@@ -116,7 +125,7 @@ def walks(data: str, steps: int, level: int, seed: int) -> tuple:
     sides = lower_left(points)
     return tuple(
         Walks(
-            points.float().numpy(),
+            points[:, :, :WALKERS].float().numpy(),
             np.stack([*far, sliced_distance(third[:, None], own, directions()).mean(1).numpy()]),
             drawn,
             sides.double().mean(-1).numpy(),
@@ -128,11 +137,11 @@ def walks(data: str, steps: int, level: int, seed: int) -> tuple:
 
 @st.cache_data(max_entries=24, show_spinner=False)
 def falling_walks(data: str, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The walks down the levels: points [2, n, WALKERS, 2], `far` [2, n] and `drawn` [n]."""
+    """The walks down the levels: points [2, n, COUNTED, 2], `far` [2, n] and `drawn` [n]."""
     process = diffusion()
     denoiser, stops = mixture_denoiser(process, PLANE_DATA[data]()), times(steps)
     generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(WALKERS, 2, generator=generator, dtype=torch.float64)
+    start = torch.randn(COUNTED[data], 2, generator=generator, dtype=torch.float64)
     points = torch.stack(
         [
             torch.stack([start, *sde_walk(process, denoiser, start, stops, generator)]),
@@ -146,13 +155,13 @@ def falling_walks(data: str, steps: int, seed: int) -> tuple[np.ndarray, np.ndar
 
 
 def true_draws(data: str, at: tuple[int, ...], seed: int) -> Tensor:
-    """Sets of draws of the noisy data at each t: [n, SETS, WALKERS, 2]."""
-    many, generator = SETS * WALKERS, torch.Generator().manual_seed(seed + 2)
+    """Sets of draws of the noisy data at each t: [n, SETS, COUNTED, 2]."""
+    many, generator = SETS[data] * COUNTED[data], torch.Generator().manual_seed(seed + 2)
     clean = PLANE_DATA[data]().sample(many, generator)
     noise = torch.randn(many, 2, generator=generator, dtype=torch.float64)
     t = torch.tensor(at).repeat_interleave(many)
     noisy = diffusion().q_sample(clean.repeat(len(at), 1), t, noise.repeat(len(at), 1))
-    return noisy.reshape(len(at), SETS, WALKERS, 2)
+    return noisy.reshape(len(at), SETS[data], COUNTED[data], 2)
 
 
 def directions() -> Tensor:
@@ -270,6 +279,7 @@ class Place(NamedTuple):
         x0: float32 [n, DRAWS, 2] draws from q(x_0|x_t).
         signal: float32 [n, ARROWS, 4] arrows from x_t to a x_0, for some of the draws.
         pull: float32 [n, 1, 4] their exact average: sigma^2 times the score.
+        sigma: [n] of the noise.
         mean: float32 [n, 1, 2] E[x_0|x_t].
         group: [n] p(lower left group|x_t), of two groups.
         spread: [n] root mean square distance of x_0 from its mean, from the draws.
@@ -278,6 +288,7 @@ class Place(NamedTuple):
     x0: np.ndarray
     signal: np.ndarray
     pull: np.ndarray
+    sigma: np.ndarray
     mean: np.ndarray
     group: np.ndarray
     spread: np.ndarray
@@ -295,7 +306,7 @@ def place(data: str, x: float, y: float, seed: int) -> tuple:
     here = torch.tensor([[x, y]], dtype=torch.float64)
     t = torch.tensor(PLACE_TIMES)
     best = mixture_denoiser(process, mixture)(here.expand(n, 2), t)
-    a, _ = process.rates(t, here.expand(n, 2))
+    a, sigma = process.rates(t, here.expand(n, 2))
     draws = torch.stack(
         [
             draw_x0(
@@ -317,6 +328,7 @@ def place(data: str, x: float, y: float, seed: int) -> tuple:
             draws[:, :DRAWS].float().numpy(),
             arrows_from(ways[:, :ARROWS]),
             arrows_from(pull),
+            sigma.flatten().numpy(),
             best.x0[:, None].float().numpy(),
             group_probs(process, mixture, here.expand(n, 2), t)[:, 0].numpy(),
             spread.numpy(),

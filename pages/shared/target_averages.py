@@ -33,7 +33,6 @@ class OnTestDigits(NamedTuple):
 
     count: int = 1000
     tint: float = -0.64
-    first_bias: float = -0.002
     named: float = 0.66
     explained: float = 0.69
     x0_bias: float = 0.014
@@ -85,8 +84,8 @@ def naming(told: list[NoiseErrors]) -> None:
         told: average errors of digits-eps.
     """
     prose(
-        "**The network names all the noise in xₜ.** Of what the last step alone has added, next to "
-        "nothing can be known, but at the two ends."
+        "**The network predicts all the noise in xₜ.** Of what the last step alone has added, "
+        "next to nothing can be known, but at the two ends."
     )
     plot(
         named_chart(told),
@@ -95,13 +94,10 @@ def naming(told: list[NoiseErrors]) -> None:
     )
     first = told[0]
     st.caption(
-        "Were ε̂ the exact mean E[ε|xₜ], the two upper lines would be one: that is a law. The "
-        f"network breaks it at t = 1, where it names {first.named:.2f} and explains only "
-        f"{first.explained:.2f}: there it is not the best guess of the noise on *these* digits, "
-        "which a network made, since MNIST is not shipped. It was trained on MNIST; on "
-        f"{REAL.count:,} test digits the two are {REAL.named:.2f} and {REAL.explained:.2f}. Red: "
-        "dashed, the share that the last step has of all the noise, 1 at t = 1; unbroken, what is "
-        "named of that share. The step t = 500 lies at σ/a = 1."
+        "Red, dashed: the last step's share of all the noise; unbroken: what is predicted of it. "
+        "Were ε̂ the exact mean E[ε|xₜ], the two upper lines would be one. At t = 1 they are "
+        f"{first.named:.2f} and {first.explained:.2f} on these digits, made by a network; on "
+        f"{REAL.count:,} test digits of MNIST, {REAL.named:.2f} and {REAL.explained:.2f}."
     )
 
 
@@ -117,7 +113,7 @@ def named_chart(told: list[NoiseErrors]) -> Figure:
         Line("βₜ/(1−ᾱₜ)", x, last, "bits", 0, "left", 14, dash="dash"),
         Line("1 − mean of (ε̂ − ε)²", x, explained, "p", 10, "left", -16, dash="dot"),
         Line("mean of ε̂²", x, named, "eps", 16, "right", 14),
-        Line("what is named of that", x, named * last, "bits", 10, "center", 14),
+        Line("predicted of that", x, named * last, "bits", 10, "center", 14),
     ]
     figure = line_chart(
         lines,

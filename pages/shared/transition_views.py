@@ -38,10 +38,13 @@ from pages.shared.player import Curve, Panel, player
 from pages.shared.plot import plot
 
 KERNELS = {**NAMES, "own": "Your own matrix"}
+FIRST = "absorbing"
+"""The kernel to begin with: in the uniform one nobody sees which side of Q is “from”."""
 SHORT = {"nearest_neighbor": "Neighbours", "mask_and_replace": "Mask, replace"}
 WITH_OWN_STEPS = {"mask_and_replace", "own"}  # kernels that no β steers
 SHOWN_LETTERS = 300
-DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
+DASHES = dict(zip(NAMES, ("solid", "dash", "dot", "dashdot", "longdash"), strict=True))
+"""A kernel's line, chosen or not."""
 PATTERNS = ("", "7 4", "2 3", "10 3 2 3", "16 4")  # the same for the player, which takes SVG's
 MOST_STEPS = 100
 MOST_CURVES = 64  # states in the view that needs every row at every t
@@ -138,12 +141,12 @@ def matrices(kernel: str, choice: Choice, t: int) -> None:
             bind="query-params", width=170,
         )  # fmt: skip
         column = st.number_input(
-            "Column", 0, MOST_CELLS - 1, 3, key="tj", bind="query-params", width=120
+            "Column", 0, MOST_CELLS - 1, 7, key="tj", bind="query-params", width=120
         )
         log = st.toggle(
-            "Shades by logarithm", True, key="tlog", bind="query-params",
-            help="Else by the probability itself: then what is rarer than about 1 in 50 can't be "
-            "told from what is impossible.",
+            "Shades by logarithm", False, key="tlog", bind="query-params",
+            help="By the probability itself, what is rarer than about 1 in 50 can't be told from "
+            "what is impossible.",
         )  # fmt: skip
     row, column = min(row, n - 1), min(column, n - 1)
     told = seen(kernel, tuple(choice), t, row)
@@ -180,7 +183,7 @@ def matrices(kernel: str, choice: Choice, t: int) -> None:
     )
     flow = flow_figure(
         told.flow, names, told.paths,
-        title=f"<b>{names[row]}</b> through time, three walks",
+        title=f"<b>{names[row]}</b> through time; lines: 3 walks",
         words=f"After %{{x}} steps, a <b>{names[row]}</b> has become a <b>%{{text}}</b><br>"
         "with probability %{customdata:.3g}",
         t=t, log=log, dark=share["dark"],
@@ -209,11 +212,12 @@ def in_words(told: Seen, row: int, column: int, t: int) -> str:
         if line[j] > 0
     )
     total = told.marginal[:, column].sum()
+    number = f" (number {column})" if names[column] == MASK else ""
     return (
         f":blue[**Row {names[row]}**] of Q̄: after {t} steps it is {parts}; the row sums to "
-        f"{told.marginal[row].sum():.6g}. **Column {names[column]}**: how likely each start is to "
-        f"be found there; a column need not sum to 1, this one sums to {total:.3g}. Click a cell "
-        "to follow another state."
+        f"{told.marginal[row].sum():.6g}. **Column {names[column]}**{number}: the chance "
+        f"of each start to be there; it need not sum to 1, and sums to {total:.3g}. Right: shades "
+        f"are row {names[row]} at every t, lines three random walks."
     )
 
 
@@ -244,7 +248,7 @@ def forgetting_view(kernel: str, choice: Choice) -> None:
                 at[k],
                 anchor="center",
                 width=3 if name == kernel else 1.5,
-                dash="solid" if name == kernel else DASHES[k],
+                dash=DASHES.get(name, "solid"),
                 shift=14,
             )
             for k, name in enumerate(order)
@@ -292,11 +296,14 @@ def where_it_ends(made: Process, share: np.ndarray, distance: np.ndarray) -> str
         where = ", ".join(f"{spoken(float(p))} on {name}" for p, name in pairs)
     half = np.flatnonzero(share <= 0.5)
     mixed = np.flatnonzero(distance <= 0.01)
-    opening = f"The stationary distribution is {where}."
+    opening = (
+        "The stationary distribution is the one that a step leaves unchanged, π = πQ: here it is "
+        f"{where}."
+    )
     if diffusion.mask is None and ends_apart(diffusion.q_step_matrix(T)):
         opening = (
             "There is more than one stationary distribution, and the start decides. An even start "
-            f"ends with this one: {where}."
+            f"ends with this one, π: {where}."
         )
     islands = ""
     if where.startswith("even") and not joined(diffusion.q_step_matrix(T)):
@@ -308,14 +315,14 @@ def where_it_ends(made: Process, share: np.ndarray, distance: np.ndarray) -> str
         return f"{opening} A single real state has nothing to tell."
     return (
         f"{opening} {islands}"
-        + (f"Half of the information is gone at t = {half[0]}. " if len(half) else "")
+        + f"At t = 0 the worst start is {distance[0]:.3g} away: 1 minus its own π. "
+        + (f"Half of the information is gone at t = {half[0]} (even data). " if len(half) else "")
         + (
-            f"From t = {mixed[0]} on, every start is within 0.01 of it."
+            f"From t = {mixed[0]} on, every start is within 0.01 of π."
             if len(mixed)
-            else f"At t = T = {T} the worst start is still {distance[-1]:.2g} away from it, and "
+            else f"At t = T = {T} the worst start is still {distance[-1]:.2g} away from π, and "
             f"{share[-1]:.1%} of the information is left."
         )
-        + " Information counts even data: every real state equally likely."
     )
 
 

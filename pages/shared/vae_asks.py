@@ -49,15 +49,17 @@ def of_the_plane(told: Facts) -> None:
 def of_the_bound(told: Facts) -> None:
     """What lies between the bound and log p(x)."""
     chapter.question(
-        f"For the opening 3 the ELBO is {told.gap:.1f} nats below log p(x), the red piece. What "
-        "is it?",
+        f"For the 3 shown first the ELBO is {told.gap:.1f} nats below log p(x), the red piece. "
+        "What is it?",
         {
             "KL(q(z|x)‖p(z))": "That is a term of the ELBO itself, the purple piece: what it costs "
-            f"to say z, {told.kl:.1f} nats. It would be there with a perfect q, too.",
+            f"to say z, {told.kl:.1f} nats. It would be there with a perfect q, too. "
+            "The red piece is KL(q(z|x)‖p(z|x)).",
             "KL(q(z|x)‖p(z|x))": "Exactly, and with every q: move it with the sliders, and the "
             "two bars stay equal to each other while the green part, −log p(x), stays.",
             "The decoder’s blur": "The decoder is part of the model, and log p(x) is what this "
-            "model says with all its blur. What is missing is between two distributions of z.",
+            "model says with all its blur. What is missing is between two distributions of z: "
+            "KL(q(z|x)‖p(z|x)).",
         },
         answer="KL(q(z|x)‖p(z|x))",
         key=GUESS,
@@ -71,13 +73,13 @@ def of_many_draws(told: Facts) -> None:
         "Average the weights p(x, z)/q(z|x) of K draws, then take the logarithm. Where does its "
         "average go as K grows?",
         {
-            "Up to log p(x)": "With K = 1 it is the ELBO, for the opening 3 "
+            "Up to log p(x)": "With K = 1 it is the ELBO, for the 3 shown first "
             f"{told.gap:.1f} nats below log p(x); with K = 64 some {told.sixty_four:.1f}. Averages "
             "vary less than single weights, and the less they vary, the less the logarithm loses. "
             "Above log p(x) it is for no K.",
             "Nowhere: an average stays what it is": "That of the weights does: it is p(x) for "
             "every K. But the logarithm is taken of each group’s average, and it is concave: it "
-            "takes more off where groups are small and vary. For the opening 3 "
+            "takes more off where groups are small and vary. For the 3 shown first "
             f"{told.gap:.1f} nats with K = 1, and some {told.sixty_four:.1f} with K = 64.",
             "Past log p(x), too high in the end": "The logarithm of what is right on average is "
             "too low on average, for every K (Jensen). One run may end above by chance; its "
@@ -96,11 +98,11 @@ def of_two_gradients(told: Facts) -> None:
         "average. How many draws by value are worth one through z?",
         {
             "One, if both are right": "Right on average, but one draw says little: its standard "
-            f"deviation is {slow:,.0f}, that through z {quick:.0f} (μ₁, opening 3). So it takes "
-            f"some {many}.",
+            f"deviation is {slow:,.0f}, that through z {quick:.0f} (μ₁, the 3 shown first). So "
+            f"it takes some {many}.",
             "A few": f"That is so with the value less its average: some {few}. As it is, the "
-            f"value is far from 0 at every z, and it takes some {many} (μ₁, opening 3).",
-            "Thousands": f"Some {many}, for μ₁ of the opening 3: standard deviations of "
+            f"value is far from 0 at every z, and it takes some {many} (μ₁, the 3 shown first).",
+            "Thousands": f"Some {many}, for μ₁ of the 3 shown first: standard deviations of "
             f"{slow:,.0f} and {quick:.0f}, squared, over each other. Most of that is cured by "
             f"taking the value less its average: some {few} then.",
         },
@@ -136,7 +138,7 @@ def of_sums(_: Facts) -> None:
     said = f"The KL then counts {wrong.beta:.0f}-fold beside the error"
     chapter.question(
         f"Error averaged over {wrong.beta:.0f} pixels, KL summed over {LATENT} latents: how many "
-        "latents still tell something?",
+        "latents still have a KL above 0?",
         {
             f"All {LATENT}, each a little less": said + ", and a latent that varies too little "
             "for that is given up altogether: all are.",
@@ -156,7 +158,7 @@ def of_gray(_: Facts) -> None:
     """Whether a perfect copy costs nothing."""
     told, top = Gray(*vae_gray.gray(vae_gray.LABEL, 0)), float(np.log(2))
     said = (
-        f"For the opening 3 a perfect copy costs {told.floor.sum():.0f} nats, most of that at "
+        f"For the 3 shown first a perfect copy costs {told.floor.sum():.0f} nats, most of that at "
         "the gray edges."
     )
     chapter.question(

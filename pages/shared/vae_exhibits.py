@@ -57,7 +57,9 @@ def one_bound() -> None:
         else vae_world.fitted(label, variety, fit)
     )
     terms = vae_world.terms_of(label, variety, q)
-    curves = (told.costs, told.nats) if by_hand else vae_world.widths_of(label, variety, fit)
+    curves = vae_world.widths_of(label, variety, fit, shift)
+    if shift == (0.0, 0.0) and by_hand:
+        curves = (told.costs, told.nats)
     named = st.session_state.get(GUESS) is not None
     with stage:
         # The plane first, then the bars: on a phone both are next to the sliders.
@@ -68,7 +70,7 @@ def one_bound() -> None:
         plot(
             vae_views.window_figure(told, q), key="va_window", place=middle,
             alt="A piece of the latent plane: the exact posterior p(z|x) as a green shade, q(z|x) "
-            "as ellipses of one and two standard deviations",
+            "as ellipses",
         )  # fmt: skip
         plot(
             vae_views.bars_figure(told, terms, named=named), key="va_bars", place=right,
@@ -76,9 +78,9 @@ def one_bound() -> None:
             f"and {'KL to the posterior' if named else 'what is missing'}",
         )  # fmt: skip
         plot(
-            vae_views.width_figure(told, curves, OF[fit], width, terms), key="va_widths",
-            place=right, alt="Reconstruction, KL to the prior and their sum for narrower and "
-            "wider q",
+            vae_views.width_figure(told, curves, OF[fit], width, terms, named=named),
+            key="va_widths", place=right,
+            alt="Reconstruction, KL to the prior and their sum for narrower and wider q",
         )  # fmt: skip
         if told.elsewhere:
             at_mean, at_peak = told.pixels
@@ -89,15 +91,13 @@ def one_bound() -> None:
                 "what the posterior’s peak is."
             )
         st.caption(
-            "Bars: one length, −ELBO, cut up in two ways; they do not begin at 0, and their axis "
-            "is the same for every q. Lower chart: blue, counted from −log p(x), and purple add up "
-            "to red; how high red stands is how long the red piece is. It is drawn for "
-            f"{OF[fit]} q where that is{', not shifted; the dot is q as it is now' * by_hand}. "
-            f"{said_of_fit(label, variety, fit)}Green shade: p(z|x), from the decoder alone, by a "
-            "sum over the whole plane (what is shaded is its square root). Purple: q, one and two "
-            "standard deviations. x: a digit of the gallery, which the app’s own network drew, "
-            "made black and white pixel by pixel, with its gray as the chance; hence the specks. "
-            "Decoded: the chances at q’s mean; drawn: a draw by them."
+            "Lower chart: q at this place, narrower and "
+            "wider, the dots as it is now; blue and purple add up to red, and how high red stands "
+            f"is how long the red piece is. {said_of_fit(label, variety, fit)}Plane: dark green is "
+            "about half of p(z|x), where it is densest, all green 95%, by a sum over the whole "
+            "plane; the ellipses hold as much of q. x: a digit of the gallery, each pixel drawn "
+            "black or white by its gray, hence the specks. Decoded: the chances at q’s mean; "
+            "drawn: a draw by them."
         )
 
 
@@ -248,29 +248,31 @@ def without_the_kl() -> None:
                     alt="Where the encoder puts 200 digits, as numerals, the draws, and a ring "
                     "that holds 86% of N(0, s²I)",
                 )
-        for name, place in beside.items():
-            told = training.Drawn(*training.drawn_from(name, *drawn))
-            means, widths = training.encodings(name)
+        told = {name: training.Drawn(*training.drawn_from(name, *drawn)) for name in NETWORKS}
+        plot(
+            vae_training_views.prior_figure(told), key="va_prior",
+            alt="How often each network’s draws are taken for which digit",
+        )  # fmt: skip
+        sheets = dict(zip(NETWORKS, st.columns(2, gap="medium"), strict=True))
+        for name, place in sheets.items():
             with place:
-                plot(
-                    vae_training_views.prior_figure(told), key=f"va_prior_{name}",
-                    alt="How often the draws are taken for which digit",
-                )  # fmt: skip
-                plot(
-                    vae_training_views.sheet_figure(told.pictures), key=f"va_sheet_{name}",
-                    alt="The first forty draws, decoded",
+                st.html(
+                    vae_training_views.sheet_html(
+                        told[name].pictures, f"decoded draws, {vae_training_views.trained(name)}",
+                        vae_training_views.BARS[name],
+                    )
                 )  # fmt: skip
                 st.caption(
-                    f"Of the 200 digits {training.near_zero(means):.0%} lie within 2 of 0; the "
-                    f"median σ of q is {training.short(widths)}. The judge is sure (more than "
-                    f"{training.SURE:.0%}) of {told.sure:.0%} of {PRIOR_DRAWS} draws."
+                    f"The judge is sure (more than {training.SURE:.0%}) of {told[name].sure:.0%} "
+                    f"of {PRIOR_DRAWS} draws."
                 )
         st.caption(
             f"Numerals: where each encoder puts the gallery’s digits. Gray points: draws of "
             f"{SOURCES[source]}{', the same for both' * (source == 'prior')}; the purple ring, of "
             f"radius {'2s, holds 86% of them' if source == 'prior' else '2, 86% of N(0, I)'}. The "
-            "second network has narrower layers and fewer steps; its loss was the reconstruction "
-            "alone. Not zoomed, each chart has an axis of its own."
+            "second network has narrower layers and fewer steps, too; but points for q, anywhere, "
+            "are what its loss asks for, the reconstruction alone. Not zoomed, each chart has an "
+            "axis of its own."
         )
     training.all_spreads()
 

@@ -121,7 +121,7 @@ def confusions() -> list[Confusion]:
             "−x log r − (1 − x) log(1 − r) is lowest at r = x, so that training goes the right "
             "way. But there it is the entropy of the gray, "
             f"{float(gray_cost(half, half)):.3f} nats for a pixel of ½: "
-            f"a perfect copy of the opening 3 costs {told.floor.sum():.0f} nats, its decoded "
+            f"a perfect copy of the 3 shown first costs {told.floor.sum():.0f} nats, its decoded "
             f"picture {told.cost:.0f}. It is −log p(x) where x is 0 or 1. For a gray x it is none: "
             "over all grays e^(−cost) comes to ½ at most, not to 1, so a bound or bits per pixel "
             "made of it mean nothing. (What is missing is the constant of the continuous "

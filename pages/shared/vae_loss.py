@@ -16,7 +16,7 @@ from pages.shared.figures import BARE, CLEAR, Figure, Line, chart, level, line_c
 from pages.shared.palette import COLORS
 from pages.shared.plot import plot
 from pages.shared.vae_controls import row
-from pages.shared.vae_training_views import sheet_figure
+from pages.shared.vae_training_views import sheet_html
 from pages.shared.vae_training_world import SHEET
 from pages.shared.vae_views import PICTURE, picture_figure
 
@@ -151,16 +151,11 @@ def sum_or_mean() -> None:
                 with st.container(width=PICTURE):
                     plot(picture_figure(name, picture, color), key=f"va_{name}",
                          alt=f"The digit {SHOWN}, {name}")  # fmt: skip
-        plot(
-            sheet_figure(told.drawn), key="va_linear_sheet", place=right,
-            alt="Forty draws of N(0, I), decoded",
-        )  # fmt: skip
+        right.html(sheet_html(told.drawn, "decoded draws"))
         st.caption(
             f"Loss: squared error over 2σ², {pixels} of {PIXELS} pixels, plus the KL, {latents} of "
-            f"{d} latents; up to a factor that is a β-VAE with β = {told.beta:.3g}. Encoder and "
-            "decoder are linear, trained on the gallery’s digits in gray; what training ends in "
-            "has a formula, so nothing was trained. Red: a latent whose λ is below it tells "
-            "nothing. "
+            f"{d} latents; up to a factor that is a β-VAE with β = {told.beta:.3g}. Data: the "
+            "gallery’s digits, in gray. Red: a latent whose λ is below it tells nothing. "
             + (
                 "None tells anything here: every z gives the mean of all digits."
                 if not told.nats.any()

@@ -24,7 +24,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "KL(q(z|x)‖p(z|x)), and nothing else, for any q: log p(x) does not depend on q, so "
             "what a better q adds to the bound it takes from that KL. Pushing the bound up in q is "
             "therefore fitting q to the posterior, without ever computing the posterior. Here it "
-            f"is computed: for the opening 3 log p(x) is −{-told.log_p:.2f} nats and the bound "
+            f"is computed: for the 3 shown first log p(x) is −{-told.log_p:.2f} nats and the bound "
             f"{told.gap:.2f} below it. Over {count:,} test digits the averages are "
             f"−{exact:.1f} and −{bound:.1f}, by the network’s [card](/model_cards).",
             first | {"vax": 1.5, "vay": -1.0},
@@ -32,7 +32,7 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "Is it the encoder’s fault, or the decoder’s?",
-            "With the opening 3 the gap is the encoder’s for the most part. The best normal "
+            "With the 3 shown first the gap is the encoder’s for the most part. The best normal "
             "nearby, found by climbing the "
             f"bound itself, leaves {told.best:.2f} of the {told.gap:.2f} nats. The rest is the "
             "price of one network that answers for all digits (the "
@@ -65,8 +65,8 @@ def confusions(told: Facts) -> list[Confusion]:
         Confusion(
             "Why not draw z from the prior and average p(x|z)?",
             f"It is right on average, and wasteful: of the {DRAWS:,} draws here hardly any falls "
-            f"where the opening 3 is, and {told.prior_useful:.0f} draws of equal weight would say "
-            "as much. The logarithm of a single draw is "
+            f"where the 3 shown first is, and {told.prior_useful:.0f} draws of equal weight would "
+            "say as much. The logarithm of a single draw is "
             f"{told.log_p - told.prior_bound:.0f} nats too low on average; all draws together "
             f"come within {told.log_p - told.prior_all:.2f}. z tells "
             f"KL(p(z|x)‖p(z)) = {told.surprise:.1f} nats of this x: where the posterior lies it is "
@@ -80,14 +80,14 @@ def confusions(told: Facts) -> list[Confusion]:
         ),
         Confusion(
             "Where does Jensen’s inequality come in?",
-            "The weights p(x, z)/q(z) have the mean p(x). The ELBO averages their logarithms, "
+            "The weights p(x, z)/q(z|x) have the mean p(x). The ELBO averages their logarithms, "
             "and the logarithm is concave: the average of the logarithms lies below the logarithm "
             "of the average ("
             + term("Jensen's inequality")
             + "; for a convex function it would be the other way round). Average K weights first, "
-            "and they vary less, so less is lost: with K = 64 the bound for the opening 3 is some "
-            f"{told.sixty_four:.1f} nats below log p(x) instead of {told.gap:.1f}. It is tight "
-            "where all weights are equal: q is the posterior then.",
+            "and they vary less, so less is lost: with K = 64 the bound for the 3 shown first is "
+            f"some {told.sixty_four:.1f} nats below log p(x) instead of {told.gap:.1f}. It is "
+            "tight where all weights are equal: q is the posterior then.",
             first | {"vaview": "draws", "vak": 64},
             "The histogram has become narrow, and its average, dashed, lies close to log p(x).",
         ),
@@ -95,21 +95,21 @@ def confusions(told: Facts) -> list[Confusion]:
             "Many draws of q, and the red curve still ends below log p(x)?",
             f"By {told.far[0]:.2f} nats at K = {COUNTS[-1]}, outside its own band. The bound is "
             "right. But far out this decoder’s log p(x|z) falls only in proportion to the "
-            "distance, and the logarithms of prior and q to its square. So p(x, z)/q(z) has no "
+            "distance, and the logarithms of prior and q to its square. So p(x, z)/q(z|x) has no "
             "upper limit where q is narrower than the prior, and no finite variance where σ² is "
             "below ½: in q’s tails lie rare draws with large weights, "
             "and a run that has too few of them tells "
-            f"the bound too low, and its error too small. The {DRAWS:,} draws count as "
-            f"{told.useful[0]:.0f}. Draws of a q twice as wide count as {told.useful[1]:,.0f}: "
-            "with K = 1 they say less, since that q is no good fit, and with K = "
-            f"{COUNTS[-1]} they end {told.far[1]:.2f} below.",
+            "the bound too low, and its error too small (with small K the band can be believed). "
+            f"The {DRAWS:,} draws count as {told.useful[0]:.0f}. Draws of a q twice as wide count "
+            f"as {told.useful[1]:,.0f}: with K = 1 they say less, since that q is no good fit, and "
+            f"with K = {COUNTS[-1]} they end {told.far[1]:.2f} below.",
             first | {"vaview": "draws", "vafrom": "encoder", "vak": COUNTS[-1]},
             "The curve’s last dot and its band lie below the green line. Choose “q twice as wide”: "
             "the last dot is on the line.",
         ),
         Confusion(
             "Why keep KL(q‖p(z)) at all? It only makes reconstruction worse",
-            "Make q eight times narrower: reconstruction of the opening 3 gains "
+            "Make q eight times narrower: reconstruction of the 3 shown first gains "
             f"{told.saved:.1f} nats, and the KL rises by {told.paid:.1f}. The sum of both is a "
             "bound of log p(x): so q narrows only as long as reconstruction gains more than the KL "
             "takes. Without the KL nothing keeps q from becoming a point: that is the next "
@@ -145,7 +145,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "New pictures: z from N(0, I), or from the encoder’s μ and σ?",
             "From N(0, I). The model is p(x) = ∫ p(x|z) p(z) dz; the encoder is no part of it, and "
             "there is no x to encode. Draws of q(z|x) give variants of that x: the judge takes "
-            f"{JUDGED.same:.1%} of those of the opening 3 for a 3. Encode a picture picked at "
+            f"{JUDGED.same:.1%} of those of the 3 shown first for a 3. Encode a picture picked at "
             "random, and draw there: over all pictures that is q(z), the mean of all q(z|x) (here "
             "of the gallery’s 200). It is N(0, I) only if training brought it there; "
             "KL(q(z)‖p(z)) is a part of the average KL term. So in this VAE q(z) and N(0, I) give "
@@ -175,7 +175,7 @@ def confusions(told: Facts) -> list[Confusion]:
             "To differentiate an average over q by q’s own parameters. A bare draw of q is a "
             "number without a past: automatic differentiation finds no path from it back to μ and "
             "σ. μ + σε has one, and the decoder’s slope at z comes back along it. For μ₁ of the "
-            f"opening 3’s q a single draw of the gradient, which is {signed(told.slope)}"
+            f"3 shown first a single draw of the gradient, which is {signed(told.slope)}"
             f", then has a standard deviation of {quick:.0f}. Without a path one can take the "
             "value of log p(x|z) times the gradient of log q: just as right on average, but with a "
             f"standard deviation of {slow:,.0f}, so that some {about((slow / quick) ** 2)} draws "

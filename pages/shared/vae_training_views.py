@@ -9,6 +9,7 @@ import numpy as np
 from pages.shared.figures import (
     BARE,
     CLEAR,
+    INKS,
     Figure,
     Line,
     chart,
@@ -18,6 +19,7 @@ from pages.shared.figures import (
     upright,
 )
 from pages.shared.palette import COLORS
+from pages.shared.pictures import png_address
 from pages.shared.vae_training_world import (
     GRADIENTS,
     NETWORKS,
@@ -25,8 +27,9 @@ from pages.shared.vae_training_world import (
     Drawn,
     Gradients,
 )
-from pages.shared.vae_views import GRAYS, HUES, upwards
+from pages.shared.vae_views import HUES, upwards
 
+BARS = {"vae": "p", "vae-no-kl": "eps"}  # colour of each of `NETWORKS`
 WAYS = {"through": ("through z = μ + σε", "p"), "by_value": ("by value, times ∇ log q", "eps")}
 BINS = 61
 PLANE = 262  # side of the plane in pixels: a ring is round
@@ -127,51 +130,62 @@ def codes_figure(name: str, means: np.ndarray, z: np.ndarray, spread: int, *, ne
         "xaxis": BARE | {"range": [-half, half], "nticks": 5,
                          "title": {"text": "z₁", "standoff": 4}},
         "yaxis": BARE | {"range": [-half, half], "nticks": 5},
-        "title": {"text": f"Trained {NETWORKS[name]}{' the KL' if name != 'vae' else ''}",
-                  "font": {"size": 14}, "x": 0, "xref": "container", "y": 0.98},
+        "title": {"text": "T" + trained(name)[1:], "font": {"size": 14}, "x": 0,
+                  "xref": "container", "y": 0.98},
         "height": 34 + PLANE + 40, "margin": {"l": 40, "r": 8, "t": 34, "b": 40},
         "hovermode": "closest", "annotations": [upwards("z₂")],
     } | CLEAR  # fmt: skip
     return chart(traces, layout)
 
 
-def sheet_figure(pictures: np.ndarray) -> Figure:
-    """The first draws, decoded, [rows * columns of SHEET, 28, 28] in 0..1, as one sheet.
+def trained(name: str) -> str:
+    """How one of `NETWORKS` was trained."""
+    return f"trained {NETWORKS[name]} the KL"
 
-    In whole percents and with nothing to point at: it is looked at, and has 33,000 pixels.
+
+def sheet_html(pictures: np.ndarray, title: str, color: str = "p") -> str:
+    """The first draws, decoded, [rows * columns of SHEET, 28, 28], as one picture; 0..1 is shown.
+
+    An image and no chart: there is nothing to point at, and it has 33,000 pixels.
     """
     rows, columns = SHEET
-    wide = 29  # a digit, and one pixel between two
-    sheet = np.full((rows * wide - 1, columns * wide - 1), np.nan)
-    for k, picture in enumerate(pictures):
-        top, left = (k // columns) * wide, (k % columns) * wide
-        sheet[top : top + 28, left : left + 28] = picture
-    trace = {"type": "heatmap", "x": np.arange(sheet.shape[1]), "y": np.arange(sheet.shape[0]),
-             "z": (100 * np.nan_to_num(sheet[::-1], nan=0.35)).round().astype(int), "zmin": 0,
-             "zmax": 100, "colorscale": GRAYS, "showscale": False, "hoverinfo": "skip"}  # fmt: skip
-    layout = {
-        "xaxis": BARE | {"showticklabels": False, "range": [-0.5, sheet.shape[1] - 0.5]},
-        "yaxis": BARE | {"showticklabels": False, "range": [-0.5, sheet.shape[0] - 0.5]},
-        "title": {"text": "decoded draws", "font": {"size": 14, "color": COLORS["p"]}, "x": 0,
-                  "xref": "container", "y": 0.98},
-        "height": 270, "margin": {"l": 0, "r": 0, "t": 30, "b": 4}, "hovermode": "closest",
-    } | CLEAR  # fmt: skip
-    return chart([trace], layout)
+    framed = np.pad(
+        pictures.clip(0, 1), ((0, 0), (0, 1), (0, 1)), constant_values=0.35
+    )  # between two digits
+    sheet = framed.reshape(rows, columns, 29, 29).swapaxes(1, 2).reshape(29 * rows, 29 * columns)
+    source = png_address((255 * sheet[:-1, :-1]).round().astype(np.uint8))
+    return (
+        f'<div style="color:color-mix(in srgb, {INKS[color]} 70%, currentColor);font-size:14px;'
+        f'margin-bottom:4px">{title}</div>'
+        f'<img src="{source}" alt="The first {len(pictures)} draws, decoded" '
+        'style="display:block;width:100%;image-rendering:pixelated">'
+    )
 
 
-def prior_figure(told: Drawn) -> Figure:
-    """How often the draws are taken for which digit."""
-    share = told.counts / told.counts.sum()
-    bars = {"type": "bar", "x": np.arange(10), "y": share, "name": "draws", "opacity": 0.85,
-            "marker": {"color": COLORS["p"]}, "width": 0.8,
-            "hovertemplate": "%{y:.2f} of the draws"}  # fmt: skip
+def prior_figure(told: dict[str, Drawn]) -> Figure:
+    """How often the draws of each of `NETWORKS` are taken for which digit."""
+    shares = {name: drawn.counts / drawn.counts.sum() for name, drawn in told.items()}
+    wide = 0.8 / len(shares)
+    digits = np.arange(10)
+    bars = [
+        {"type": "bar", "x": digits + (k - (len(shares) - 1) / 2) * wide, "y": share,
+         "name": trained(name), "marker": {"color": COLORS[BARS[name]]}, "width": wide,
+         "text": [f"{digit}, {trained(name)}" for digit in digits],
+         "hovertemplate": "%{text}: %{y:.2f} of the draws"}
+        for k, (name, share) in enumerate(shares.items())
+    ]  # fmt: skip
+    top = max(0.5, 1.1 * max(float(share.max()) for share in shares.values()))
     layout = {
         "xaxis": BARE | {"range": [-0.6, 9.6], "dtick": 1,
                          "title": {"text": "digit, by the classifier", "standoff": 4}},
-        "yaxis": BARE | {"range": [0, max(0.5, 1.1 * float(share.max()))], "nticks": 4,
-                         "showgrid": True},
+        "yaxis": BARE | {"range": [0, top], "nticks": 4, "showgrid": True},
         "title": {"text": "share of the draws", "font": {"size": 14}, "x": 0, "xref": "container",
                   "y": 0.98},
-        "height": 160, "margin": {"l": 44, "r": 8, "t": 34, "b": 42}, "hovermode": "closest",
+        "annotations": [
+            name_at(1, trained(name), BARS[name], xref="paper", y=0.9 - 0.2 * k, yref="paper",
+                    xanchor="right")
+            for k, name in enumerate(shares)
+        ],
+        "height": 170, "margin": {"l": 44, "r": 8, "t": 34, "b": 42}, "hovermode": "closest",
     } | CLEAR  # fmt: skip
-    return chart([bars], layout)
+    return chart(bars, layout)

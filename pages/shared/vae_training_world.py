@@ -64,7 +64,7 @@ def gradients(label: int, row: int, by: str, *, less: bool) -> tuple:
 
 # --- without the KL -------------------------------------------------------------------------------
 
-NETWORKS = {"vae": "with the KL", "vae-no-kl": "without"}
+NETWORKS = {"vae": "with", "vae-no-kl": "without"}
 SOURCES = {"prior": "N(0, s²I)", "one": "q(z|x) of one digit", "any": "q(z|x) of any digit"}
 
 
@@ -167,11 +167,6 @@ def all_spreads() -> Thread:
 def near_zero(means: np.ndarray) -> float:
     """The share of places [N, 2] that are within 2 of 0; of N(0, I) it is 1 - e^-2."""
     return float((np.square(means).sum(1) < 4).mean())
-
-
-def short(widths: np.ndarray) -> str:
-    """Their median, with two figures and without powers of ten."""
-    return np.format_float_positional(np.median(widths), precision=2, fractional=False)
 
 
 def about(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from pages.shared.vae_world import BETWEEN, COUNTS, STEPS, WIDTHS, Digit, Many, 
 GRAYS = [[0, "#000000"], [1, "#ffffff"]]
 SHORT = 210  # height of a chart in pixels
 PICTURE = 104  # side of a digit
+SHARES = (0.5, 0.95)  # of p(z|x) and of q(z|x), that are shown
+PALE = 0.35  # how green what the larger one has more is
 HUES = ("x0", "eps", "q", "p", "bits")  # of the numerals 0 to 4, and again of 5 to 9
 CORNER = {"xref": "paper", "yref": "paper", "xanchor": "right"}
 
@@ -58,34 +61,45 @@ def picture_figure(name: str, picture: np.ndarray, color: str) -> Figure:
     return chart([trace], layout)
 
 
+def held(density: np.ndarray) -> np.ndarray:
+    """Shades of cells [H, W]: 1 in the densest that hold half, PALE in those that hold 95%."""
+    order = density.ravel().argsort()[::-1]
+    mass = np.cumsum(density.ravel()[order]) / density.sum()
+    before = np.empty(density.size)  # what denser cells hold
+    before[order] = np.append(0.0, mass[:-1])
+    half, most = (before.reshape(density.shape) < share for share in SHARES)
+    return np.where(half, 1.0, PALE * most)
+
+
 def window_figure(told: Digit, q: Gaussian) -> Figure:
-    """The exact posterior as a shade, and q as ellipses of one and two standard deviations."""
+    """The exact posterior as two shades, and q as two ellipses: both hold SHARES."""
     red, green, blue = (int(COLORS["q"][i : i + 2], 16) for i in (1, 3, 5))
     shades = [[0, f"rgba({red}, {green}, {blue}, 0)"], [1, f"rgba({red}, {green}, {blue}, 1)"]]
     traces: list[dict[str, Any]] = [
-        {"type": "heatmap", "x": told.across, "y": told.up, "z": np.sqrt(told.posterior),
+        {"type": "heatmap", "x": told.across, "y": told.up, "z": held(told.posterior),
          "customdata": told.posterior, "zmin": 0, "zmax": 1, "colorscale": shades,
          "showscale": False, "hovertemplate": "p(z|x): %{customdata:.2f} of its peak"}
     ]  # fmt: skip
     turn = np.linspace(0, 2 * np.pi, 49)
     mean, std = q.mean.numpy(), q.var.sqrt().numpy()
-    for size in (1, 2):
+    sizes = [math.sqrt(-2 * math.log(1 - share)) for share in SHARES]
+    for k, size in enumerate(sizes):
         traces.append(
             {"type": "scatter", "mode": "lines", "name": "q(z|x)", "hoverinfo": "skip",
              "x": mean[0] + size * std[0] * np.cos(turn),
              "y": mean[1] + size * std[1] * np.sin(turn),
-             "line": {"color": COLORS["p"], "width": 3 - size}}
+             "line": {"color": COLORS["p"], "width": 2 - k}}
         )  # fmt: skip
     # The piece of the plane with the posterior, and more of it where q reaches further.
     ranges = [
-        [min(cells[0], m - 2.1 * s), max(cells[-1], m + 2.1 * s)]
+        [min(cells[0], m - 2.6 * s), max(cells[-1], m + 2.6 * s)]
         for cells, m, s in zip((told.across, told.up), mean, std, strict=True)
     ]
     layout = {
         "xaxis": BARE | {"title": {"text": "z₁", "standoff": 4}, "nticks": 5,
                          "range": ranges[0]},
         "yaxis": BARE | {"nticks": 5, "range": ranges[1]},
-        "title": {"text": "a piece of the plane", "font": {"size": 14}, "x": 0,
+        "title": {"text": "a piece of the plane: 50% and 95% of each", "font": {"size": 14}, "x": 0,
                   "xref": "container", "y": 0.98},
         "height": 350, "margin": {"l": 44, "r": 8, "t": 34, "b": 40}, "hovermode": "closest",
         "annotations": [upwards("z₂"), name_at(0.98, "p(z|x)", "q", y=0.97, **CORNER),
@@ -135,8 +149,8 @@ def bars_figure(told: Digit, terms: BoundTerms, *, named: bool = True) -> Figure
     trace = {"type": "scatter", "mode": "lines", "x": [start, end], "y": [0, 2], "opacity": 0,
              "hoverinfo": "skip", "line": {"width": 0}}  # fmt: skip
     layout = {
-        "xaxis": BARE | {"title": {"text": "nats", "standoff": 4}, "range": [start, end],
-                         "nticks": 6},
+        "xaxis": BARE | {"title": {"text": f"nats; cut off at {start:.0f}", "standoff": 4},
+                         "range": [start, end], "nticks": 6},
         "yaxis": BARE | {"range": [0, 2], "showticklabels": False},
         "title": {"text": f"−ELBO = {total:.2f} nats, cut up twice", "font": {"size": 14}, "x": 0,
                   "xref": "container", "y": 0.98},
@@ -147,16 +161,18 @@ def bars_figure(told: Digit, terms: BoundTerms, *, named: bool = True) -> Figure
 
 
 def width_figure(
-    told: Digit, curves: tuple[np.ndarray, np.ndarray], whose: str, width: float, terms: BoundTerms
-) -> Figure:
+    told: Digit, curves: tuple[np.ndarray, np.ndarray], whose: str, width: float,
+    terms: BoundTerms, *, named: bool = True,
+) -> Figure:  # fmt: skip
     """What a q costs where it is narrower or wider, against log p(x).
 
     Args:
         told: the digit.
         curves: reconstruction and KL to the prior at each of WIDTHS.
         whose: q's owner, whose width is 1.
-        width: where q is now, as a point.
+        width: where q is now, as points.
         terms: q's.
+        named: as in `bars_figure`.
     """
     x, exact = np.array(WIDTHS), -told.log_evidence
     costs, nats = curves
@@ -167,18 +183,20 @@ def width_figure(
     lines = [
         Line("E[−log p(x|z)]", x, above, "x0", 1, "left", -14),
         Line("KL(q‖p(z))", x, nats, "p", 0, "left", 14),
-        Line("sum: log p(x) − ELBO", x, total, "bits", at, "right", 14),
+        Line(f"sum: {'KL(q‖p(z|x))' if named else 'missing'}", x, total, "bits", at, "right", 14),
     ]
     figure = line_chart(
         lines, x_title=f"width of q, in {whose} own", log_x=True, height=SHORT,
-        y_title="nats; blue counted from −log p(x)", y_range=ends,
+        y_title="nats; blue and red: above −log p(x)", y_range=ends,
         x_axis={"tickvals": [0.125, 0.25, 0.5, 1, 2, 4],
                 "ticktext": ["⅛", "¼", "½", "1", "2", "4"]},
     )  # fmt: skip
     figure["data"].append(
-        {"type": "scatter", "mode": "markers", "x": [width], "y": [-terms.bound - exact],
+        {"type": "scatter", "mode": "markers", "x": [width] * 3,
+         "y": [terms.cost - exact, terms.kl, -terms.bound - exact],
          "name": "q now", "hovertemplate": "%{y:.2f}",
-         "marker": {"color": COLORS["bits"], "size": 11, "symbol": "circle"}}
+         "marker": {"color": [COLORS[hue] for hue in ("x0", "p", "bits")], "size": 11,
+                    "symbol": "circle"}}
     )  # fmt: skip
     figure["layout"]["shapes"] = [level(0.0, "q")]
     figure["layout"]["annotations"].append(

@@ -34,6 +34,7 @@ SHIFTS = 4.0  # in widths of the encoder's q
 CELLS = 61  # on a side of the window that is shown
 DRAWS = 8192
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+QUICK = 10  # places of a sum per latent number where a slider waits for it
 DEPTH = 7.0  # what lies this many nats below the posterior's peak is left out of the window
 
 
@@ -141,9 +142,9 @@ def digit(label: int, row: int) -> tuple:
     )
 
 
-def widened(vae: VAE, x: Tensor, q: Gaussian) -> tuple[np.ndarray, np.ndarray]:
+def widened(vae: VAE, x: Tensor, q: Gaussian, n: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """Both terms of the negative bound for q at each of WIDTHS: [len(WIDTHS)] each."""
-    terms = [bound_terms(vae, x, Gaussian(q.mean, q.var * w**2)) for w in WIDTHS]
+    terms = [bound_terms(vae, x, Gaussian(q.mean, q.var * w**2), n) for w in WIDTHS]
     return np.array([t.cost for t in terms]), np.array([t.kl for t in terms])
 
 
@@ -212,9 +213,15 @@ def fitted(label: int, row: int, fit: str) -> Gaussian:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def widths_of(label: int, row: int, fit: str) -> tuple[np.ndarray, np.ndarray]:
-    """What the q of a choice costs at each width, as `widened`."""
-    return widened(network()[0], binary(label, row), fitted(label, row, fit))
+def widths_of(
+    label: int, row: int, fit: str, shift: tuple[float, float] = (0.0, 0.0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the q of a choice costs at each width, as `widened`; the encoder's may be shifted."""
+    vae, x = network()[0], binary(label, row)
+    if shift == (0.0, 0.0):
+        return widened(vae, x, fitted(label, row, fit))
+    told = Digit(*digit(label, row))
+    return widened(vae, x, q_of(told, best=False, shift=shift, width=1.0), QUICK)
 
 
 def one_hill(label: int, row: int) -> bool:
@@ -295,12 +302,8 @@ def said_of_weights(source: str) -> str:
             "and are then missing from curve and band alike."
         )
     return (
-        "But far out this decoder’s log p(x|z) falls only in proportion to the distance. So where "
-        "a σ of q is below √½, as here, the weights have no upper limit and, strictly, no finite "
-        "variance. Their logarithms have one, and with small K the band can be believed. "
-        f"With K = {COUNTS[-1]} it is told by {DRAWS // COUNTS[-1]} averages, each ruled by its "
-        "few largest weights, and means next to nothing: what was not drawn is missing from curve "
-        "and band alike."
+        f"With K = {COUNTS[-1]} it is told by {DRAWS // COUNTS[-1]} averages and means next to "
+        "nothing: see “Many draws of q”, below."
     )
 
 

@@ -33,6 +33,7 @@ from pages.shared.vdm_views import (
     SWEEP,
     MovedEnd,
     OnPath,
+    Terms,
     both_ends,
     ends_of,
     moved_ends,
@@ -51,23 +52,32 @@ BESIDE = {"linear": (172, "right", 10), "learned": (64, "left", -14), "cosine": 
 """Where the name of a path stands beside its γ: index, side and height."""
 COST_BESIDE = {"linear": (0.25, 12), "learned": (0.7, 12), "cosine": (0.5, -12)}
 """And beside the cost of its draws: time and height."""
+UNDER_TRACK = (
+    '<div style="display:flex;justify-content:space-between;margin-top:-1.4rem;font-size:.875rem">'
+    + "".join(f"<span>{name}</span>" for name in NAMED)
+    + "</div>"
+)
+"""The named paths at their places under the slider."""
 DRAWS = (32, 64, 128, 256)
 NEAR = 0.01
 """Bits per dimension: how narrow an estimate is wanted to be, in the table of paths."""
+ENOUGH = 5
+"""So many draws are to be expected where half of their mean square lies; fewer say too little."""
 KEPT = "_ls_drawn"
 MOST_KEPT = 12
+STEEP = 12
+"""Times the limit: where the axis of the bound over T ends."""
 HEIGHT = 270
 
 
 def position_slider() -> int:
     """The path, from linear over learned to cosine."""
-    return int(
-        st.slider(
-            f"Path of γ: −{FULL} linear · 0 learned · {FULL} cosine", -FULL, FULL, FULL // 2, 5,
-            key="ls_path", bind="query-params",
-            help="In between, the two schedules are mixed. All begin and end at the same γ.",
-        )
+    position = st.slider(
+        "Path of γ", -FULL, FULL, FULL // 2, 5, key="ls_path", bind="query-params",
+        help="In between, the two schedules are mixed. All begin and end at the same γ.",
     )  # fmt: skip
+    st.html(UNDER_TRACK)
+    return int(position)
 
 
 def kept_draws(
@@ -147,7 +157,7 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
         f"draw here: **{variance_in_bits(chosen.variance)}** (bits/dim)²; learned "
         f"{rounded(square * shown['learned'].variance.mean)}, linear "
         f"{rounded(square * shown['linear'].variance.mean)}. In the second chart all lines have "
-        "the same mean over t, hard as that is to see on a logarithmic axis"
+        "the same mean over t, as the table says"
         + (": what cosine lacks in the middle stands in its spike at t = 0. " if spike else ". ")
         + "The flatter a line, the less its draws scatter."
     )
@@ -175,15 +185,38 @@ def path_view(pixels: bytes, about: str, seed: int, position: int, sha: str) -> 
             key="ls_histogram",
             alt=f"Histogram of single draws of the bound, on the {other} and on the chosen path",
         )
-        st.caption(
-            "A path with rare, huge draws tells too small a variance and too small an error bar "
-            "until one of them has been drawn."
-        )
+        few = [
+            name
+            for name, at in places.items()
+            if expected_rare(on_path(pixels, seed, at, sha), n) < ENOUGH
+        ]
+        if few:
+            st.caption(
+                f"Too few ({', '.join(few)}): of {n} draws, fewer than {ENOUGH} are to be expected "
+                "where half of their mean square lies. Until those come, mean, error bar and "
+                "variance are too small."
+            )
 
 
 def begins_with_a_spike(told: OnPath) -> bool:
     """Whether a draw at t = 0 costs far more than the mean; a picture without grays has no such."""
     return bool(told.cost[0] > 10 * np.trapezoid(told.cost, told.when))
+
+
+def expected_rare(told: OnPath, n: int) -> float:
+    """How many of n draws are to be expected in the shortest time with half of the mean square."""
+    width = np.gradient(told.when)
+    order = np.argsort(-told.cost)
+    square = np.cumsum((told.cost**2 * width)[order])
+    most = int(np.searchsorted(square, square[-1] / 2)) + 1
+    return n * float(width[order][:most].sum())
+
+
+def mean_over_time(told: OnPath) -> float:
+    """The area under a path's costs, nats: the diffusion term, whatever the path."""
+    when, cost = (np.pad(x, 1, mode="edge") for x in (told.when, told.cost))
+    when[0], when[-1] = 0, 1
+    return float(np.trapezoid(cost, when))
 
 
 def paths_table(
@@ -195,17 +228,20 @@ def paths_table(
 ) -> None:
     """Variance on each path, from the table of errors and from real draws."""
     needed = f"draws for an error bar of {plus_minus('', f'{NEAR:g}')}"
-    heads = ["path", "variance of one draw, (bits/dim)²", needed]
+    heads = ["path", "mean over t (diffusion)", "variance of one draw, (bits/dim)²", needed]
     if drawn is not None:
         heads += ["drawn for real: bound, bits/dim", "their variance"]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, told in {**shown, "yours": chosen, "quietest": best}.items():
         many = bits_per_dim(1.0) ** 2 * told.variance.mean / NEAR**2
         label = f"**{name}**" if name == "yours" else name
-        cells = [label, variance_in_bits(told.variance), f"{math.ceil(many):,}"]
+        area = f"{bits_per_dim(mean_over_time(told)):.2f}"
+        cells = [label, area, variance_in_bits(told.variance), f"{math.ceil(many):,}"]
         if drawn is not None and name in drawn:
             mean, variance = sampled(drawn[name])
-            cells += [in_bits(mean), variance_in_bits(variance)]
+            few = expected_rare(told, len(drawn[name])) < ENOUGH
+            found = in_bits(mean), variance_in_bits(variance)
+            cells += [f"too few draws ({text})" if few else text for text in found]
         elif drawn is not None:
             cells += ["–", "–"]
         rows.append(f"| {' | '.join(cells)} |")
@@ -271,7 +307,7 @@ def cost_chart(
              int(np.searchsorted(chosen.when, time)), "left", int(lift), width=4)
     )  # fmt: skip
     return line_chart(
-        lines, x_title="time t of the draw", y_title="mean guess of a draw at t, bits/dim (log)",
+        lines, x_title="time t of the draw", y_title="what a draw at t says, bits/dim (log)",
         log_y=True, height=HEIGHT, x_axis={"range": [-0.02, 1.02]},
     )  # fmt: skip
 
@@ -331,16 +367,18 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
     curves["yours"] = sweep(pixels, seed, position, sha)
     x = np.array(SWEEP, dtype=float)
     lines = []
-    for name, at in (("linear", 2), ("learned", 1), ("cosine", 5), ("yours", 1)):
+    limit = bits_per_dim(columns[None].total.mean)
+    top = STEEP * limit  # the cosine's few steps lie far above, and would press the others together
+    for name, at in (("linear", 2), ("learned", 1), ("cosine", 0), ("yours", 1)):
         color, dash = LOOKS.get(name, ("q", "solid"))
         anchor, lift = ("right", -12) if name == "learned" else ("left", 12)
+        seen = bits_per_dim(1.0) * curves[name] < 0.8 * top
+        at = max(at, int(seen.argmax()))
         lines.append(
             Line(name, x, bits_per_dim(1.0) * curves[name], color, at, anchor, lift, dash,
                  4 if name == "yours" else 2)
         )  # fmt: skip
-    limit = bits_per_dim(columns[None].total.mean)
-    lines.append(Line("T = ∞", x[[0, -1]], np.array([limit, limit]), "bits", 1, "right", -12))
-    top = bits_per_dim(1.0) * max(float(values.max()) for values in curves.values())
+    lines.append(Line("T = ∞", x[[0, -1]], np.array([limit, limit]), "bits", 0, "left", -12))
     plot(
         line_chart(
             lines,
@@ -348,7 +386,7 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
             y_title="the bound, bits/dim (log)",
             log_x=True,
             log_y=True,
-            y_range=(limit / 4, 2 * top),  # room for the limit's name below its line
+            y_range=(limit / 2, top),  # room for the limit's name below its line
             height=HEIGHT,
         ),
         key="ls_steps",
@@ -361,8 +399,8 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
         for T in (STEPS[0], STEPS[-1])
     )
     chapter.prose(
-        f"Bits/dim with {STEPS[0]} steps: {few}; with {STEPS[-1]}: {many}; in continuous time: all "
-        f"**{three(limit)}**."
+        f"Bits/dim with {STEPS[0]} steps (off the chart above {top:.0f}): {few}; with "
+        f"{STEPS[-1]}: {many}; in continuous time: all **{three(limit)}**."
     )
     rows = ["| T | prior | diffusion | reconstruction | bound |", "|---|---|---|---|---|"]
     for T, told in columns.items():
@@ -400,13 +438,14 @@ def steps_view(pixels: bytes, about: str, seed: int, position: int, sha: str) ->
 def ends_view(pixels: bytes, about: str, seed: int, sha: str) -> None:
     """What each end decides, and what moving it would cost."""
     low, high = moved_ends(pixels, seed, sha)
+    whole = terms(pixels, seed, 0, None, sha)
     left, right = st.columns(2, gap="medium")
     for place, end, own, title in (
         (left, low, "reconstruction", "γ₀, where the noise begins"),
         (right, high, "prior", "γ₁, where it ends"),
     ):
         plot(
-            end_chart(end, own, title),
+            end_chart(end, own, title, whole),
             key=f"ls_end_{own}",
             alt=f"{own.capitalize()} and diffusion term of {about} if this end were elsewhere",
             place=place,
@@ -415,43 +454,51 @@ def ends_view(pixels: bytes, about: str, seed: int, sha: str) -> None:
         here = int(np.abs(end.gamma - end.learned).argmin())
         edge = " or beyond" if best in {0, len(end.gamma) - 1} else ""
         least = (
-            "No other dot has a smaller sum for this picture."
+            "At no other dot is the bound of this picture lower."
             if best == here
-            else f"For this picture the sum is least near {signed(end.gamma[best], 1)}{edge}: "
-            f"{end.total[here] - end.total[best]:.2g} nats lower."
+            else f"For this picture it is least near {signed(end.gamma[best], 1)}{edge}: "
+            f"{bits_per_dim(end.total[here] - end.total[best]):.1g} bits/dim lower."
         )
         place.caption(f"Learned: {signed(end.learned)}. {least}")
     prior, decoding = both_ends(pixels, seed, sha)
-    decoded = plus_minus(f"{decoding.mean:.3g}", f"{decoding.standard_error:.1g}")
     ends = ends_of(sha)
     chapter.prose(
         f"At the learned ends, γ₀ = {signed(ends[0])} and γ₁ = {signed(ends[1])}: "
-        f"reconstruction **{decoded} nats**, prior "
-        f"**{prior:.3g} nats** (together {bits_per_dim(decoding.mean + prior):.3f} bits/dim). The "
-        f"first picture holds noise of standard deviation "
+        f"reconstruction **{in_bits(decoding)}**, prior **{bits_per_dim(prior):.4f}**, diffusion "
+        f"**{in_bits(whole.diffusion)}**, together **{in_bits(whole.total)} bits/dim**. The first "
+        f"picture holds noise of standard deviation "
         f"{math.exp(ends[0] / 2):.2g} beside a signal of 1 (two gray levels are {2 / 255:.2g} "
         f"apart); the last an SNR of {math.exp(-ends[1]):.2g}."
     )
     st.caption(
         "Reconstruction and prior are computed from their formulas. The diffusion term is asked of "
-        "the network at each γ, also outside of its own ends, where it was never trained. What "
-        "does not depend on the end is left out."
+        "the network at each γ, also outside of its own ends, where it was never trained. The term "
+        "that the other end decides is in the bound and not drawn."
     )
 
 
-def end_chart(end: MovedEnd, own: str, title: str) -> Chart:
-    """The two terms that pull at one end, and their sum."""
+def of_whole(end: MovedEnd, whole: Terms) -> tuple[np.ndarray, np.ndarray]:
+    """Diffusion term and bound, bits/dim, [m] each, with this end where `end.gamma` says."""
+    here = int(np.abs(end.gamma - end.learned).argmin())
+    moved = end.diffusion - end.diffusion[here] + whole.diffusion.mean
+    bound = end.total - end.total[here] + whole.total.mean
+    return bits_per_dim(1.0) * moved, bits_per_dim(1.0) * bound
+
+
+def end_chart(end: MovedEnd, own: str, title: str, whole: Terms) -> Chart:
+    """The two terms that pull at one end, and the bound; `whole` is it at the learned ends."""
     left = own == "reconstruction"
     inner, outer = (-3, 1) if left else (2, -2)
+    diffusion, bound = of_whole(end, whole)
     figure = line_chart(
         [
-            Line("diffusion", end.gamma, end.diffusion, "eps", outer, "center", -14, "dash"),
-            Line(own, end.gamma, end.own, "x0", -5 if left else 2, "left" if left else "right", -12,
-                 "dot"),
-            Line("sum", end.gamma, end.total, "bits", inner, "center", 14, width=3),
+            Line("diffusion", end.gamma, diffusion, "eps", outer, "center", -14, "dash"),
+            Line(own, end.gamma, bits_per_dim(1.0) * end.own, "x0", -5 if left else 2,
+                 "left" if left else "right", -12, "dot"),
+            Line("bound", end.gamma, bound, "bits", inner, "center", 14, width=3),
         ],
-        x_title=title, y_title="nats (log)", log_y=True, height=HEIGHT,
-        y_range=(float(end.total.min()) / 100, 2 * float(end.total.max())),
+        x_title=title, y_title=f"bits/dim with {title[:2]} moved there", height=HEIGHT,
+        y_range=(-0.1, 1.1 * float(bound.max())),
     )  # fmt: skip
     figure["layout"]["shapes"] = [upright(end.learned, "p", dash="dot")]
     figure["layout"]["annotations"].append(

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.shared import chapter, vq_gradient, vq_world
 from pages.shared.vq_facts import BETA, DECAY, MEASURED, SIZE
 from pages.shared.vq_gradient import Training
-from pages.shared.vq_world import SURE, Learning
+from pages.shared.vq_world import Learning
 
 
 def asked(above: DeltaGenerator, ask: Callable[[], None]) -> None:
@@ -37,22 +37,28 @@ def of_tokens() -> None:
     )
 
 
+GUESSED = "vq_guess_of_drawn"  # in the state: what was answered to `of_drawn`
+
+
 def of_drawn() -> None:
-    """Whether a classifier can tell tangles apart."""
+    """Whether neighbours go together that fit their places."""
+    even, place, drawn, real = MEASURED.pairs
+    found = (
+        f"They are known in {place:.0%}: each token fits its place, but knows nothing of its "
+        f"neighbours. VQ-Diffusion, which draws each in view of the others, comes to {drawn:.0%}."
+    )
     chapter.question(
-        f"A classifier is {SURE:.0%} sure of {MEASURED.even:.0%} of random tokens’ pictures. And "
-        "if each token fits its place?",
+        f"Of a digit’s pairs of neighbouring tokens {real:.0%} are known from other digits, of "
+        f"random tokens’ {even:.0%}. And if each token fits its place?",
         {
-            "About as many": f"{MEASURED.placewise:.0%}, though they look far more like digits. "
-            "It knows digits only, and is at times sure of what is none: this measure cannot tell "
-            "the two kinds apart. Whether neighbours go together can: the second line below.",
-            "Half of them": f"{MEASURED.placewise:.0%}. They look more like digits, but the "
-            "classifier knows digits only, and is as often sure of a tangle: this measure cannot "
-            "tell the two kinds apart. The second line below can.",
-            "Nearly all": f"{MEASURED.placewise:.0%}. Each token is right for its place, but not "
-            f"for its neighbours. Of the gallery’s digits, decoded, it is {MEASURED.gallery:.0%}.",
+            f"About {even:.0%}": "A place leaves few codes to choose from, so more pairs meet by "
+            "chance. " + found,
+            "In between": found,
+            f"About {real:.0%}": found,
         },
-        answer="About as many",
+        answer="In between",
+        key=GUESSED,
+        alone=False,
     )
 
 
@@ -117,5 +123,5 @@ def of_training() -> None:
         },
         answer="More than twice as high",
         state={"vqview": "gradient", "vqpart": "training", "vqbeta": 0.0, "vqpace": "quarter"},
-        look="Middle plane: z runs ahead of its codes.",
+        look="Middle plane: z runs ahead of its codes. Then press β = 0.25.",
     )

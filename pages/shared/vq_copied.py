@@ -57,10 +57,10 @@ def staircase() -> None:
     )
     st.caption(
         f"The decoder makes e + sin 2e of a code e, and should make {vq_gradient.TARGET:g}. "
-        "Arrowheads: which way z is pushed; full and green where the next cell that way has a "
-        "smaller loss, hollow and red where it has a larger one, a gray arrow where there is none. "
-        "Right: the green cells’ share. The shipped network’s encoder is given a copied gradient, "
-        "too: of 16 numbers in place of one."
+        "Blue: the slope at the code, copied to z, where the stair is level. Arrowheads: which way "
+        "z is pushed; full and green where the next cell has a smaller loss, hollow and red where "
+        "it has a larger one, a gray arrow where there is none; pale where z is not. Right: "
+        "the green cells’ share."
     )
 
 
@@ -107,11 +107,9 @@ def in_training() -> None:
         ends=("untrained", "trained"), label="A small VQ-VAE in training",
     )  # fmt: skip
     st.caption(
-        f"{vq_gradient.SAMPLES} points in four stripes. The encoder turns a point into one number "
-        "z, a code replaces it, the decoder makes a point of the code; encoder and decoder are a "
-        "matrix and a shift each. Left: red lines part the data by their codes; purple: what the "
-        "codes are decoded to. Middle: z across, the stripe upwards; purple: the codes. Right: "
-        "each point’s way to what is made of it. Here codes learn by the gradient of the second "
-        "term. The shipped network’s learn by averages, with restarts; and as its codes and its z "
-        "have length 1, z can’t run away."
+        f"{vq_gradient.SAMPLES} points in four stripes. A linear encoder turns a point into one "
+        "number z, a code replaces it, a linear decoder makes a point of the code. Left: red lines "
+        "part the data by their codes; purple: what the codes are decoded to. Middle: each point’s "
+        "z, and the codes, purple. Right: from each point to what is made of it. In the shipped "
+        "network, whose codes and z have length 1, z can’t run away."
     )

@@ -26,7 +26,8 @@ DIGIT, PLACE = 3, (3, 3)  # what the page opens with; rows and columns from 0
 SIZE, DECAY = 8, 0.8
 FASTER = 0.5  # a decay at which an epsilon is felt within the steps shown
 STAIRS = 8
-Z = -1.0
+Z = -0.7
+ASKEW = -1.0  # where the dashed line falls, and rises at the code
 BETA = 0.25
 
 
@@ -87,7 +88,7 @@ class Facts(NamedTuple):
         far_error: the errors.
         near_perplexity: begun at data, by averages.
         line: error of five codes on the line, and the formula's.
-        slopes: of the dashed line at the opening z, and at its code.
+        slopes: of the dashed line at `ASKEW`, and at its code.
         right: cells led to a smaller loss, with 8 codes and with most.
         learned: reconstruction error with beta = 0: at first; at last, copied gradient, true one.
         committed: at last, copied gradient and beta = 0.25.
@@ -189,7 +190,7 @@ def facts() -> tuple:
             tuple(float(told.error[-1]) for told in far),
             float(learnt("average", "near").perplexity[-1]),
             (float(line.error[-1]), vq_world.best_on_the_line(5)),
-            (slope(Z), slope(float(steps.codes[np.abs(steps.codes - Z).argmin()]))),
+            (slope(ASKEW), slope(float(steps.codes[np.abs(steps.codes - ASKEW).argmin()]))),
             (round(shares[COUNTS.index(STAIRS)] * STAIRS), round(shares[-1] * COUNTS[-1])),
             (float(loose.parts[0, 0]), float(loose.parts[-1, 0]), float(still.parts[-1, 0])),
             float(copied.parts[-1, 0]),

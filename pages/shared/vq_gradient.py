@@ -92,7 +92,7 @@ SAMPLES, CODES = 200, 4
 STEPS, EVERY, RATE = 160, 2, 0.05
 ANGLE = 75  # degrees: the encoder looks nearly along what does not matter
 DATA_EXTENT = 3.2
-Z_EXTENTS = (7.0, 20.0)  # of the plane in which z is drawn
+Z_EXTENT = 20.0  # of the plane in which z is drawn, the same for all settings
 STRETCH = 0.34  # the first number of x, drawn upwards, times the extent
 
 
@@ -168,12 +168,6 @@ def stripe_borders(encoder: np.ndarray, codes: np.ndarray) -> np.ndarray:
     codes = np.sort(codes, 1)
     halfway = (codes[:, 1:] + codes[:, :-1]) / 2
     return level_lines(encoder[:, :2], halfway - encoder[:, 2:], DATA_EXTENT)
-
-
-def extent_of(told: Training) -> float:
-    """How far z is drawn to both sides: the same for all settings whose z stay in it."""
-    widest = max(np.abs(told.z).max(), np.abs(told.codes).max())
-    return next((extent for extent in Z_EXTENTS if widest < extent), Z_EXTENTS[-1])
 
 
 def ways_of(x: Tensor, moment: Moment) -> np.ndarray:

@@ -7,7 +7,7 @@ import math
 from diffusion_core.codebooks import DEAD, EPS
 from pages.shared.chapter import Confusion, term
 from pages.shared.numbers import signed
-from pages.shared.vq_facts import BETA, DECAY, FASTER, MEASURED, SIZE, Facts
+from pages.shared.vq_facts import ASKEW, BETA, DECAY, FASTER, MEASURED, SIZE, Facts
 from pages.shared.vq_gradient import COUNTS
 from pages.shared.vq_views import CODES
 from pages.shared.vq_world import PLACES, SURE
@@ -58,8 +58,9 @@ def confusions(told: Facts) -> list[Confusion]:
             "Whether it leads to a better stair is another matter: with 8 codes it does on "
             f"{told.right[0]} of the 8 stairs here, with {COUNTS[-1]} on {told.right[1]}. On the "
             "best stair of all, it still pushes.",
-            {"vqview": "gradient"},
-            "Full arrowheads lead to a lower stair, hollow ones to a higher one. Then more codes.",
+            {"vqview": "gradient", "vqz": ASKEW},
+            "The blue slope rises where the dashed line falls. Full arrowheads lead to a lower "
+            "stair, hollow ones to a higher one. Then more codes.",
             threads=["EricGuo5513/momask-codes#67"],
         ),
         Confusion(

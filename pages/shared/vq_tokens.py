@@ -30,7 +30,7 @@ def one_replaced(told: vq_world.Swap, picture: np.ndarray, place: tuple[int, int
     pictures = {
         "x": ("1 a patch of the picture x" if own else "x", picture, "x0", place,
               "The picture; the token’s own 16 pixels framed"),
-        "plain": ("5 decoded" if own else "decoded", told.plain, "p", None,
+        "plain": ("decoded, all 49" if own else "decoded", told.plain, "p", None,
                   "What its 49 tokens are decoded to"),
         "now": ("one exchanged", told.decoded, "p", place, "What the changed tokens give"),
     }  # fmt: skip
@@ -90,12 +90,12 @@ def said_of_own(told: vq_world.Swap, down: int, across: int) -> str:
     first, second, _ = told.alike
     return (
         f"Row {down}, column {across}: the encoder’s vector has a cosine of {first:.2f} with code "
-        f"**{told.old}**, the nearest; with the next, {told.second}, {signed(second)}. Each number "
-        "of a code takes 7 bits: 49 × 7 = **343 bits**, instead of 784 pixels × 8 = "
-        f"{784 * 8:,}. With "
-        f"fewer bits for codes that come often, the gallery’s take {bits:.2f} on average (log₂ of "
-        f"their perplexity), 49\u00a0×\u00a0{bits:.2f} = {PLACES * bits:.0f}. Decoded, the "
-        f"picture is off by {told.error:.3f} (root mean square; black to white is 1)."
+        f"**{told.old}**, the nearest (as all have length 1); with the next, {told.second}, "
+        f"{signed(second)}. Each number of a code takes 7 bits: 49 × 7 = **343 bits**, instead of "
+        f"784 pixels × 8 = {784 * 8:,}. With fewer bits for codes that come often, the gallery’s "
+        f"take {bits:.2f} on average (log₂ of their perplexity), 49\u00a0×\u00a0{bits:.2f} = "
+        f"{PLACES * bits:.0f}. Decoded, the picture is off by {told.error:.3f} (root mean square; "
+        "black to white is 1)."
     )
 
 

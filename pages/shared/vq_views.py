@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from diffusion_core.vqvae import PATCH, SIDE
 from pages.shared import vq_world
@@ -28,6 +25,7 @@ from pages.shared.figures import (
     upright,
 )
 from pages.shared.palette import COLORS
+from pages.shared.pictures import png_address
 from pages.shared.player import Curve, Frames, Panel
 from pages.shared.vq_gradient import (
     COUNTS,
@@ -35,10 +33,10 @@ from pages.shared.vq_gradient import (
     EVERY,
     RANGE,
     STRETCH,
+    Z_EXTENT,
     Stairs,
     Training,
     cost,
-    extent_of,
     right_shares,
 )
 from pages.shared.vq_world import EXTENT, KINDS, STEPS, Learning, Mixture, Shot, Swap
@@ -194,9 +192,7 @@ def codebook_sheet() -> tuple[str, int, int]:
     for k, tile in enumerate(tiles):
         top, left = (v * side for v in divmod(k, ROW))
         out[top : top + side - 1, left : left + side - 1] = tile
-    buffer = BytesIO()
-    Image.fromarray(out).save(buffer, "PNG", optimize=True)
-    return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}", *out.shape[::-1]
+    return png_address(out), *out.shape[::-1]
 
 
 def codebook_html(width: int, framed: int | None = None) -> str:
@@ -345,6 +341,9 @@ def _counts(told: Learning) -> Cloud:
 
 # --- the gradient ---------------------------------------------------------------------------------
 
+MOST = 2.5  # of the axis of reconstruction's error, for all settings
+PALE = 0.35  # how strong arrowheads of stairs are on which z does not stand
+
 VERDICTS = {1: "q", -1: "bits", 0: "xt"}
 # Full where the next stair is lower, hollow where it is higher; by the way the step goes.
 HEADS = {1: {1: "▶", -1: "◀"}, -1: {1: "▷", -1: "◁"}, 0: {1: "→", -1: "←", 0: "·"}}
@@ -352,7 +351,7 @@ HEADS = {1: {1: "▶", -1: "◀"}, -1: {1: "▷", -1: "◁"}, 0: {1: "→", -1: 
 
 def stairs_figure(told: Stairs, z: float) -> Figure:
     """The loss as a staircase, the smooth one without a codebook, and where copied steps lead."""
-    K = len(told.codes)
+    K, own = len(told.codes), int(np.abs(told.codes - z).argmin())
     fine = np.linspace(-RANGE, RANGE, 241)
     smooth = cost(torch.from_numpy(fine)).numpy()
     edges = np.linspace(-RANGE, RANGE, K + 1)
@@ -376,7 +375,9 @@ def stairs_figure(told: Stairs, z: float) -> Figure:
          "text": [HEADS[int(v)][int(-np.sign(g))]
                   for v, g in zip(told.verdict, told.copied, strict=True)],
          "textfont": {"size": 24 if K <= 12 else 16,
-                      "color": [COLORS[VERDICTS[int(v)]] for v in told.verdict]},
+                      "color": [COLORS[VERDICTS[int(v)]] if k == own
+                                else faded(COLORS[VERDICTS[int(v)]])
+                                for k, v in enumerate(told.verdict)]},
          "name": "copied step", "hovertemplate": "code at %{x:.2f}, copied step %{text}"}
     )  # fmt: skip
     figure["data"].append(
@@ -384,11 +385,49 @@ def stairs_figure(told: Stairs, z: float) -> Figure:
          "marker": {"color": COLORS["p"], "size": 8, "symbol": "circle"},
          "hovertemplate": "code at %{x:.2f}: loss %{y:.2f}"}
     )  # fmt: skip
+    figure["data"] += copied_slope(told, own, z, top)
     figure["layout"]["shapes"] = [upright(z, "x0")]
     figure["layout"]["annotations"].append(
         name_at(z, "z", "x0", y=1, yref="paper", xanchor="left", xshift=5, yshift=-8)
     )
     return figure
+
+
+def faded(color: str) -> str:
+    """A colour "#rrggbb", pale."""
+    return f"rgba({', '.join(str(int(color[k : k + 2], 16)) for k in (1, 3, 5))}, {PALE})"
+
+
+def copied_slope(told: Stairs, own: int, z: float, top: float) -> list[dict[str, Any]]:
+    """The slope at the code, the same at z, and an arrow from the one to the other.
+
+    Args:
+        told: the staircase.
+        own: which code stands for z.
+        z: what the encoder says.
+        top: the height of the chart.
+    """
+    code, loss, slope = (float(v[own]) for v in (told.codes, told.losses, told.copied))
+    half = min(0.3, 0.11 * top / max(abs(slope), 1e-9))
+    traces: list[dict[str, Any]] = [
+        {"type": "scatter", "mode": "lines", "x": [at - half, at + half],
+         "y": [loss - half * slope, loss + half * slope], "name": name, "hoverinfo": "skip",
+         "line": {"color": COLORS["x0"], "width": 4}}
+        for name, at in (("slope at the code", code), ("copied to z", z))
+    ]  # fmt: skip
+    if abs(z - code) > 0.1:
+        way = np.linspace(0, 1, 21)
+        lift = top * (0.11 - 0.05 * way + 0.16 * (1 - (2 * way - 1) ** 2))
+        beside = max(z, code) + 0.7 if z < 1.5 else min(z, code) - 0.7
+        traces += [
+            {"type": "scatter", "mode": "lines", "x": code + (z - code) * way, "y": loss + lift,
+             "name": "arc", "hoverinfo": "skip", "line": {"color": COLORS["x0"], "width": 2}},
+            {"type": "scatter", "mode": "text", "x": [z, beside],
+             "y": [loss + 0.06 * top, loss + 0.18 * top], "text": ["▼", "copied to z"],
+             "name": "arrow", "hoverinfo": "skip",
+             "textfont": {"size": 13, "color": COLORS["x0"]}},
+        ]  # fmt: skip
+    return traces
 
 
 def shares_figure(K: int) -> Figure:
@@ -417,7 +456,7 @@ def training_frames(told: Training) -> Frames:
         extent=DATA_EXTENT, trails=told.codes.shape[1], trail="p", radius=2.2, side=28,
         strokes=[Strokes(told.stripes, "bits")],
     )  # fmt: skip
-    extent = extent_of(told)
+    extent = Z_EXTENT
     height = np.broadcast_to(STRETCH * extent * told.x[:, 0], (n, N))
     points = np.concatenate(
         [
@@ -426,17 +465,21 @@ def training_frames(told: Training) -> Frames:
         ], axis=1,
     )  # fmt: skip
     right = Cloud(
-        f"z → (±{extent:g}), codes",
+        "Encoder’s z, codes",
         "the encoder’s number to the right, the stripe of the data upwards",
         points.astype(np.float32), color="x0", extent=extent, trails=told.codes.shape[1],
         trail="p", radius=2.2, side=28,
+        words=[Word(0.86 * extent, -0.93 * extent, f"z = {extent:g}"),
+               Word(-0.84 * extent, -0.93 * extent, f"z = −{extent:g}"),
+               Word(-0.84 * extent, 0.72 * extent, "stripe 4"),
+               Word(-0.84 * extent, -0.72 * extent, "stripe 1")],
     )  # fmt: skip
-    error = "mean squared error"
-    high = max(2.5, float(np.ceil(told.parts[:, :2].max())))
+    made, apart = "mean squared error of what is made", "squared distance of z to its code"
     curves = [
-        Curve("reconstruction", told.parts[:, 0], "p", error, 0, high),
-        Curve("z to its code", told.parts[:, 1], "x0", error, 0, high),
-    ]
+        Curve("reconstruction", told.parts[:, 0], "p", made, 0, MOST),
+        Curve("z to its code", told.parts[:, 1], "x0", apart, 0,
+              max(MOST, float(np.ceil(told.parts[:, 1].max())))),
+    ]  # fmt: skip
     captions = [f"step {EVERY * i} · standard deviation of z {z.std():.1f}"
                 for i, z in enumerate(told.z)]  # fmt: skip
     errors = _ways(told.ways, DATA_EXTENT, "each point’s way to what is made of it")

@@ -264,7 +264,7 @@ def test_at_the_end_stand_the_numbers_of_the_last_call() -> None:
         assert run[-1][row].largest == run[-2][row].largest > 0
     times = bench.stops(stub(), 5)
     told = bench.draw(run, 0, times, ["a", "b"], last=bench.last_words(run[0], 5))
-    assert "both numbers" in told.notes[-1]
+    assert "their numbers" in told.notes[-1]
 
 
 @pytest.mark.parametrize("at_once", [6, 1])
@@ -277,6 +277,22 @@ def test_the_curves_begin_after_the_first_look_however_they_come(at_once: int) -
     two = bench.draw(shots(Rule(), start=Start("each", 2, 0, 4)), 0, [50, 25, 0], ["a"])
     shown = np.isfinite([curve.values for curve in two.curves]).tolist()
     assert shown == [[False] * 3, [False, True, True]]
+
+
+def test_two_runs_tell_how_far_they_are_apart() -> None:
+    times, begin = bench.stops(stub(), 5), Start("each", 5, 0, 4)
+    same = shots(Rule(), Rule(fresh=1), start=begin)  # at η = 0 no fresh noise is drawn
+    other = shots(Rule(), Rule(eta=1.0), start=begin)
+    zero, far = (
+        next(c for c in bench.draw(run, 0, times, ["a", "b"]).curves if c.label == "rms")
+        for run in (same, other)
+    )
+    assert (zero.values == 0).all()
+    assert far.values[0] == 0  # one noise to start from
+    ends = [np.delete(np.delete(shot.x_t, 28, 0), 28, 1).astype(float) for shot in other[-1]]
+    assert far.values[-1] == pytest.approx(np.sqrt(np.square(ends[0] - ends[1]).mean()) / 127.5)
+    assert far.values[-1] > 0
+    assert Rule(fresh=1).name == "DDIM, fresh-noise seed 1"
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_the_answers_numbers() -> None:
     assert f"1 − ᾱ is {1 - (1 - beta[0]) * (1 - beta[1]):.2g}." in told
     roots = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     left, straight = (np.prod(1 - b) ** 0.5 for b in (roots, np.linspace(0.00085, 0.012, 1000)))
-    assert f"leaves {left:.3f} of the signal, a straight β {straight:.3f}." in told
+    assert f"leaves √ᾱ = {left:.3f} of the signal, a straight β √ᾱ = {straight:.3f}." in told
 
 
 def test_the_cosine_on_more_points_is_the_papers() -> None:

@@ -189,6 +189,43 @@ def test_other_positions_are_the_others() -> None:
         assert {name for name, value in told.items() if value > 1e-12} == {spoiled}
 
 
+def cells(at: AppTest, line: int) -> list[str]:
+    """The routine's half of a line of the table, as written."""
+    row = table(at).split("<tbody>")[1].split("<tr>")[1 + line]
+    return re.findall(r"<td[^>]*>([^<]*)</td>", row)[:6]
+
+
+@pytest.mark.parametrize("x_t", [5, 2])
+def test_leaving_the_replacement_out_changes_no_number(x_t: int) -> None:
+    """What is left out stands as the line above has it, [MASK]'s 0 included."""
+    at = open_page("discrete_posterior", dskip="the [MASK] replacement", dx=str(x_t))
+    assert cells(at, 4) == cells(at, 3)
+    assert cells(at, 2) == cells(at, 1)
+    assert cells(at, 3)[-1] == "1e-30"
+    at.session_state["dskip"] = "nothing"
+    at.run()
+    assert (cells(at, 4) == cells(at, 3)) == (x_t != 5)
+
+
+def test_a_line_that_is_mended_is_no_alarm_and_the_sum_is_said() -> None:
+    at = open_page("discrete_posterior")
+    assert "error wrong" not in table(at)
+    assert ">0.44<" in table(at)
+    (total,) = (
+        ours[5].sum() for name, ours, *_ in audited(Setting(), "nothing") if name == "ratio"
+    )
+    for said in ("6 divided by its sum, ", "8 times line 4, times "):
+        assert f"{said}{total:.3g}" in table(at)
+    assert "Q̄<sub>t</sub> + β̄" in table(at)  # of [MASK] it is not even the row
+    for name in ("the normalisation", "it, and normalise at the end"):
+        at.session_state["dskip"] = name
+        at.run()
+        assert ", times" not in table(at)
+    at.session_state["dx"] = 2
+    at.run()
+    assert "Q̄<sub>t</sub> + β̄" not in table(at)
+
+
 def test_a_single_position_has_no_others() -> None:
     setting = Setting(process="symmetric", K=2, belief_name="sure")
     told = [("result", np.ones((1, 2)), np.ones((1, 2)), np.array([0.3]))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from pages.shared.discrete_views import (
 )
 from pages.shared.numbers import plus_minus
 from tests.app.discrete_standins import STANDINS, install
+from tests.app.settings import press
 from tests.app.test_pages import open_page
 
 VIEWS = ("run", "compare", "error", "ledger", "masked", "quality")
@@ -79,7 +81,8 @@ def test_every_kind_of_network_in_every_view(standins: list[str]) -> None:
 
 
 def test_the_first_comparison_has_one_network_of_each_kernel(standins: list[str]) -> None:
-    assert first_rows(standins) == ["tiny-masking", "tiny-uniform", "tiny-gaussian"]
+    assert first_rows(standins) == ["tiny-uniform", "tiny-gray", "tiny-gaussian"]  # alike
+    assert first_rows(["tiny-masking", "tiny-tokens"]) == ["tiny-masking", "tiny-tokens"]
     assert first_rows([]) == []
     assert first_rows(["tiny-gray", "tiny-masking"]) == ["tiny-gray"]
 
@@ -276,7 +279,7 @@ def test_the_frames_fit_the_player(standins: list[str]) -> None:
             assert all(len(c.values) == 5 for c in frames.curves)
             assert frames.captions[-1] == "t = 0 · done in 4 steps"
         assert "<td>" in change_table(shots, rows)
-        assert "–" in error_table(shots[-1], rows)
+        assert "–" in error_table(shots, rows, 2)
 
 
 def test_rows_of_two_lengths_tell_time_as_a_share() -> None:
@@ -376,6 +379,35 @@ def test_who_repairs_planted_errors(name: str) -> None:
     assert last.history.max() >= 2
 
 
+@pytest.mark.skipif(not {"gray-absorbing", "gray-uniform"} <= set(SHIPPED), reason="not shipped")
+def test_the_answer_counts_the_errors_that_the_view_opens_with() -> None:
+    kept, last = still_there("gray-absorbing", 15)
+    assert (kept, last.planted.sum()) == (1, 180)  # "all 180 of 180"
+    assert still_there("gray-uniform", 15)[0] == pytest.approx(1 / 7, abs=0.01)  # "one in seven"
+    at = open_page("discrete_sampling")
+    assert {"gray-absorbing", "gray-uniform"} <= set(at.session_state["_page_defaults"]["dsrows"])
+    (ask,) = (b for b in at.get("button_group") if "Both repair them" in b.options)
+    ask.set_value("Both repair them").run()
+    said = " ".join(m.value for m in at.markdown)
+    assert "absorbing keeps all 180 of 180 errors, uniform about one in seven" in said
+    press(at, "question")
+    sound(at)
+    assert at.session_state["dsview"] == "error"
+    legend = next(h.proto.body for h in at.get("html") if "still there</span>" in h.proto.body)
+    assert "[MASK] of gray-absorbing" in legend
+
+
+@pytest.mark.skipif(not {"gray-absorbing", "gray-uniform"} <= set(SHIPPED), reason="not shipped")
+def test_an_error_is_doubted_where_it_may_be_one() -> None:
+    rows = [Row(net_of("gray-absorbing")), Row(net_of("gray-uniform"))]
+    frames = list(run(Start("each", 25, 0, 9, planted=20, planted_at=15), rows))
+    for told in (error_table(frames, rows, 15), error_table(frames[:18], rows, 15)):
+        lines = [re.findall(r"<td>([^<]*)</td>", line) for line in told.split("<tr>")[2:]]
+        assert lines[0][:3] == ["gray-absorbing", "180", "0 (0 %)"]
+        assert int(lines[1][2].split()[0]) == pytest.approx(150, abs=20)
+    assert error_table(frames[:15], rows, 15).count("–") == 6  # none is in yet
+
+
 def test_a_judged_sample_counts() -> None:
     digits = torch.from_numpy(np.stack([load.gallery_digit(d, 0) for d in range(10)]))
     point = discrete_quality.judged(digits, 4, torch.arange(10))
@@ -393,7 +425,7 @@ def test_networks_of_one_recipe_are_ranked_by_the_bound(
 ) -> None:
     names = ["tiny-uniform", "tiny-gaussian", "tiny-gray", "tiny-masking"]
     install(monkeypatch, tmp_path, names)
-    assert discrete_quality.siblings("tiny-uniform") == names[:3]
+    assert discrete_networks.siblings("tiny-uniform", names) == names[:3]
     for name, bits in zip(names, (0.75, 0.5, 0.51, 0.1), strict=True):
         path = tmp_path / name / "card.json"
         card = json.loads(path.read_text())

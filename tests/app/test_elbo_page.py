@@ -18,7 +18,9 @@ from streamlit.testing.v1 import AppTest
 from diffusion_core.chains import ESTIMATORS
 from diffusion_core.datasets import DataError, load_mnist
 from diffusion_core.elbo import gaussian_elbo
+from diffusion_core.gaussian import Gaussian, GaussianDiffusion
 from diffusion_core.ledger import Averages, Figure, chapters, read_averages
+from diffusion_core.likelihood import normal_log_density
 from diffusion_core.parameterization import PARAMETERIZATIONS
 from diffusion_core.schedules import SCHEDULES
 from diffusion_core.training import MAX_WEIGHT, WEIGHTINGS
@@ -56,12 +58,18 @@ from pages.shared.ledger_bill import (
 from pages.shared.ledger_decoder import (
     START,
     WIDTHS,
+    bell_chart,
     decoder_of,
     named_widths,
     shown,
     width_chart,
 )
-from pages.shared.ledger_estimators import decompositions, estimates, telescoping_residual
+from pages.shared.ledger_estimators import (
+    decompositions,
+    estimates,
+    running,
+    telescoping_residual,
+)
 from pages.shared.ledger_views import (
     bits_on_cards,
     forms_at,
@@ -125,7 +133,7 @@ def test_a_weight_is_named_as_it_is(target: str) -> None:
     named = {"x0": 1 / (1 - table), "eps": 1 / table, "v": torch.ones_like(table)}[target]
     torch.testing.assert_close(weight, named.clamp(max=MAX_WEIGHT))
     said = weighting_name("v", target)
-    starts = {"x0": "1/(1−ᾱ), at most 100", "eps": "1/ᾱ, at most 100", "v": "1 at every step"}
+    starts = {"x0": "1/(1−ᾱ), as if", "eps": "1/ᾱ, as if", "v": "1 at every step"}
     assert said.startswith(starts[target])
     # As if it predicted v: below the cap, and not at it.
     as_v = PARAMETERIZATIONS["v"].loss_weight(table.sqrt(), (1 - table).sqrt())
@@ -133,7 +141,7 @@ def test_a_weight_is_named_as_it_is(target: str) -> None:
     free = weight < MAX_WEIGHT
     torch.testing.assert_close(own[free], as_v[free])
     assert (own[~free] < as_v[~free]).all()
-    assert ("below that as if it predicted v" in said) == bool((~free).any())
+    assert ("as if it predicted v, but at most 100" in said) == bool((~free).any())
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -679,6 +687,59 @@ def test_the_numbers_of_the_decompositions() -> None:
     assert ratios < exact  # on one path
     assert own_ratios > own_exact  # with a path per term
     assert telescoping_residual() < 1e-13
+
+
+def test_the_forward_steps_turned_round_leave_one_term() -> None:
+    """What the fold on the q's strikes out: on any path of three steps both sides are one."""
+    process = GaussianDiffusion(SCHEDULES["cosine"](3))
+    x = torch.randn(4, 5, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    at = [torch.full((5,), t) for t in range(4)]
+
+    def log(q: Gaussian, value: torch.Tensor) -> torch.Tensor:
+        return normal_log_density(value, q)
+
+    forward = sum(log(process.q_step(x[t - 1], at[t], at[t - 1]), x[t]) for t in (1, 2, 3))
+    turned = sum(
+        log(process.q_posterior(x[t], x[0], at[t], at[t - 1]), x[t - 1]) for t in (2, 3)
+    ) + log(process.q_marginal(x[0], at[3]), x[3])
+    torch.testing.assert_close(forward, turned)
+    said = words(open_page("elbo"))
+    assert said.count(r"\cancel{") == said.count(r"\bcancel{") == 2
+
+
+def test_two_steps_have_a_bell_wider_than_their_error(pixels: bytes) -> None:
+    told = decoder_of(pixels, Setting("digits-eps", 2, "posterior"), sha_of("digits-eps"))
+    assert told.named["√β̃₂"] > 2 * told.named["error"]
+    width = max(WIDTHS)
+    drawn = bell_chart(bell_chances(128.0, width), 128.0, 128, width)
+    assert drawn["layout"]["yaxis"]["range"][1] < 0.02  # the bars can be seen
+
+
+def test_better_pictures_and_a_worse_bound_are_told_from_the_cards() -> None:
+    bits, known = on_cards(), [known_of(name) for name in ("digits-vdm", "digits-eps")]
+    assert bits["digits-vdm"]["value"] < bits["digits-eps"]["value"]
+    assert known[0] < known[1]
+    told = words(open_page("elbo"))
+    for name, share in zip(("digits-vdm", "digits-eps"), known, strict=True):
+        found = f"has {bits[name]['value']:.2f} bits/dim, and {share:.0%} of its digits are"
+        assert found in told
+
+
+def known_of(name: str) -> float:
+    return next(
+        float(m["value"])
+        for m in shared.metrics_of(name)
+        if m["name"] == "recognised as its class" and m["setting"] == "ddim, 25 steps, seed 10000"
+    )
+
+
+def test_the_running_mean_stays_in_its_chart(pixels: bytes) -> None:
+    rare = np.r_[np.full(99, 0.2), 900.0]
+    figure = running({"uniform": rare}, 2.0)
+    assert figure["layout"]["yaxis"]["range"][1] > rare.mean()
+    at_the_16th = np.r_[np.full(15, 0.2), 900.0, np.full(84, 0.2)]
+    figure = running({"uniform": at_the_16th}, 2.0)
+    assert figure["layout"]["yaxis"]["range"][1] > at_the_16th[:16].mean()
 
 
 def test_the_exact_chain_has_no_gap_in_any_setting() -> None:

@@ -15,6 +15,7 @@ from pages.shared import entropy_calls, entropy_views
 from pages.shared.distribution_bars import read_distribution
 from pages.shared.entropy_views import DRAWN, codes
 from pages.shared.palette import COLORS
+from tests.app.plots import plots
 from tests.app.test_pages import open_page
 
 P, Q = "0.5 0.25 0.125 0.125", "0.25 0.25 0.25 0.25"
@@ -47,10 +48,10 @@ def said() -> str:
         {"enp": "1 0", "enq": "0 1"},
         {"enp": "0.2 0.2 0.2 0.2 0.2", "enq": "1 0 0"},
         {"enp": "nonsense", "enq": "-1 2", "enseed": "12"},
-        {"enview": "Below 0?"},
-        {"enview": "Below 0?", "encall": "q, p", "enp": "0.7 0.2 0.1", "endraws": "1"},
-        {"enview": "Below 0?", "encall": "log p, q", "enp": "1 0", "enq": "0 1"},
-        {"enview": "Below 0?", "encall": "p, q", "enp": "0.2 0.2 0.6", "enq": "1 0 0 0 0"},
+        {"enview": "KL below 0?"},
+        {"enview": "KL below 0?", "encall": "q, p", "enp": "0.7 0.2 0.1", "endraws": "1"},
+        {"enview": "KL below 0?", "encall": "log p, q", "enp": "1 0", "enq": "0 1"},
+        {"enview": "KL below 0?", "encall": "p, q", "enp": "0.2 0.2 0.6", "enq": "1 0 0 0 0"},
         {"enview": "Two orders", "enapart": "0"},
         {"enview": "Two orders", "enfit": "Smallest KL(p‖q)", "enapart": "6"},
         {"enview": "Two orders", "enfit": "By hand", "enmean": "-4", "enstd": "0.1"},
@@ -62,12 +63,12 @@ def test_every_view(asked: dict[str, str]) -> None:
     assert not at.exception
     assert not at.error
     kinds = [i.proto.component_name for i in at.get("bidi_component")]
-    charts = 3 if asked.get("enview") == "Below 0?" else 2
+    charts = 3 if asked.get("enview") == "KL below 0?" else 2
     assert sum("diffusion_plot" in kind for kind in kinds) == charts
     assert len(at.info) == sum(v in ("nonsense", "-1 2") for v in asked.values())
 
 
-@pytest.mark.parametrize("view", ["Codes", "Two orders", "Below 0?"])
+@pytest.mark.parametrize("view", ["Codes", "Two orders", "KL below 0?"])
 def test_only_the_first_view_has_its_question(view: str) -> None:
     assert len(open_page("entropy", enview=view).pills) == (view == "Codes")
 
@@ -88,8 +89,36 @@ def test_a_message_costs_what_the_code_says(p: str, q: str) -> None:
     pale = sum(rest) - red
     assert common + pale == pytest.approx(told.entropy)
     assert common + red == pytest.approx(told.cross)
+    above, faint, wasted = map(float, re.findall(r"\d+\.\d\d", entropy_views.balance(told)))
+    assert (above, faint, wasted) == pytest.approx((red, pale, red - pale), abs=0.0101)
+    assert above == round(faint + wasted, 2)
     bars = entropy_views.sums_figure(told)["layout"]["shapes"]
     assert bars[2]["x1"] - bars[2]["x0"] == pytest.approx(told.cross - told.entropy)
+
+
+def test_why_kl_is_never_below_0(said: str) -> None:
+    """Jensen, in the numbers of the letters that the page begins with."""
+    p, q = np.array(probs(P)), np.array(probs(OTHER))
+    u = q / p
+    told = f"u is {', '.join(f'{v:g}' for v in u)}: its average is {p @ u:g}, −log₂ of that 0"
+    assert told in said
+    assert f"and the average of −log₂ u is {-(p @ np.log2(u)):.2f} bits" in said
+    assert p @ u == 1
+    # "Red is always at least as large as faint", and a zero of p or of q is no exception.
+    for some in np.random.default_rng(1).dirichlet([0.4] * 4, (100, 2)):
+        shown = entropy_views.balance(codes(*map(tuple, some), 0))
+        above, faint, _ = map(float, re.findall(r"\d+\.\d\d", shown))
+        assert above >= faint
+    assert entropy_views.balance(codes((1.0, 0.0), (0.5, 0.5), 0)).startswith("1.00 red − 0.00")
+    assert "∞ wasted" in entropy_views.balance(codes((0.5, 0.5), (1.0, 0.0), 0))
+
+
+def test_a_density_above_1_is_marked() -> None:
+    """A line at 1, above which −log q is below 0; none where no density gets there."""
+    for std, marked in (("0.1", True), ("1.0", False)):
+        at = open_page("entropy", enview="Two orders", enfit="By hand", enstd=std)
+        names = [n["text"] for p in plots(at) for n in p["layout"]["annotations"]]
+        assert any("−log q below 0" in name for name in names) == marked
 
 
 def test_a_letter_without_a_word() -> None:
@@ -308,7 +337,7 @@ def test_names_of_lines_stand_apart(apart: float) -> None:
             assert name["yref"] == "paper"
             # 240 pixels high, the name's half of 8.
             assert (np.nanmax(line["y"]) - low) / (high - low) < name["y"] - 8 / 240
-        p, q = entropy_views.curves_figure(curves)["layout"]["annotations"]
+        p, q, *_ = entropy_views.curves_figure(curves)["layout"]["annotations"]
         assert abs(p["x"] - q["x"]) > 0.3 or abs(p["y"] - q["y"]) > 0.1
 
 
@@ -451,7 +480,10 @@ def test_no_normal_makes_either_number_small(said: str) -> None:
 
 
 def test_each_view_begins_with_letters_whose_swap_is_another_number() -> None:
-    for view, (p, q) in {"Codes": (P, OTHER), "Below 0?": ("0.7 0.2 0.1", "0.5 0.3 0.2")}.items():
+    for view, (p, q) in {
+        "Codes": (P, OTHER),
+        "KL below 0?": ("0.7 0.2 0.1", "0.5 0.3 0.2"),
+    }.items():
         at = open_page("entropy", enview=view)
         texts = [json.loads(i.proto.json)["text"] for i in at.get("bidi_component")
                  if "distribution_bars" in i.proto.component_name]  # fmt: skip
@@ -460,12 +492,12 @@ def test_each_view_begins_with_letters_whose_swap_is_another_number() -> None:
         assert abs(one - other) > 0.005
         swapped = next(b for b in at.button if b.label == "Swap p and q").click().run()
         assert (swapped.session_state["enp"], swapped.session_state["enq"]) == (q, p)
-    kept = open_page("entropy", enview="Below 0?", enp="0.9 0.1")  # a link's own letters
+    kept = open_page("entropy", enview="KL below 0?", enp="0.9 0.1")  # a link's own letters
     assert kept.session_state["enp"] == "0.9 0.1"
 
 
 def test_the_view_opens_on_a_call_that_went_wrong() -> None:
-    said = text(open_page("entropy", enview="Below 0?"))
+    said = text(open_page("entropy", enview="KL below 0?"))
     p, q = (torch.tensor(v, dtype=torch.float64) for v in ((0.7, 0.2, 0.1), (0.5, 0.3, 0.2)))
     bare = float(torch.nn.functional.kl_div(q, p, reduction="sum"))
     assert f"You type `kl_div(q, p)` and get **−{-bare:.3f}**. What went wrong?" in said

@@ -220,7 +220,7 @@ def test_what_few_steps_do_to_the_shares() -> None:
     )  # fmt: skip
     assert guidance_world._told(end[None], [0])[0][0] == pytest.approx(many, abs=0.001)
     captions = " ".join(c.value for c in open_page("guidance").caption)
-    assert f"At s = 0 they make {few:.2f} of a third; 1,000 steps make {many:.2f}." in captions
+    assert f"at s = 0 they give {few:.3f} where 0.333 is right, 1,000 steps {many:.3f}." in captions
 
 
 def test_what_is_said_of_the_plane() -> None:
@@ -512,5 +512,67 @@ def test_what_guidance_pays_is_told_in_numbers() -> None:
     assert three < 0.8 * one
     assert abs(eight - three) < 0.02 * one  # "has paid by s = 3"
     assert "a network gives both answers" in said
-    assert "both are exact" not in said
-    assert "both are exact" in text(open_page("guidance"))
+    assert "here exact" not in said
+    assert "here exact" in text(open_page("guidance"))
+
+
+def test_the_last_picture_shows_what_pushes() -> None:
+    """Both factors over their values on the left: flat with much noise, apart at t = 300."""
+    for scale in SCALES:
+        told = walks(scale)
+        cloud = guidance_views.powers_cloud(told.powers, scale)
+        top = 0.7 * guidance_world.REACH
+        shown = np.stack([(line[..., 1] / top + 1) / 2 for line, _ in cloud.lines[1:]])
+        np.testing.assert_allclose(shown[..., 0], 1, atol=1e-6)
+        np.testing.assert_allclose(shown[::-1], told.powers / told.powers[..., :1], atol=1e-6)
+        assert shown.max() < 1.01  # stays in the picture
+    three = walks(3.0).powers / walks(3.0).powers[..., :1]
+    assert np.ptp(three[:, 0], axis=1).max() < 0.1  # at t = 1000 nothing is favoured
+    power, average = guidance_views.at_the_middle(three)[:, score_world.times(STEPS).index(300)]
+    assert power < 0.5 * average
+
+
+def test_the_cubes_average_is_near_the_average() -> None:
+    """Why 0.51 stands beside 0.57: p(y|x0) of clean points is near 0 or 1."""
+    mixture, labels = two_classes()
+    clean = mixture.sample(5000, torch.Generator().manual_seed(0))
+    zero = torch.zeros(5000).long()
+    p = class_log_probs(score_world.diffusion(), mixture, labels, clean, zero)[:, 0].exp()
+    assert float(((p < 0.1) | (p > 0.9)).double().mean()) > 0.8
+
+
+def test_the_small_circles_are_the_groups_without_noise() -> None:
+    mixture, _ = two_classes()
+    for cloud in guidance_views.walk_frames(walks(3.0), 3.0).clouds[:3]:
+        (strokes,) = cloud.strokes
+        rings = strokes.places[0, :, :2].reshape(6, -1, 2)
+        np.testing.assert_allclose(rings.mean(1), mixture.means.numpy(), atol=1e-9)
+        radius = np.linalg.norm(rings - mixture.means.numpy()[:, None], axis=2)
+        np.testing.assert_allclose(radius, 2 * mixture.std)
+
+
+def test_four_ways_to_write_one_strength() -> None:
+    """The fold's table: this page's s = 3, and no guidance, in every row."""
+    said = text(open_page("guidance"))
+    for row in ("ε(any) + s Δ | 1 | 3", "(1 + w) ε(y) − w ε(any) | 0 | 2",
+                "ε(any) − s σ g | 1 (0 drops the class) | 3", "ε(y) − s σ g | 0 | 2"):  # fmt: skip
+        assert row in said
+    anyone, asked = 0.3, -0.4
+    push = asked - anyone  # −σ g, of an exact classifier
+    ways = (lambda s: anyone + s * push, lambda w: (1 + w) * asked - w * anyone,
+            lambda s: anyone + s * push, lambda s: asked + s * push)  # fmt: skip
+    for way, none, three in zip(ways, (1, 0, 1, 0), (3, 2, 3, 2), strict=True):
+        assert way(none) == pytest.approx(asked)
+        assert way(three) == pytest.approx(anyone + 3 * push)
+
+
+def test_the_last_caption_counts_what_the_judge_recognises() -> None:
+    denoiser, _ = load.network("digits-eps")
+    shots = list(guidance_world.digits(denoiser, (1.0, 5.0), "7", 25, 0))
+    stops = list(range(25, -1, -1))
+    captions = guidance_views.digit_frames(shots, 0, stops, (1.0, 5.0)).captions
+    assert captions[-1].endswith(f"recognised of 16: {16 - SEVENS_MISSED} and 16")
+    assert not any("recognised" in caption for caption in captions[:-1])
+    (*_, anyone) = guidance_world.digits(denoiser, (1.0, 5.0), "any", 2, 0)
+    (last,) = guidance_views.digit_frames([anyone], 2, [2, 1, 0], (1, 5)).captions
+    assert "recognised" not in last

@@ -344,7 +344,7 @@ def test_what_is_said_of_depth() -> None:
     assert ends[-1].steps[0] == 12
     assert "last for 12 steps only" in said
     captions = " ".join(c.value for c in open_page("hierarchical_vae", hvview="How deep").caption)
-    assert "at T = 32 a learnt encoder takes 12 gradient steps, the DDPM 800" in captions
+    assert "At T = 32 that is 12 gradient steps against 800" in captions
     better = same < ddpm
     assert list(better) == [True, True, True, False, False, False]  # "up to four levels"
     assert same.argmin() == 0  # the red line "is lowest with one level"
@@ -393,6 +393,11 @@ def test_a_deep_learnt_encoder_that_is_trained_as_long_is_no_worse() -> None:
         last = look
     assert last.bound() == pytest.approx(LEARNT.patient, abs=MUCH)
     assert last.bound() < LEARNT.ddpm[-1] + 0.02
+    deep = " ".join(c.value for c in open_page("hierarchical_vae", hvview="How deep").caption)
+    assert (
+        f"that is 12 gradient steps against 800; with 800 steps, too, the learnt encoder comes to "
+        f"{LEARNT.patient:.2f} (two groups), the DDPM to {LEARNT.ddpm[-1]:.2f}" in deep
+    )
     assert (
         "with 800 steps at 32 levels, 64 times the calls, the learnt encoder comes to "
         f"{LEARNT.patient:.2f}" in said
@@ -480,10 +485,31 @@ def test_one_number_is_drawn_along_a_line_and_of_four_two() -> None:
 def test_the_bound_comes_first_and_four_models_stand_two_by_two() -> None:
     rungs = race("two", 4)
     head, _, *rows = hierarchy_views.race_table(rungs[RACE], "two", [1, 2, 3, 4]).splitlines()
-    assert [cell.strip() for cell in head.split("|")[2:-1]] == [*hierarchy_views.SHORT.values()]
+    assert [cell.strip() for cell in head.split("|")[2:-1]] == [
+        "Free", "Same dim. (1)", "Ends short (1, 2)", "DDPM (1, 2, 3)"
+    ]  # fmt: skip
+    for told, marks in zip(VARIANTS.values(), hierarchy_views.OBEYED.values(), strict=True):
+        # The page's intro: (1) as large as x, (2) nothing is learnt, (3) it ends in N(0, I).
+        obeyed = [k for k, holds in enumerate((told.same, told.fixed, told.ends), 1) if holds]
+        assert marks.strip(" ()") == ", ".join(map(str, obeyed))
     name, *cells = (cell.strip() for cell in rows[0].split("|")[1:-1])
     assert name == "bound"
     assert cells == [f"**{bound:.2f}**" for bound in bounds("two", 4)]
+    told = {name.strip(): [cell.strip() for cell in cells[:-1]]
+            for name, *cells in (row.split("|")[1:] for row in rows)}  # fmt: skip
+    # What one column has in log-ratios another has in KLs: never in one row.
+    between = [f"{rung_terms[1:-1].sum():.2f}".replace("-", "−") for rung_terms in
+               rungs[RACE].terms]  # fmt: skip
+    assert told["levels between, log-ratios"] == [*between[:2], "–", "–"]
+    assert told["levels between, KLs"] == ["–", "–", *between[2:]]
+    mismatch = Facts(*facts()).mismatch
+    assert told["prior matching"][2].endswith(f", {mismatch:.2f} lost")
+    assert not any("lost" in cell for k, cell in enumerate(told["prior matching"]) if k != 2)
+    left = (rungs[RACE].points.sum(2) < 0).mean(1)
+    assert told["at the lower left (20% belong)"] == [f"{share:.0%}" for share in left]
+    ring = hierarchy_views.race_table(race("ring", 1)[0], "ring", [1, 2, 3, 4])
+    assert "belong" not in ring  # its eight groups are alike
+    assert "levels between" not in ring  # there are none
     clouds = hierarchy_views.race_frames(rungs[:1], "two", 4, 1).clouds
     assert [cloud.row for cloud in clouds] == [0, 0, 1, 1]  # encoder learnt, encoder fixed
 

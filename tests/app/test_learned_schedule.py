@@ -11,8 +11,15 @@ from streamlit.testing.v1 import AppTest
 
 from diffusion_core.checkpoints import CheckpointError
 from pages.shared import load, vdm_charts, vdm_views
-from pages.shared.ledger import bits_per_dim, sha_of
-from pages.shared.vdm_charts import begins_with_a_spike, sampled
+from pages.shared.ledger import bits_per_dim, face, sha_of
+from pages.shared.vdm_charts import (
+    ENOUGH,
+    begins_with_a_spike,
+    expected_rare,
+    mean_over_time,
+    of_whole,
+    sampled,
+)
 from pages.shared.vdm_views import (
     FULL,
     NETWORK,
@@ -111,7 +118,40 @@ def test_the_sentence_on_the_spike_can_be_left_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(vdm_charts, "begins_with_a_spike", lambda told: False)
     said = words(open_page("learned_schedule"))
     assert "spike" not in said.split("In the second chart")[1].split("scatter.")[0]
-    assert "on a logarithmic axis. The flatter" in said
+    assert "as the table says. The flatter" in said
+
+
+def test_all_lines_of_the_second_chart_have_one_mean(pixels: bytes, sha: str) -> None:
+    cost = terms(pixels, 0, 0, None, sha).diffusion.mean
+    for at in (-FULL, -45, 0, FULL // 2, FULL):
+        assert mean_over_time(on_path(pixels, 0, at, sha)) == pytest.approx(cost, rel=0.01)
+
+
+def test_only_the_cosine_has_too_few_draws(pixels: bytes, sha: str) -> None:
+    few = [expected_rare(on_path(pixels, 0, at, sha), 64) < ENOUGH for at in (-FULL, 0, FULL)]
+    assert few == [False, False, True]
+
+
+def test_the_bound_of_moved_ends_is_the_page_s_own(pixels: bytes, sha: str) -> None:
+    whole = terms(pixels, 0, 0, None, sha)
+    for end in moved_ends(pixels, 0, sha):
+        here = int(np.abs(end.gamma - end.learned).argmin())
+        diffusion, bound = of_whole(end, whole)
+        assert bound[here] == pytest.approx(bits_per_dim(whole.total.mean))
+        assert diffusion[here] == pytest.approx(bits_per_dim(whole.diffusion.mean))
+        rest = bound - diffusion - bits_per_dim(1.0) * end.own  # the other end's own term
+        own = (whole.reconstruction.mean, whole.prior)
+        other = own[1] if end.own[here] == pytest.approx(own[0]) else own[0]
+        np.testing.assert_allclose(rest, bits_per_dim(other), rtol=1e-6, atol=1e-9)
+
+
+def test_the_learned_path_falls_behind_on_a_face(pixels: bytes, sha: str) -> None:
+    """The experiment: the sheet to draw on begins with it."""
+    behind = []
+    for picture in (vdm_views.cleaned(face()).tobytes(), pixels):
+        learned, best = on_path(picture, 0, 0, sha), on_quietest(picture, 0, sha)
+        behind.append(learned.variance.mean / best.variance.mean)
+    assert behind[0] > behind[1]
 
 
 def test_the_path_is_told_in_words() -> None:
@@ -126,6 +166,12 @@ def test_drawing_for_real_fills_the_table_and_is_remembered() -> None:
     at.button(key="ls_draw").click().run()
     assert not at.exception
     assert len(plots(at)) == charts + 1
+    row = next(line for line in words(at).split("\n") if line.startswith("| cosine"))
+    assert row.count("too few draws (") == 2  # bound and variance
+    few = re.search(r"Too few \(([^)]*)\): of 32 draws", words(at))
+    rows = [line for line in words(at).split("\n") if "too few draws (" in line]
+    assert few
+    assert few[1].split(", ") == [row.split("|")[1].strip(" *") for row in rows]
     at.run()
     assert len(plots(at)) == charts + 1
     at.session_state["ls_path"] = 0

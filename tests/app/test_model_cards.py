@@ -14,7 +14,10 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from diffusion_core.hashes import sealed
+from pages.shared.asked import questions
+from pages.shared.card_list import ABOUT, USED_ON, headline, overview, plain_run, used_on
 from pages.shared.cards import duration, plain, read_cards
+from pages.shared.glossary import page_titles
 
 PAGE = Path(__file__).parents[2] / "pages" / "reference" / "model_cards.py"
 CARD: dict[str, Any] = {
@@ -161,6 +164,59 @@ def test_weights_that_are_not_the_cards_are_said(pretrained: Path) -> None:
         "Its weights are not the ones on this card, so the app doesn't run it."
     ]
     assert "2,481,234" in everything(at)  # what was measured stays readable
+
+
+SHIPPED = Path(__file__).parents[2] / "pretrained"
+CARDS = {path.parent.name: json.loads(path.read_text()) for path in SHIPPED.glob("*/card.json")}
+
+
+def test_every_network_says_where_it_runs_and_a_page_that_names_one_is_there() -> None:
+    assert set(CARDS) == set(USED_ON)
+    for page in (SHIPPED.parent / "pages").glob("[!s]*/*.py"):
+        if page.stem in page_titles() and page.stem not in ("start", "notation", "model_cards"):
+            for name in re.findall(r'"((?:digits|gray|binary|cold)-[a-z0-9]+)"', page.read_text()):
+                assert page.stem in USED_ON[name], (page.stem, name)
+    for name, pages in USED_ON.items():
+        assert set(pages) <= set(page_titles())
+        assert used_on(name).count("<a ") == len(pages)
+
+
+def test_no_two_cards_have_one_title() -> None:
+    titles = [headline(fields, name) for name, fields in CARDS.items()]
+    assert len(set(titles)) == len(titles)
+    assert headline(CARDS["digits-x0"], "digits-x0") == "Digit denoiser, predicts x₀"
+
+
+def test_the_overview_compares_runs_of_one_sample_count_without_guidance() -> None:
+    table = overview(list(CARDS.items()))
+    rows = re.findall(r"<tr>(<td>.*?)</tr>", table)
+    assert len(rows) == len(CARDS)
+    for (name, fields), row in zip(CARDS.items(), rows, strict=True):
+        assert f'href="#{name}"' in row
+        setting = plain_run(fields)
+        assert "guidance" not in (setting or "")
+        assert "eta" not in (setting or "")
+        for metric in fields["metrics"]:
+            if (metric["name"], metric.get("setting")) == ("Fréchet distance", setting):
+                assert metric["samples"] == 2000
+                assert f"<td>{metric['value']:.1f}</td>" in row
+            if metric["name"] == "bound, bits per dimension":
+                assert f"<td>{metric['value']:.3f}<small>" in row
+    compared = {name for name, fields in CARDS.items() if plain_run(fields)}
+    assert compared == {name for name in CARDS if re.match("digits|gray|binary|vq-", name)}
+
+
+def test_what_a_card_explains_is_so() -> None:
+    bounds = {
+        name: next(m["value"] for m in CARDS[name]["metrics"] if "bits per" in m["name"])
+        for name in ("digits-x0", "digits-eps", "digits-v")
+    }
+    assert bounds["digits-x0"] > 2 * max(bounds["digits-eps"], bounds["digits-v"])
+    (link,) = re.findall(r'href="([^"]+)"', ABOUT["digits-x0"])
+    assert link in {question.address for question in questions()}
+    told = {m["setting"] for m in CARDS["cold-blur"]["metrics"]}
+    for word in ("once", "naive", "improved"):
+        assert any(word in setting for setting in told)
 
 
 def test_numbers_read_as_people_write_them() -> None:

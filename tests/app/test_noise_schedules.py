@@ -11,11 +11,14 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
-from diffusion_core.schedules import MAX_BETA, SCHEDULES
+from diffusion_core.gaussian import GaussianDiffusion
+from diffusion_core.schedules import MAX_BETA, SCHEDULES, NoiseSchedule
 from pages.shared.curve_editor import parse_drawing
 from pages.shared.schedule_ends import (
+    CAPS,
     SIDES,
     VIEWS,
     bells_figure,
@@ -45,6 +48,17 @@ def editor(at: AppTest) -> dict | None:
         if element.proto.component_name.endswith("curve_editor"):
             return json.loads(element.proto.json)
     return None
+
+
+def timeline(at: AppTest) -> dict:
+    """The header of what the player is given."""
+    (sent,) = (
+        item.proto.bytes
+        for item in at.get("bidi_component")
+        if item.proto.component_name.endswith("player")
+    )
+    (length,) = struct.unpack_from("<I", sent)
+    return json.loads(sent[4 : 4 + length])
 
 
 def snr(name: str) -> np.ndarray:
@@ -293,6 +307,48 @@ def test_bars_are_the_spreads_and_pictures_have_them() -> None:
     assert (np.abs(black_and_white) > 0.99).mean() > 0.95
     for picture, spread in zip(rest, [*networks, right], strict=True):
         assert picture.std() == pytest.approx(spread, rel=0.2)
+
+
+@pytest.mark.parametrize("cap", CAPS)
+def test_what_a_cap_lets_an_error_grow(cap: float) -> None:
+    """By the law of the step: the mean moves that much when the noise moves by 1."""
+    told = texts(open_page(PAGE, nview="First step back"))
+    kept = alpha_bar_of([*BETAS["cosine"](1000)[:-1], cap])
+    diffusion = GaussianDiffusion(NoiseSchedule("capped", torch.tensor(kept)))
+    t, a = torch.tensor([1000]), kept[-1] ** 0.5
+    x0 = torch.tensor([0.0, -((1 - a * a) ** 0.5) / a], dtype=torch.float64)[None]  # of ε̂ = 0, 1
+    (means,) = diffusion.q_posterior(torch.zeros_like(x0), x0, t, t - 1).mean
+    moved = float(means[0] - means[1])
+    assert moved == pytest.approx(cap / (1 - cap) ** 0.5, rel=1e-4)
+    assert f"{moved:.3g} at {cap:g}" in told
+    if cap == BETAS["cosine"](1000)[-1]:
+        shown = mean_back(noise(2), noise(1)) - mean_back(noise(2) + 1, noise(1))
+        assert float(shown.mean()) == pytest.approx(moved, rel=1e-6)
+
+
+def test_only_the_last_beta_is_capped() -> None:
+    betas = BETAS["cosine"](1000)
+    assert betas[-1] == 0.999 > 0.8 > betas[-2]
+    told = texts(open_page(PAGE))
+    assert f"the β before it is {betas[-2]:.2f}." in told
+    left = np.prod(1 - betas) ** 0.5
+    assert f"it leaves a signal √ᾱ of {100 * left:.1g}%." in told
+
+
+def test_question_and_hint_stay_with_their_view() -> None:
+    at = open_page(PAGE)
+    assert any("t = 500" in each.label for each in at.pills)
+    press(at, "try_0")
+    assert at.session_state["_look_at"]
+    at.segmented_control(key="nview").set_value("large").run()
+    assert not at.session_state["_look_at"]
+    assert not any("t = 500" in each.label for each in at.pills)
+
+
+@pytest.mark.parametrize(("match", "first"), [("same t", "t = "), ("same SNR", "A: t = ")])
+def test_the_axis_of_time_says_what_it_counts(match: str, first: str) -> None:
+    ticks = timeline(open_page(PAGE, match=match))["ticks"]
+    assert [text for _, text in ticks] == [f"{first}250", f"{first}500"]
 
 
 def test_a_mean_by_hand() -> None:

@@ -189,6 +189,40 @@ def test_symbols_are_found_by_spelling_and_by_code() -> None:
     assert len(glossary.find_symbols(" ")) == len(SYMBOLS)
 
 
+@pytest.mark.parametrize(
+    ("typed", "row"),
+    [
+        ("σ", "sigma"), ("μ̃", "mu tilde"), ("μ", "mu tilde"), ("λ", "SNR"), ("γ", "gamma"),
+        ("ᾱ", "alpha bar"), ("ᾱₜ", "alpha bar"), ("\u03b1\u0304", "alpha bar"), ("β̃", "beta tilde"),
+        (r"\bar\alpha", "alpha bar"), (r"$\bar{\alpha}_t$", "alpha bar"), ("ε", "epsilon"),
+        (r"\varepsilon", "epsilon"), (r"\hat\epsilon_\theta", "eps hat"), ("x̂₀", "x0 hat"),
+        (r"\hat{\mathbf{x}}_0", "x0 hat"), ("xₜ", "xt"), ("x_t", "xt"), ("η", "eta"),
+        ("θ", "theta"), ("theta", "theta"), ("z", "z"), ("φ", "phi"), ("N", "N"), ("s", "s"),
+        ("∇", "score"), ("Q̄", "Q bar"),
+    ],
+)  # fmt: skip
+def test_a_symbol_is_found_by_its_letter_as_it_is_typed_or_pasted(typed: str, row: str) -> None:
+    assert row == glossary.find_symbols(typed)[0].plain
+
+
+def test_a_single_letter_is_no_piece_of_a_word() -> None:
+    assert find("h") == find("g") == []
+    assert "VAE" in find("z")
+    assert "amortization gap" not in find("z")
+    assert "Jensen's inequality" not in find("s")
+
+
+def test_pages_words_are_entries_that_stand_alone() -> None:
+    """What a page says of a word in passing is a note below what the glossary says."""
+    own = {entry.word: entry.gist for entry in ENTRIES}
+    for word in ("all digits", "average", "exact moments", "γ′ ∝ 1/e", "v", "normal"):
+        known = glossary.lookup(word)
+        assert known, word
+        assert own[known.word] == known.gist
+    for gist in own.values():
+        assert not gist.endswith(".")
+
+
 def test_the_search_does_not_mind_odd_input() -> None:
     for wanted in ("(", "\\", "%", "ß" * 60, "\0", "|"):
         assert glossary.find_entries(wanted, ENTRIES) is not None

@@ -9,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 from diffusion_core.checkpoints import CheckpointError
 from diffusion_core.datasets import DataError
 from diffusion_core.schedules import SCHEDULES
+from pages.gaussian import forward_process
+from pages.home import start
 from pages.shared import bench, load, pictures
 from tests.app.plots import player_header
 from tests.app.settings import bound, offered, press
@@ -63,6 +65,81 @@ def test_what_the_spread_of_a_chain_with_beta_is_said_to_be() -> None:
     assert "as with the cosine schedule, it drowns all the same" in told
 
 
+def test_the_first_measured_spreads_lie_about_the_formula_and_none_stays_above() -> None:
+    """What the prediction's answer says of the chart, by hand, for the controls' first values."""
+    digit = load.gallery_digit(3, 0)
+    shape, first = digit.shape, forward_process.DEFAULTS
+    settings = "linear", 1000, first["fseed"], first["keep"], first["spread"], False
+    told = forward_process.noising(digit.tobytes(), shape, *settings)
+    kept = np.concatenate([[1], np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))])
+    kept = kept[pictures.shown_steps(1000, shape).numpy()]
+    spread = float((digit / 127.5 - 1).std())
+    formula = np.sqrt(kept * spread**2 + 1 - kept)
+    np.testing.assert_allclose(told["formula"], formula, atol=1e-3)
+    noise = np.random.default_rng(0).standard_normal((4000, digit.size))
+    for k in (20, -1):
+        drawn = kept[k] ** 0.5 * (digit.ravel() / 127.5 - 1)
+        stds = (drawn + (1 - kept[k]) ** 0.5 * noise).std(1)
+        assert told["chance"][k] == pytest.approx(stds.std(), rel=0.06)
+    chain, jump = told["deviation"], told["deviation_jump"]
+    late = slice(5, None)
+    for measured in (chain, jump):
+        assert (np.abs(measured - formula)[late] < 2 * told["chance"][late]).all()
+    assert (chain > jump)[late].any()
+    assert (chain < jump)[late].any()
+
+
+def test_the_noise_of_another_page_is_not_brought_along() -> None:
+    at = open_page("posterior", pview="Picture", seed="77")
+    at.switch_page("pages/gaussian/forward_process.py")
+    (seed,) = (box for box in at.run().number_input if box.label == "Seed")
+    assert seed.value == forward_process.DEFAULTS["fseed"]
+
+
+@pytest.mark.parametrize("gray", [0, 255])
+def test_of_one_gray_everywhere_chance_has_nothing_to_move_at_first(gray: int) -> None:
+    picture, first = np.full((28, 28), gray, np.uint8), forward_process.DEFAULTS
+    settings = "linear", 1000, first["fseed"], first["keep"], first["spread"], False
+    chance = forward_process.noising(picture.tobytes(), picture.shape, *settings)["chance"]
+    assert chance[0] == 0
+    assert chance[-1] == pytest.approx(1 / np.sqrt(2 * picture.size), rel=0.01)
+
+
+def test_without_the_factor_the_spread_grows_to_what_is_said() -> None:
+    at = open_page("forward_process", keep="1")
+    grown = (0.5**2 + float(np.linspace(1e-4, 0.02, 1000).sum())) ** 0.5
+    told = "\n".join(element.value for element in at.markdown)
+    looks = " ".join(look for _, look in at.session_state["_settings_offered"].values())
+    for text in (told, looks):
+        assert f"the spread grows to about {grown:.1f}" in text
+    assert f"grows to {grown:.1f}" not in told + looks
+    assert (told + looks).count(f"to about {grown:.1f}") >= 3
+    (curve,) = (c for c in player_header(at)["curves"] if c["name"] == "step by step")
+    assert curve["values"][-1] == pytest.approx(grown, rel=0.05)
+    assert "the histogram at ±9" in told
+    (histogram,) = player_header(at)["histograms"]
+    assert (histogram["lo"], histogram["hi"]) == (-9, 9)
+
+
+def test_the_start_page_names_the_guess_a_guess_and_it_changes() -> None:
+    at = open_page("start")
+    header = player_header(at)
+    titles = [panel["title"].partition(": ")[2] for panel in header["panels"]]
+    assert titles == ["the picture so far", "its guess of the digit", "its guess of the noise"]
+    assert header["captions"][0] == "noise level t = 1000 of 1000 · step 0 of 50"
+    told = "\n".join(element.value for element in at.markdown)
+    way = [told.index(f'<a href="{page}" target="_self">') for page in start.FIRST]
+    assert way == sorted(way)
+    assert "early guess x̂₀ is a blurred average, and it changes" in told
+    denoiser, _ = load.load("digits-eps")
+    first = bench.Start("each", start.STEPS, start.SEED)
+    shots = [shots[0] for shots in bench.run(denoiser, first, [bench.Rule()])]
+    early, last = shots[1].x0 / 127.5 - 1, shots[-1].x0 / 127.5 - 1
+    assert np.sqrt(np.square(early - last).mean()) > 0.3
+    assert (np.abs(early) < 0.9).mean() > 2 * (np.abs(last) < 0.9).mean()  # gray is blur
+    assert not bench.Rule().draws
+
+
 @pytest.mark.parametrize("spread", ["sqrt(beta)", "beta"])
 def test_only_a_whole_chain_is_said_to_end_in_noise(spread: str) -> None:
     at = open_page("forward_process")
@@ -74,7 +151,7 @@ def test_only_a_whole_chain_is_said_to_end_in_noise(spread: str) -> None:
 def test_of_a_colour_picture_fewer_steps_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     all_of = pictures.shown_steps
     monkeypatch.setattr(pictures, "shown_steps", lambda T, shape: all_of(T, (*shape, 3)))
-    at = open_page("forward_process", T="100", seed="7135")  # kept for no other test
+    at = open_page("forward_process", T="100", fseed="7135")  # kept for no other test
     assert any("One step in 2 is shown." in c.value for c in at.caption)
 
 
@@ -93,10 +170,25 @@ def test_the_forward_process_says_where_the_picture_drowns(pixels: str, share: f
     spread = share * float((load.gallery_digit(3, 0) / 127.5 - 1).std())
     kept = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
     drowned = 1 + int(np.argmax(spread**2 * kept < 1 - kept))
-    assert f"have the spread {spread:.2f}: from t = {drowned} on, one jump" in told
+    assert f"have the spread {spread:.2f}, not 1. So" in told
+    crossing = f"the curves √ᾱ and √(1−ᾱ) cross at t = {1 + int(np.argmax(kept < 0.5))}."
+    assert f"than it adds of noise from t = {drowned} on already; {crossing}" in told
     instead = f"from t = {drowned} on instead" if share < 1 else f"on instead of {drowned}."
     assert instead in told  # the answer's numbers, whatever is set
     assert f"log 4 = {np.log(4):.2f} nats" in told
+
+
+def test_a_picture_of_spread_1_drowns_where_the_curves_cross(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    halves = np.repeat(np.array([0, 255], np.uint8), 392).reshape(28, 28)
+    picture = pictures.Picture(halves, "black above white")
+    monkeypatch.setattr(forward_process, "choose_picture", lambda: picture)
+    monkeypatch.setattr(pictures, "choose_picture", lambda: picture)
+    told = "\n".join(element.value for element in open_page("forward_process").markdown)
+    cross = 1 + int(np.argmax(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)) < 0.5))
+    assert "have the spread 1.00. So one jump" in told
+    assert f"noise from t = {cross} on; the curves √ᾱ and √(1−ᾱ) cross at t = {cross}." in told
 
 
 @pytest.mark.parametrize("digit", ["each", "any", "7"])

@@ -16,7 +16,9 @@ from diffusion_core.samplers import sample
 from diffusion_core.schedules import evenly_spaced
 from pages.home import start
 from pages.shared.asked import (
+    _READERS,
     INDEX,
+    MOST,
     NEAREST,
     Question,
     alike,
@@ -145,7 +147,8 @@ def test_where_none_has_all_words_the_nearest_few_are_given() -> None:
     [
         ("clip", "clipped", True), ("clipping", "clipped", True), ("x", "x0", False),
         ("kl", "kl", True), ("1", "1000", False), ("ddim", "ddpm", False), ("ode", "model", False),
-        ("posterior", "post", False), ("schedules", "schedule", True), ("sde", "side", False),
+        ("posterior", "post", False), ("predict", "pred", False),
+        ("schedules", "schedule", True), ("sde", "side", False),
     ],
 )  # fmt: skip
 def test_words_are_alike_up_to_their_ends(wanted: str, word: str, same: bool) -> None:
@@ -196,12 +199,39 @@ def test_the_start_pages_questions_are_asked_there() -> None:
         ("stochastic vs deterministic sampling", "reverse_sampling", "Without any noise (η = 0)"),
         ("is the model memorizing the training images", "why_a_model", "And the network?"),
         ("cfg scale", "guidance", "Is the scale s"),
+        ("why predict noise", "x0_vs_eps", "If all targets can be converted"),
+        ("why predict noise", "x0_vs_eps", "The target is noise"),
+        ("black image", "x0_vs_eps", "My samples look right"),
+        ("timestep 999", "noise_schedules", "Why does sampling begin at 981"),
+        ("loss plateau", "score", "The loss stalls"),
         ("how does ddim work", "cold_diffusion", "What has this to do with DDIM?"),
     ],
 )  # fmt: skip
 def test_a_newcomers_words_find_it_among_the_first(typed: str, page: str, asks: str) -> None:
     found = find(typed, page_contents(), questions()).questions[:3]
     assert any(q.page == page and q.asks.startswith(asks) for q in found)
+
+
+def test_a_full_name_finds_what_its_abbreviation_does() -> None:
+    short = find("cfg", page_contents(), questions()).questions
+    for name in ("classifier-free guidance", "Classifier free guidance", "guidance"):
+        assert find(name, page_contents(), questions()).questions == short
+        assert pages_for(name, page_contents()) == ["guidance"]
+    assert pages_for("predict noise", page_contents()) == ["x0_vs_eps"]
+
+
+def test_a_word_that_is_everywhere_gives_what_speaks_of_it_and_no_half_of_the_list() -> None:
+    found = find("how many steps", page_contents(), questions()).questions
+    assert MOST <= len(found) < 30
+    for question in found[MOST:]:
+        said = f"{question.asks} {page_contents()[question.page]}"
+        assert any(alike("steps", word) for word in words_of(said))
+
+
+def test_readers_words_are_of_questions_that_are_asked() -> None:
+    listed = [q.asks for q in questions()]
+    for begins in _READERS:
+        assert sum(asks.startswith(begins) for asks in listed) == 1, begins
 
 
 def test_pages_are_found_by_title_and_question() -> None:

@@ -18,6 +18,7 @@ from pages.shared.rule_facts import Facts, measured
 from pages.shared.rule_figures import VISIBLE, Pile, bars_figure, kernel_figure, signed
 from pages.shared.rule_views import DENOISERS, KERNELS, told_error
 from pages.shared.small_world import COUNTS, Choice, Seen, chains, seen, world
+from tests.app.plots import plots
 from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 from tests.core.oracles import reference
@@ -281,6 +282,46 @@ def test_the_sum_may_move_where_all_that_is_believed_in_explain_alike() -> None:
     assert np.abs(told.errors["product"][0]).max() < 1e-15
     text = " ".join(m.value for m in open_page("reverse_rules").markdown)
     assert "is the same for every x₀ that is believed in" in text
+
+
+def test_each_answer_says_that_d3pms_network_learns_another_belief() -> None:
+    at = open_page("reverse_rules")
+    (guess,) = (b for b in at.get("button_group") if "No, never" in b.options)
+    for option in guess.options:
+        (ask,) = (b for b in at.get("button_group") if "No, never" in b.options)
+        ask.set_value(option).run()
+        (said,) = (m.value for m in at.markdown if "Not quite." in m.value or "Right." in m.value)
+        assert "with which the product is exact for s > 0 (Denoiser: blind)" in said
+        assert f"{Facts(*measured()).product:.2f}" in said
+    press(at, "question")
+    assert "Both rules give the truth" in captions(at)
+    titles = [chart["layout"]["title"]["text"] for chart in plots(at)]
+    assert all(a in b for a, b in zip(("VQ-Diffusion", "D3PM"), titles[1:], strict=True))
+
+
+def test_a_row_says_what_each_rule_weighs() -> None:
+    at = open_page("reverse_rules", ruview="One row")
+    told = Seen(*seen(tuple(Choice()), 2, 1))
+    assert f"asks for: {told.true_prior[3]:.3f} for state 3" in captions(at)
+    assert f"The product puts in {told.prior[3, 3]:.3f}" in captions(at)
+    # With the exact belief, dividing takes out all that x_t had told.
+    assert f"is noised, and puts in {told.true_prior[3]:.3f}." in captions(at)
+    at.session_state["rukernel"] = "absorbing"  # one x_s only can become this x_t
+    at.run()
+    assert "before it is noised" not in captions(at)
+
+
+def test_a_chain_takes_no_more_steps_than_there_are() -> None:
+    at = open_page("reverse_rules", ruview="Whole chain")
+    assert not mended(at)
+    assert "with 6 steps by" in captions(at)
+    at.session_state["rusteps"] = 100
+    at.run()
+    (note,) = mended(at)
+    assert "so 100 can't be taken: 6 are" in note
+    at.session_state["ruT"] = 100
+    at.run()
+    assert not mended(at)
 
 
 # --- the data -------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from tests.app.plots import plots
 from tests.app.settings import bound, offered, press
 from tests.app.test_pages import open_page
 
-START = {"tview": "matrix", "tkernel": "uniform", "tt": 40, "tK": 8}
+START = {"tview": "matrix", "tkernel": "absorbing", "tt": 40, "tK": 8}
 PLAIN = Choice(8, 100, "cosine", 0.1, "paper", "line", kernels.POINTS, 16.0, "paper", kernels.ROWS)
 
 
@@ -407,6 +407,50 @@ def test_masked_states_tell_more() -> None:
                      " ".join(m.value for m in at.markdown))  # fmt: skip
     assert told
     assert int(told[1]) > int(told[2]) + 10
+    press(at, "question")  # the answer's button: the same two numbers, on curves of as many states
+    assert (at.session_state["tview"], at.session_state["tK"]) == ("forgetting", 8)
+    left = {
+        trace["name"]: trace["y"][50] for trace in figure(at)["data"]
+        if trace["name"] in {"absorbing", "uniform"}
+    }  # fmt: skip
+    assert f"{left['absorbing']:.0%}" == f"{told[1]}%"
+    assert f"{left['uniform']:.0%}" == f"{told[2]}%"
+    for name, color in (("absorbing", "green"), ("uniform", "gray")):
+        assert re.search(f"{color} (curve|one), {name}, .*?{left[name]:.2f}",
+                         at.session_state["_look_at"])  # fmt: skip
+
+
+def test_it_opens_where_rows_and_columns_differ() -> None:
+    at = open_page("transition_matrices")
+    step = np.array(figure(at)["data"][0]["customdata"])
+    assert np.abs(step - step.T).max() > 0.01
+    said = next(c.value for c in at.caption if "**Row" in c.value)
+    total = re.search(r"\*\*Column \[M\]\*\* \(number 7\).*? sums to ([\d.]+)", said)
+    assert total
+    assert float(total[1].rstrip(".")) > 2
+
+
+def test_a_kernel_keeps_its_line_whichever_is_chosen() -> None:
+    at = open_page("transition_matrices", tview="Forgetting")
+    seen_as = []
+    for kernel in NAMES:
+        at.session_state["tkernel"] = kernel
+        at.run()
+        lines = figure(at)["data"]
+        seen_as.append({line["name"]: line["line"]["dash"] for line in lines})
+        (green,) = (line["name"] for line in lines if line["line"]["width"] == 3)
+        assert green == NAMES[kernel] or green == NAMES[kernel].lower()
+    assert all(dashes == seen_as[0] for dashes in seen_as)
+    assert len(set(seen_as[0].values())) == len(NAMES)
+
+
+def test_the_stationary_distribution_is_said_to_be_one_that_stays() -> None:
+    for kernel, away in (("Uniform", 1 - 1 / 8), ("Absorbing", 1.0)):
+        at = open_page("transition_matrices", tview="Forgetting", tkernel=kernel)
+        said = " ".join(c.value for c in at.caption)
+        assert "a step leaves unchanged, π = πQ" in said
+        assert f"At t = 0 the worst start is {away:.3g} away" in said
+        assert figure(at, 1)["data"][-1]["y"][0] == pytest.approx(away)
 
 
 # --- the charts -----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from diffusion_core.straight_through import train_miniature
 from diffusion_core.vq_evaluation import sample_tokens
 from pages.shared import load, vq_gradient, vq_views, vq_world
 from pages.shared.numbers import signed
-from pages.shared.vq_facts import MEASURED
+from pages.shared.vq_facts import MEASURED, Z
 from pages.shared.vq_gradient import COUNTS, RANGE, TARGET, Stairs, Training
 from pages.shared.vq_world import IDLE, LEARN, LEARN_STEPS, POINTS, STEPS, SURE, Learning
 from tests.app.settings import press
@@ -257,7 +257,7 @@ def test_the_page_opens_with_the_encoders_own_tokens_and_a_button_exchanges_them
     assert at.session_state["vqput"] == "own"
     told = vq_world.swap(load.gallery_digit(3, 0), 3, 3, "own", 0, 0)
     said = text(at)
-    assert f"cosine of {told.alike[0]:.2f} with code **{told.old}**, the nearest" in said
+    assert f"cosine of {told.alike[0]:.2f} with code **{told.old}**, the nearest (as" in said
     assert f"with the next, {told.second}, {signed(told.alike[1])}." in said
     (button,) = (b for b in at.button if b.label.startswith("Exchange"))
     # Each answer names the button as it is.
@@ -317,11 +317,19 @@ def test_what_the_views_questions_say() -> None:
     assert loose[0] > 2 * held[0]
     # "It would if codes learnt as fast as the rest."
     assert abs(trained(0.0, True)[-1][0] - held[0]) < 0.02
-    assert f"**Right.** {MEASURED.placewise:.0%}" in found["Drawn", "About as many"]
-    assert f"sure of {MEASURED.even:.0%} of random" in found["Drawn", ""]
-    nearly = open_page("vqvae", vqview="Drawn")
-    nearly.pills[0].select("Nearly all")
-    assert f"Of the gallery’s digits, decoded, it is {MEASURED.gallery:.0%}." in text(nearly.run())
+    even, place, drawn, real = MEASURED.pairs
+    assert (
+        f"{real:.0%} are known from other digits, of random tokens’ {even:.0%}."
+        in (found["Drawn", ""])
+    )
+    assert even < place < real
+    assert f"**Right.** They are known in {place:.0%}:" in found["Drawn", "In between"]
+    assert f"comes to {drawn:.0%}." in found["Drawn", "In between"]
+    # The table does not give it away.
+    fresh = open_page("vqvae", vqview="Drawn")
+    assert f"pairs known | **{even:.0%}** | ? | **{drawn:.0%}**" in text(fresh)
+    fresh.pills[0].select("In between")
+    assert f"| **{place:.0%}** |" in text(fresh.run())
     assert "**Right.**" in found["Gradient", "0, but for jumps"]
 
 
@@ -440,6 +448,7 @@ def test_what_a_classifier_says_of_drawn_tokens(said: str) -> None:
     for share in (MEASURED.even, MEASURED.placewise, MEASURED.diffusion):
         assert f"{share:.0%}" in said
     at = open_page("vqvae", vqview="Drawn")
+    at.pills[0].select("In between").run()
     under = captions(at) + text(at)
     shares = [MEASURED.even, MEASURED.placewise, MEASURED.diffusion]
     for row in ([*shares, MEASURED.gallery], MEASURED.pairs):
@@ -779,6 +788,17 @@ def test_the_staircase(K: int) -> None:
         at = np.flatnonzero((stair["x"][:-1] <= z) & (z <= stair["x"][1:]))
         own = told.losses[np.abs(codes - z).argmin()]
         assert any(stair["y"][a] == own for a in at)
+    # The slope at the code, and the same one at z, on the stair; an arrow where they are apart.
+    own = int(np.abs(codes - 0.3).argmin())
+    lines = {trace["name"]: trace for trace in figure["data"]}
+    for name, at in (("slope at the code", codes[own]), ("copied to z", 0.3)):
+        (x, y) = lines[name]["x"], lines[name]["y"]
+        assert np.mean(x) == pytest.approx(at)
+        assert np.mean(y) == pytest.approx(told.losses[own])
+        assert (y[1] - y[0]) / (x[1] - x[0]) == pytest.approx(slopes[own], abs=1e-6)
+    assert ("arc" in lines) == (abs(codes[own] - 0.3) > 0.1)
+    colors = arrows["textfont"]["color"]
+    assert [k for k in range(K) if colors[k].startswith("#")] == [own]
     # Full heads lead to a lower stair, hollow ones to a higher one, arrows out of the range.
     assert arrows["text"] == [
         {1: "◀▶", -1: "◁▷", 0: "←→"}[int(v)][int(s < 0)]
@@ -816,6 +836,19 @@ def test_shares_of_right_steps(said: str) -> None:
     assert abs(told.copied[best]) > 0.1
     assert told.verdict[best] == -1
     assert {1, -1} <= set(told.verdict.tolist())  # full heads and hollow ones
+
+
+def test_the_opening_z_is_a_plain_case() -> None:
+    """Code and z agree on the way, which leads down to the best; on no border, with any codes."""
+    told = Stairs(*vq_gradient.stairs(8))
+    k = int(np.abs(told.codes - Z).argmin())
+    assert vq_gradient.slope(Z) * told.copied[k] > 0
+    assert told.verdict[k] == 1
+    assert k + 1 == told.losses.argmin()
+    assert abs(told.codes[k] - Z) > 0.2  # far enough apart to show what is copied
+    for K in COUNTS:
+        border = (Z + RANGE) / (2 * RANGE) * K
+        assert abs(border - round(border)) > 1e-6
 
 
 @pytest.mark.parametrize("z", ["-3.0", "-1.0", "0.4", "1.5", "3.0"])
@@ -994,20 +1027,22 @@ def test_what_is_shown_of_training(beta: float, copy: bool, pace: str) -> None:
         made = told.shown[i][near]
         np.testing.assert_allclose(told.ways[i, :, 2:], made - told.x, atol=1e-5)
         assert ((made - told.x) ** 2).sum(1).mean() == pytest.approx(told.parts[i, 0])
-    # Nothing leaves its plane, and one setting alone needs the wider one.
-    extent = vq_gradient.extent_of(told)
+    # Nothing leaves its plane, which is the same for all settings.
+    extent = vq_gradient.Z_EXTENT
     assert max(np.abs(told.z).max(), np.abs(told.codes).max()) < extent
     assert np.abs(told.x[:, 0]).max() * vq_gradient.STRETCH < 1
-    assert (extent == 20) == (beta == 0 and copy and pace == "quarter")
     for i, (weights, codes) in enumerate(zip(encoders(beta, copy, pace), told.codes, strict=True)):
         if i % 20 == 0:
             borders_part(told.stripes[i], vq_gradient.DATA_EXTENT, lambda x, w=weights, e=codes: (
                 np.abs((x @ w[:2] + w[2])[:, None] - e).argmin(1)))  # fmt: skip
     frames = vq_views.training_frames(told)
     assert len(frames.captions) == len(told.z)
-    assert frames.clouds[1].title == f"z → (±{extent:g}), codes"
+    assert [word.text for word in frames.clouds[1].words][:2] == ["z = 20", "z = −20"]
     assert frames.captions[-1].endswith(f"standard deviation of z {walk[-1][2]:.1f}")
-    assert max(curve.values.max() for curve in frames.curves[:2]) <= frames.curves[0].hi
+    made, apart = frames.curves
+    assert made.chart != apart.chart
+    assert made.hi == 2.5  # the same for all settings, or they can't be compared
+    assert all(curve.values.max() <= curve.hi for curve in frames.curves)
 
 
 def test_the_place_by_numbers() -> None:

@@ -252,6 +252,12 @@ def test_a_new_digit_is_not_among_the_data(
     assert known.size >= new.size
 
 
+def test_what_is_said_of_many_digits_fits_the_number_beside_it() -> None:
+    """Digits of little weight make a mixture, and still count as 1.0 as if equally likely."""
+    note = reverse_digits.loss_note(2 * reverse_digits.CLOSE, 1, 0.3)
+    assert note == "Other digits have some weight: the exact step is a mixture of Gaussians."
+
+
 def test_the_draws_are_steps_with_one_noise(known: reverse_digits.Guesses) -> None:
     """Where the exact guess is x_0 itself, the exact draw is the draw with x_0 known."""
     step = reverse_digits.draws(known, 10, 0)
@@ -262,8 +268,46 @@ def test_the_draws_are_steps_with_one_noise(known: reverse_digits.Guesses) -> No
     assert step.bound[0] == 0  # one digit has all the weight
     assert step.bound[-1] > 1
     assert not np.isnan(step.bound).any()
-    assert "ends on one digit" in reverse_digits.loss_note(step.bound[0], int(step.s[0]))
-    assert "a Gaussian: its own" in reverse_digits.loss_note(0.0, 1)
+    assert reverse_digits.loss_note(step.bound[0], int(step.s[0]), 0.0).endswith("sure, and right.")
+    assert "one Gaussian" not in reverse_digits.loss_note(300.0, 1, 0.3)  # a bound says no more
+    assert "at most 0.002 nats" in reverse_digits.loss_note(0.002, 1, 0.3)
+
+
+@pytest.mark.parametrize("wknown", ["new", "one of the data"])
+def test_sure_of_a_digit_is_not_right_about_it(wknown: str) -> None:
+    """At t = 173 all the weight is on one digit: of the data, and the hidden one if it is there."""
+    header = played(open_page("why_a_model", wview="Digits", wknown=wknown))
+    frame = next(k for k, text in enumerate(header["captions"]) if text.startswith("t = 173"))
+    note = header["notes"][frame]
+    assert note.startswith("One digit has all the weight. The exact step is sure, and ")
+    assert ("and wrong: its digit is 0." in note) == (wknown == "new")
+
+
+def test_a_thousand_steps_with_one_x0_lead_to_it(opened: AppTest) -> None:
+    """One of them hardly depends on x_0, all in a row do: what the first Why says."""
+    diffusion = GaussianDiffusion(SCHEDULES["cosine"](1000))
+    ends, first = [], []
+    for start in (-1.2, 0.9):
+        x, x0 = torch.tensor([0.1]).double(), torch.tensor([start]).double()
+        for t in range(520, 0, -1):
+            step = diffusion.q_posterior(x, x0, torch.tensor([t]), torch.tensor([t - 1]))
+            if t == 520:
+                first.append(step)
+            x = step.mean
+        assert float(step.var) == 0
+        ends.append(float(x))
+    assert ends == pytest.approx([-1.2, 0.9])
+    apart, std = float(first[1].mean - first[0].mean), float(first[0].var.sqrt())
+    text = " ".join(m.value for m in opened.markdown)
+    assert f"the two centres are {apart:.3f} apart, with std {std:.3f}" in text
+    assert 5 * apart < std
+    assert "the next 519 push the same way" in text
+
+
+def test_jumps_run_as_their_slider(opened: AppTest) -> None:
+    opened.session_state["wview"] = "gauss"
+    low, high = plots(opened.run())[0]["layout"]["xaxis"]["range"]
+    assert low > 3 > 1 > high
 
 
 def test_static_next_to_noise_is_explained_where_it_is(known: reverse_digits.Guesses) -> None:

@@ -29,6 +29,7 @@ from pages.shared import readings as exhibits
 from pages.shared import target_averages as averages
 from pages.shared.numbers import plus_minus
 from pages.shared.target_charts import FORMATS, READ, SNR, TARGETS, rounding, weight_table
+from pages.shared.target_facts import KEPT_APART
 from tests.app.settings import offered, press
 from tests.app.test_pages import open_page
 
@@ -194,6 +195,23 @@ def test_the_comparison_takes_what_is_there_and_says_what_is_not(
     assert len(at.selectbox(key="xnet").options) == len(targets)
 
 
+def test_how_much_the_gain_grows_from_frame_to_frame() -> None:
+    alpha_bar = SCHEDULES["cosine"](1000).alpha_bar[list(exhibits.SHOWN)]
+    gain = (1 / alpha_bar - 1).sqrt()
+    grown = (gain[1:] / gain[:-1]).numpy()
+    assert grown[:-1].min() == pytest.approx(1.3, abs=0.05)
+    assert grown[:-1].max() == pytest.approx(2, abs=0.05)
+    assert grown[-1] == pytest.approx(31.6, abs=0.1)
+    said = "grows 1.3 to 2 times, to the last 32 times"
+    assert said in captions(open_page("x0_vs_eps", xview="Five readings"))
+
+
+def test_beyond_the_range_is_said_in_plain_digits() -> None:
+    told = sent(open_page("x0_vs_eps", xview="Clip lens"))["captions"]
+    assert any("by at most" in caption for caption in told)
+    assert not any("e+" in caption for caption in told)
+
+
 def test_every_network_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     give(monkeypatch, "eps", "x0", "v")
     for view in ("one", "clip"):
@@ -226,7 +244,6 @@ def test_the_measured_gain_is_the_determinants() -> None:
     told = exhibits.read(denoiser("eps"), exhibits.ask(denoiser("eps"), picture(), 1))
     np.testing.assert_allclose(told["gain"], told["rule"], rtol=1e-6)
     a, sigma = DIFFUSION.rates(torch.tensor(exhibits.SHOWN), torch.zeros(len(exhibits.SHOWN)))
-    np.testing.assert_allclose(told["wrong_v"] * a.numpy(), told["wrong_eps"], rtol=1e-6)
     np.testing.assert_allclose(told["rule"], (sigma / a).numpy())
     for name in ("x_t", "x0", "eps", "v", "score", "mean"):
         assert told[name].shape == (len(exhibits.SHOWN), 28, 28)
@@ -252,6 +269,73 @@ def test_the_lens_shows_rounding_and_clipping(back: str) -> None:
     late = exhibits.SHOWN.index(960)
     assert told["moved_most"][late] > 1000 * told["gap32"][late]
     assert told["x0"].shape == (len(exhibits.SHOWN), 28, 28, 3)
+    # Somewhere outside the range is outside it by something, and the frame says by how much.
+    np.testing.assert_array_equal(told["beyond"] > 0, told["clipped"] > 0)
+    assert told["beyond"][late] > 0
+
+
+def test_the_frames_of_the_lens_say_how_far_a_pixel_is_out() -> None:
+    header = sent(open_page("x0_vs_eps", xview="Clip lens"))
+    frame = exhibits.SHOWN.index(80)
+    share, most = re.findall(r"in (\d+)% of the pixels, by at most ([\d.]+)$",
+                             header["captions"][frame])[0]  # fmt: skip
+    assert int(share) > 20 > 1 > 10 * float(most)  # a third of the pixels, and nothing to be seen
+    assert [panel["title"] for panel in header["panels"]][3:] == [
+        "not clipped: ±5·10⁻⁷", "clipped: ±0.02"
+    ]  # fmt: skip
+    assert exhibits.GAP_SCALE == 5e-7
+
+
+def test_the_opening_view_gives_no_verdict_on_v() -> None:
+    """Read off one answer, v's error is the hypotenuse of the others', whatever was trained."""
+    charts = {c["label"]: c["chart"] for c in sent(open_page("x0_vs_eps"))["curves"]}
+    assert [label for label, chart in charts.items() if "error against" in chart] == ["x̂₀", "ε̂"]
+
+
+def test_a_run_that_is_not_clipped_is_compared_with_nothing() -> None:
+    for query, charts in (
+        ({}, ["largest |x̂₀| before clipping (log)"] * 3),
+        ({"xclip": "false"}, ["largest |x̂₀| (log)"] * 3),
+    ):
+        curves = sent(open_page("x0_vs_eps", xview="Side by side", **query))["curves"]
+        distances = [c for c in curves if "distance" in c["chart"]]
+        assert [c["chart"] for c in curves if c not in distances] == charts
+        assert len(distances) == (0 if query else 2)
+    curves = sent(open_page("x0_vs_eps", xview="Side by side", xcompare="Clipping"))["curves"]
+    assert len([c for c in curves if c["chart"] == exhibits.LEFT_CHART]) == 2
+
+
+def test_a_hint_goes_with_the_view_that_it_is_about() -> None:
+    at = open_page("x0_vs_eps")
+    press(at, "try_1")
+    assert at.session_state["_look_at"]
+    at.segmented_control(key="xview").set_value("round").run()
+    assert not at.session_state["_look_at"]
+
+
+@pytest.mark.skipif(not PRETRAINED.is_dir(), reason="the shipped network is not here")
+def test_how_far_apart_runs_end_that_recompute_and_keep() -> None:
+    shipped = checkpoints.load("digits-eps")[0]
+    one, other = (
+        shot.x0 / 127.5
+        for shot in list(exhibits.run_beside([shipped] * 2, CLIPS[:2], "each", 10, 0))[-1]
+    )
+    assert np.sqrt(np.square(one - other).mean()) == pytest.approx(KEPT_APART, abs=0.005)
+    said = " ".join(m.value for m in open_page("x0_vs_eps").markdown)
+    assert f"the two runs end {KEPT_APART:.2f} apart" in said
+
+
+def test_pictures_about_as_good_and_x0_worse_as_a_likelihood() -> None:
+    """The answer's first sentence, from the table below it."""
+    said = " ".join(m.value for m in open_page("x0_vs_eps").markdown)
+    row = r"\| (ε|x₀|v) \| ([\d.]+)%\s±\s([\d.]+)% of [\d,]+ \| ([\d.]+) \|"
+    found = {name: [float(v) for v in rest] for name, *rest in re.findall(row, said)}
+    assert list(found) == ["ε", "x₀", "v"]
+    for share, error, _ in found.values():
+        for other, its, _ in found.values():
+            assert abs(share - other) < 3 * np.hypot(error, its)
+    assert found["x₀"][2] > 2 * max(found["ε"][2], found["v"][2])
+    assert abs(found["ε"][2] - found["v"][2]) < 0.05
 
 
 def test_clipped_pixels_are_coloured_and_others_gray() -> None:

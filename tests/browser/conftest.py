@@ -6,6 +6,7 @@ Without a Chromium the browser tests are skipped, loudly; where `CI=true` that i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -22,7 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    WebSocket,
+    expect,
+    sync_playwright,
+)
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = Path(__file__).parent / "artifacts"
@@ -239,9 +248,15 @@ _FAULTS = """() => {
 
 @pytest.fixture
 def assert_clean() -> Callable[[Page], None]:
-    """Check a page: no errors, no red formula, no horizontal scroll, no choice cut off."""
+    """Check a page: no errors, no red formula, no horizontal scroll, no choice cut off.
+
+    Charts are drawn anew one after the other when a window has another width, so a page has five
+    seconds to come to rest; a fault that stays is a fault.
+    """
 
     def check(page: Page) -> None:
+        with contextlib.suppress(PlaywrightTimeout):
+            page.wait_for_function(f"!({_FAULTS})().length", timeout=5000)
         problems = page.seen.problems + page.evaluate(_FAULTS)  # type: ignore[attr-defined]
         assert not problems, "\n".join(problems)
 

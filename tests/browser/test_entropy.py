@@ -20,7 +20,7 @@ Check = Callable[[Page], None]
         "entropy?enq=1+0",
         "entropy?enview=Two+orders",
         "entropy?enfit=By+hand",
-        "entropy?enview=Below+0%3F&encall=q%2C+p",
+        "entropy?enview=KL+below+0%3F&encall=q%2C+p",
     ],
 )
 def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: Check) -> None:
@@ -31,6 +31,9 @@ def test_every_view_is_drawn(page: Page, base: str, address: str, assert_clean: 
 def test_a_pulled_bar_changes_what_is_wasted(page: Page, base: str) -> None:
     opened(page, f"{base}/entropy")
     expect(page.get_by_text("H(p, q) = 2.25: 0.50 wasted", exact=False).first).to_be_visible()
+    expect(page.get_by_text("0.75 red − 0.25 faint = 0.50 wasted", exact=False)).to_be_visible()
+    expect(page.locator(".bars .said").filter(has_text="0.125")).to_have_count(4)
+    expect(page.get_by_role("button", name="More letters")).to_have_count(2)
     bar = page.get_by_role("slider", name="How often each letter is drawn: A")
     for _ in range(5):
         bar.press("ArrowDown")
@@ -38,7 +41,7 @@ def test_a_pulled_bar_changes_what_is_wasted(page: Page, base: str) -> None:
     expect(page).to_have_url(re.compile("enp="))
     expect(page).to_have_url(re.compile("enq="))  # what it was coded for then stays so elsewhere
     idle(page)
-    told = page.get_by_text(re.compile(r"^H\(p\) = [\d.]+ bits")).first.text_content() or ""
+    told = page.get_by_text(re.compile(r"^entropy H\(p\) = [\d.]+ bits")).first.text_content() or ""
     assert float(told.split(" = ")[1].split()[0]) > 1.75  # A is rarer, and all are more alike
 
 
@@ -83,7 +86,7 @@ def test_averages_below_0_have_another_colour(
     new_page: Callable[..., Page], base: str, scheme: str
 ) -> None:
     page = new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
-    opened(page, f"{base}/entropy?enview=Below+0%3F")
+    opened(page, f"{base}/entropy?enview=KL+below+0%3F")
     chart = page.get_by_role("figure", name=re.compile("^Histogram of averages"))
     expect(chart).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("figure", name=re.compile("^What kl_div comes"))).to_be_in_viewport()
@@ -99,7 +102,7 @@ def test_averages_below_0_have_another_colour(
 
 def test_on_a_phone_bars_then_calls_then_draws(new_page: Callable[..., Page], base: str) -> None:
     page = new_page(viewport={"width": 390, "height": 844})
-    opened(page, f"{base}/entropy?enview=Below+0%3F")
+    opened(page, f"{base}/entropy?enview=KL+below+0%3F")
     first = page.get_by_role("slider", name="What the code was made for: C").bounding_box()
     call = (
         page.get_by_role("radio", name="log q, p")

@@ -20,9 +20,9 @@ def test_four_models_learn_and_walk_down(page: Page, base: str, assert_clean: Ch
     assert all(share > 0.005 for share in inked(page))
     expect(page.get_by_text("After 400 of 400 gradient steps")).to_be_visible()
     rows = page.locator("table tr").filter(has=page.locator("td"))
-    expect(rows).to_have_count(7)
-    expect(page.locator("table th").nth(4)).to_have_text("DDPM")
-    bound, calls = (rows.nth(i).locator("td").nth(4).inner_text() for i in (0, 6))
+    expect(rows).to_have_count(8)
+    expect(page.locator("table th").nth(4)).to_have_text("DDPM (1, 2, 3)")
+    bound, calls = (rows.nth(i).locator("td").nth(4).inner_text() for i in (0, 7))
     bound = float(bound)
     assert 2.4 < bound < 2.8
     assert calls == "1"

@@ -62,10 +62,11 @@ def test_digits_are_drawn_to_the_end_and_their_cost_is_told(
 
 
 def test_a_factor_reaches_picture_and_address(page: Page, base: str) -> None:
-    opened(page, f"{base}/latent_diffusion?ldview=What+is+lost")
+    opened(page, f"{base}/latent_diffusion?ldview=Scale")
+    expect(page.get_by_text("decoded, × 0.2")).to_be_visible()
     page.get_by_role("slider", name="Latents multiplied by").press("ArrowRight")
-    expect(page.get_by_text("on latent, × 2")).to_be_visible()
-    expect(page).to_have_url(re.compile(r"ldfactor=2"))
+    expect(page.get_by_text("decoded, × 0.5")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"ldfactor=0.5"))
 
 
 def test_show_me_leads_to_the_view_it_speaks_of(page: Page, base: str) -> None:
@@ -77,7 +78,7 @@ def test_show_me_leads_to_the_view_it_speaks_of(page: Page, base: str) -> None:
 
 
 def test_show_me_opens_at_the_t_it_names_also_from_another_t(page: Page, base: str) -> None:
-    opened(page, f"{base}/latent_diffusion?ldview=What+is+lost")
+    opened(page, f"{base}/latent_diffusion?ldview=Scale")
     to(page, "last")
     expect(page.locator(".player .now")).to_contain_text("t = 975")
     fold = page.locator("details", has_text="Is noise in a latent noise in the picture?")

@@ -58,7 +58,7 @@ def middle(target: Locator) -> tuple[float, float]:
 
 
 def cells(page: Page, row: str) -> list[str]:
-    return axis(page).locator(f"tr.{row} td").all_inner_texts()
+    return axis(page).locator(f"tr.{row} td").all_text_contents()
 
 
 def holds(key: str, value: float) -> re.Pattern[str]:
@@ -235,13 +235,67 @@ def test_without_x0_there_are_two_humps_and_a_button_shows_them(
     expect(page.get_by_text("Each value has its own bell")).to_have_count(0)
 
 
+def test_one_step_back_the_bells_merge_in_a_close_up(
+    page: Page, url: str, assert_clean: Check
+) -> None:
+    opened(page, f"{url}?pmix=true&px0=1&pxt=0&pt=300&ps=100")
+    closeup = axis(page).locator(".closeup")
+    expect(axis(page).locator(".bells path")).to_have_count(2)
+    expect(axis(page)).to_contain_text("5.7 of their standard deviations apart")
+    expect(closeup.locator("path")).to_have_count(0)
+    axis(page).get_by_role("button", name="one step").click()
+    answered(page)
+    expect(axis(page)).to_contain_text("0.16 of their standard deviations apart")
+    expect(closeup.locator("path.bell")).to_have_count(2)
+    heights = [-float(y) for y in re.findall(
+        r"[\d.]+ ([\d.]+)", closeup.locator("path.sum").get_attribute("d") or ""
+    )]  # fmt: skip
+    assert sum(a < b >= c for a, b, c in zip(heights, heights[1:], heights[2:], strict=False)) == 1
+    name = axis(page).locator(".name.forgotten").bounding_box()
+    peak = axis(page).locator("path.line.posterior").bounding_box()
+    assert name
+    assert peak
+    assert name["y"] > peak["y"] + 100  # not over the peak
+    x, y = middle(handle(page, "s"))
+    page.mouse.move(x - 8, y)
+    page.mouse.down()
+    page.mouse.move(x - 108, y)
+    page.mouse.up()
+    answered(page)
+    expect(handle(page, "t")).to_have_attribute("aria-valuenow", "300")
+    assert drawn(page)["s"] < 250  # s was not hidden under t
+    assert_clean(page)
+
+
+@pytest.mark.parametrize(
+    ("asked", "apart", "humps"),
+    [
+        ("pt=300&ps=50", "11", 0),  # far apart on the line itself
+        ("pt=300&ps=299&schedule_p=log_snr_linear", "13.6", 2),  # far apart, and thin as one line
+        ("pt=300&ps=1", "[12][0-9][0-9]", 0),
+    ],
+)
+def test_a_close_up_shows_only_what_the_line_does_not(
+    page: Page, url: str, asked: str, apart: str, humps: int, assert_clean: Check
+) -> None:
+    opened(page, f"{url}?pmix=true&px0=1&pxt=0&{asked}")
+    said = re.compile(rf"thin bell, {apart}[.0-9]* of their standard deviations apart")
+    expect(axis(page)).to_contain_text(said)
+    closeup = axis(page).locator(".closeup")
+    expect(closeup.locator("path.bell")).to_have_count(humps)
+    wider = [float(text.split()[0]) for text in closeup.locator("text").all_text_contents()]
+    assert all(times >= 2 for times in wider)
+    assert len(wider) == bool(humps)
+    assert_clean(page)
+
+
 def test_every_button_of_why_shows_its_view(page: Page, url: str) -> None:
     opened(page, url)
     box = page.locator("details").filter(has_text="which variance should a reverse step use")
     box.locator("summary").click()
-    show_me(box, lambda: page.get_by_text("the best for v = 0.1").count() > 0)
-    expect(page.get_by_text("the best for v = 0.1").first).to_be_visible()
-    expect(page.get_by_text("At t = 2: β̃ is 4.2% of the forward noise")).to_be_visible()
+    show_me(box, lambda: page.get_by_text("the best for v = 0.01").count() > 0)
+    expect(page.get_by_text("the best for v = 0.01").first).to_be_visible()
+    expect(page.get_by_text("At t = 2: β̃ is 45.5% of the forward noise")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

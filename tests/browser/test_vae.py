@@ -102,7 +102,7 @@ def test_the_value_less_its_average_is_a_quieter_gradient(page: Page, base: str)
 
 def test_a_wider_draw_changes_what_the_second_network_decodes(page: Page, base: str) -> None:
     opened(page, f"{base}/vae?vaview=Without+the+KL")
-    said = page.get_by_text(re.compile(r"^Of the 200 digits .* of 128 draws\.$")).last
+    said = page.get_by_text(re.compile(r"^The judge is sure .* of 128 draws\.$")).last
     before = said.text_content()
     page.get_by_role("slider", name="s of N(0, s²I)").press("End")
     idle(page)
@@ -113,7 +113,7 @@ def test_a_slider_leaves_the_question_and_the_code_alone(page: Page, base: str) 
     """Only the view's own fragment runs; the formulas of another view come with that view."""
     opened(page, f"{base}/vae")
     code = page.locator(".grid.explained").first
-    expect(code).to_contain_text("def bound_terms")
+    expect(code).to_contain_text("def two_terms")
     page.evaluate("document.querySelector('.grid.explained').dataset.kept = '1'")
     page.get_by_role("slider", name="Shift across").press("End")
     idle(page)

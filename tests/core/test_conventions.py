@@ -214,6 +214,18 @@ def test_states_and_where_the_mask_is_in_each_code() -> None:
     assert "none added" in columns["images"].cells[states].symbol
 
 
+@pytest.mark.parametrize(("i", "j", "there"), [(0, 3, "0, 2"), (2, 1, "3, 1"), (3, 3, "2, 2")])
+def test_an_index_in_d3pms_code_for_pictures_has_its_mask_in_the_middle(
+    i: int, j: int, there: str
+) -> None:
+    cells = discrete_table(DiscreteState(50, i, j)).columns["images"].cells
+    assert str(cells[2].value) == "2"
+    assert cells[3].symbol == f"q_onestep_mats[49][{there}]"
+    assert cells[4].symbol == f"q_mats[49][{there}]"
+    first, second = there.split(", ")
+    assert cells[5].symbol == f"q({first} | xₜ = {second}, x₀ = {first})"
+
+
 def test_vq_diffusions_own_tables() -> None:
     """Their numbers of real states leave [MASK] out; their 0 is our 1."""
     stored = json.loads((REFERENCE / "vq_diffusion.json").read_text())

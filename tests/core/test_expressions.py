@@ -59,6 +59,52 @@ def test_what_is_read(typed: str, plain: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        (r"\frac{x_t - \sqrt{1-\bar\alpha_t}\,\epsilon}{\sqrt{\bar\alpha_t}}",
+         "(x_t - sigma*eps)/a"),
+        (r"\frac{1}{\sqrt{\alpha_t}}\left(x_t-\frac{\beta_t}{\sqrt{1-\bar\alpha_t}}\epsilon\right)",
+         "(x_t - beta/sigma*eps)/sqrt(alpha)"),
+        (r"\frac{\sqrt{\bar{\alpha}_{t-1}}\beta_t}{1-\bar{\alpha}_t} \mathbf{x}_0"
+         r" + \frac{\sqrt{\alpha_t}(1-\bar{\alpha}_{t-1})}{1-\bar{\alpha}_t} \mathbf{x}_t",
+         "sqrt(alpha_bar_prev)*beta/sigma**2*x_0"
+         " + sqrt(alpha)*(1 - alpha_bar_prev)/sigma**2*x_t"),
+        (r"\tfrac12 \ln \bar{\alpha_t} x_0^2", "log(alpha_bar)*x_0**2/2"),
+        (r"$\sqrt\beta \cdot \varepsilon \div 2$", "sqrt(beta)*eps/2"),
+        (r"\left\{ x_t - \sigma_t ε \right\} / \sqrt{ᾱₜ}", "(x_t - sigma*eps)/a"),
+        (r"-\exp(-\epsilon)^{2} 3 x_{0}", "-(exp(-eps)**2)*3*x_0"),
+        (r"\overline{\alpha}_t + 0.5 x_t² − √(\bar a)", "alpha_bar + 0.5*x_t**2 - a"),
+        (r"\sigma^2_t x_0 + \sigma_t^2", "sigma**2*x_0 + sigma**2"),
+        (r"\sqrt{ᾱₜ₋₁} + {\bar\alpha}_{t-1}", "sqrt(alpha_bar_prev) + alpha_bar_prev"),
+    ],
+)  # fmt: skip
+def test_latex_is_read(typed: str, plain: str) -> None:
+    np.testing.assert_allclose(parse(typed)(INPUTS), written(plain), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (r"\frac{x_t}{", "something is missing"), (r"\frac", "something is missing"),
+        (r"\hat\epsilon", "“.hat” is LaTeX"), (r"\sum x_0", "“.sum” is LaTeX"),
+        (r"\epsilon_\theta", "“.theta” is LaTeX"), (r"\gamma", "“.gamma” is LaTeX"),
+        (r"\bar\beta", "beta_bar"), (r"\alpha_{t-2}", "Of step t−1 only"),
+        (r"\mu = x_0", "“.mu” is LaTeX"),
+        (r"\sqrt[3]{\alpha}", "square roots"), (r"\overline{x_0 + \epsilon}", "one letter"),
+        (r"\bar{\sqrt{\alpha}}", "one letter"),
+        (r"\alpha)", "complete"), (r"\alpha}", "complete"), ("\\", "LaTeX"),
+        (r"\sqrt{" * 33, "missing"), (r"\sqrt" * 40, "missing"), (r"\[" * 100, "LaTeX"),
+        (r"\alpha^{x_t}", "exponent"), (r"\alpha^9", "exponent"), (r"\import os", "LaTeX"),
+        (r"\text{__import__}", "only"), (r"\alpha" + "_{" * 60 + "}" * 60, "only"),
+    ],
+)  # fmt: skip
+def test_latex_that_is_refused(typed: str, said: str) -> None:
+    with pytest.raises(ExpressionError, match=said) as caught:
+        parse(typed)
+    assert str(caught.value).endswith((".", "x_0."))
+
+
+@pytest.mark.parametrize(
     "typed",
     [
         "", "   ", "\0", "x_1", "x_0 x_t", "2 x_0", "aε", "a(x_0)", "3(x_0)", "(x_0", "x_0)",

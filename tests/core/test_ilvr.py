@@ -203,8 +203,12 @@ def test_the_denoiser_is_the_posterior_mean(diffusion: GaussianDiffusion) -> Non
 
 def test_the_denoiser_answers_for_one_t_at_a_time(diffusion: GaussianDiffusion) -> None:
     denoiser = gaussian_denoiser(diffusion, *some_gaussian(4))
-    with pytest.raises(ValueError, match="same t"):
-        denoiser(normal(2, 1, 2, 2), torch.tensor([1, 30]))
+    for pictures, t in (
+        (normal(2, 1, 2, 2), torch.tensor([1, 30])),
+        (normal(0, 1, 2, 2), torch.empty(0)),
+    ):
+        with pytest.raises(ValueError, match="same t"):
+            denoiser(pictures, t)
 
 
 @pytest.mark.parametrize("N", [1, 2])

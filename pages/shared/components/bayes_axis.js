@@ -8,6 +8,7 @@ const TOP = 58; // room above the curves for their names
 const PEAK = 24; // room on both sides of the posterior's peak that no other name covers
 const FOOT = 20; // room below the axis for its numbers
 const EDGE = 22; // as --edge in the style sheet
+const WIDER = 2; // times that a close-up widens the bells at least; less is not worth its place
 const NEAR = 60; // extra points on either side of a curve's middle, 12 to a standard deviation
 
 const svg = (name, attributes, parent) => {
@@ -55,6 +56,7 @@ function posterior(table, { x0, xt, t, s }, points) {
     arrivalMean: xt / gain, // of q(x_t|x_s) read as a function of x_s
     arrivalVar: stepVar / (gain * gain),
     logArea: logNormal(xt, Math.sqrt(at) * x0, 1 - at),
+    apart: (weight0 * (Math.max(...points) - Math.min(...points))) / Math.sqrt(variance), // as hump_distance
     weights: logs.map((log) => Math.exp(log - most) / sum),
     centres: points.map((p) => weight0 * p + weightT * xt),
   };
@@ -66,7 +68,7 @@ class Axis {
     const find = (selector) => this.root.querySelector(selector);
     this.el = {
       drawing: find(".drawing"), grid: find(".grid"), ticks: find(".ticks"), axis: find(".axis"),
-      spikes: find(".spikes"), area: find(".area"), last: find(".last"), next: find(".next"),
+      spikes: find(".spikes"), bells: find(".bells"), closeup: find(".closeup"), area: find(".area"), last: find(".last"), next: find(".next"),
       words: find(".words"), residual: find(".residual"), said: find(".said"), between: find(".between"),
       steps: find(".lane.steps"),
     };
@@ -290,6 +292,15 @@ class Axis {
     const shape = paths.posterior;
     this.el.area.setAttribute("d", shape ? `${shape}L${px(limit)} ${floor}L${px(-limit)} ${floor}Z` : "");
 
+    this.el.bells.textContent = "";
+    if (curves.forgotten) p.centres.forEach((centre, i) => {
+      const d = curves.forgotten.xs
+        .map((x, k) => `${k ? "L" : "M"}${px(x).toFixed(2)} ${py(p.weights[i] * normal(x, centre, p.variance)).toFixed(2)}`)
+        .join("");
+      svg("path", { class: "line bell", d }, this.el.bells);
+    });
+    const closeup = this.drawCloseup(curves.forgotten, p, px, width);
+
     this.el.spikes.textContent = "";
     const spike = (kind, x, share) => {
       const y = floor - share * (floor - TOP);
@@ -309,8 +320,34 @@ class Axis {
       posterior: point ? [px(p.mean), TOP] : peak("posterior"),
       prior: point ? [px(p.priorMean), TOP] : peak("prior"),
       arrival: peak("arrival"),
-      forgotten: forgotten ? (point ? [px(p.centres[best]), floor - p.weights[best] * (floor - TOP)] : peak("forgotten")) : null,
+      forgotten: closeup ?? (!forgotten ? null : point ? [px(p.centres[best]), floor - p.weights[best] * (floor - TOP)] : peak("forgotten")),
     }, width);
+  }
+
+  // The bells of the data and their sum, magnified, on the side where the line is empty, where all
+  // of them take so little of the line that they look like one. Returns where the sum's name goes,
+  // below it: over the narrow peak it would cover that.
+  drawCloseup(curve, p, px, width) {
+    const { closeup } = this.el;
+    closeup.textContent = "";
+    if (!curve) return null;
+    const std = Math.sqrt(p.variance);
+    const lo = Math.min(...p.centres) - 3.2 * std, hi = Math.max(...p.centres) + 3.2 * std;
+    const middle = px((lo + hi) / 2), w = Math.min(250, 0.36 * width), h = 104, top = TOP + 20;
+    const wide = ((2 * this.data.limit) / (hi - lo)) * (w / (width - 2 * EDGE));
+    if (wide < WIDER) return null;
+    const left = middle < width / 2 ? width - EDGE - w : EDGE;
+    const xs = Array.from({ length: 121 }, (_, k) => lo + (k / 120) * (hi - lo));
+    const most = Math.max(...xs.map(curve.f));
+    const path = (f) => xs
+      .map((x, k) => `${k ? "L" : "M"}${(left + (k / 120) * w).toFixed(2)} ${(top + h - (f(x) / most) * (h - 12)).toFixed(2)}`)
+      .join("");
+    svg("rect", { x: left, y: top, width: w, height: h }, closeup);
+    p.centres.forEach((centre, i) =>
+      svg("path", { class: "line bell", d: path((x) => p.weights[i] * normal(x, centre, p.variance)) }, closeup));
+    svg("path", { class: "sum", d: path(curve.f) }, closeup);
+    svg("text", { x: left + 6, y: top + 15 }, closeup).textContent = `${wide.toFixed(wide < 10 ? 1 : 0)} × wider`;
+    return [left + w / 2, top + h + 28];
   }
 
   drawAxis(px, py, floor, width, top) {
@@ -391,6 +428,8 @@ class Axis {
     left("x0", share.x0 * room > room - 90);
     left("xt", share.xt * room > room - 90);
     left("s", true);
+    const lane = this.width - 2 * 76; // as the style sheet's margins
+    ["s", "t"].forEach((key) => handles[key].classList.toggle("near", (share.t - share.s) * lane < 22));
     this.el.between.style.left = `${100 * share.s}%`;
     this.el.between.style.width = `${100 * (share.t - share.s)}%`;
     this.el.next.setAttribute("aria-disabled", at.s === at.t - 1);
@@ -417,7 +456,7 @@ class Axis {
     const text = same ? residual : "Let go, and the server computes its two rows.";
     if (this.el.residual.textContent !== text) this.el.residual.textContent = text;
     const words = data.forgotten
-      ? `Without x₀: ${data.points.map((x, i) => `${fixed(100 * p.weights[i], 1)} % for x₀ = ${fixed(x, 0)}`).join(", ")}. ${p.variance ? "Each value has its own bell; dashed is their weighted sum." : "Each dashed point is as high as it is likely."}`
+      ? `Without x₀: ${data.points.map((x, i) => `${fixed(100 * p.weights[i], 1)} % for x₀ = ${fixed(x, 0)}`).join(", ")}. ${p.variance ? `Each value has its own thin bell, ${p.apart < 10 ? p.apart.toPrecision(2) : fixed(p.apart, p.apart < 100 ? 1 : 0)} of their standard deviations apart; dashed is their sum.` : "Each dashed point is as high as it is likely."}`
       : "";
     if (this.el.words.textContent !== words) this.el.words.textContent = words;
   }

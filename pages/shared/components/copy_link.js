@@ -202,8 +202,9 @@ function hush(event) {
   for (const term of document.querySelectorAll(".term:is(:hover, :focus-within)")) {
     term.classList.add("hushed");
     const back = () => term.classList.remove("hushed");
-    term.addEventListener("pointerleave", back, { once: true });
-    term.addEventListener("focusout", back, { once: true });
+    // Not when one of them leaves: a note that goes leaves the pointer that lay on it.
+    term.addEventListener("pointerenter", back, { once: true });
+    term.addEventListener("focusin", back, { once: true });
   }
 }
 

@@ -24,8 +24,9 @@ class Bars {
 
   // The server repeats the numbers on every run. What this hand sent is known already; only numbers
   // from elsewhere (a link, a reset, the text field) replace the bars.
-  receive({ text, probs, least, most, color, label, names, each }) {
-    [this.least, this.most, this.names, this.each] = [least, most, names, each];
+  receive({ text, probs, least, most, color, label, names, each, what, places }) {
+    [this.least, this.most, this.names, this.each, this.places] = [least, most, names, each, places];
+    this.add.textContent = `More ${what}`;
     this.root.setAttribute("aria-label", label);
     this.root.style.setProperty("--ours", color);
     const mine = this.pending.indexOf(text);
@@ -101,7 +102,7 @@ class Bars {
     this.p.forEach((v, i) => {
       const column = this.columns.children[i];
       column.querySelector(".bar").style.height = `${100 * v}%`;
-      column.querySelector(".said").textContent = v.toFixed(2);
+      column.querySelector(".said").textContent = v.toFixed(this.places).replace(/(\.\d\d)0$/, "$1");
       const input = this.inputs[i];
       if (i !== this.held) input.value = Math.round(v * STEPS);
       input.setAttribute("aria-valuetext", percent(v));

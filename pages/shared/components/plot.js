@@ -3,11 +3,11 @@
 // change; all state lives in one Plot per parentElement, and a new figure is drawn once.
 
 const DASHES = { dash: "7 5", dot: "2 3.5", dashdot: "7 4 2 4", longdash: "12 5" };
-const SHAPES = {
-  circle: (r) => `M${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0Z`,
-  square: (r) => `M${-r} ${-r}h${2 * r}v${2 * r}h${-2 * r}Z`,
-  diamond: (r) => `M0 ${-1.3 * r}L${1.3 * r} 0L0 ${1.3 * r}L${-1.3 * r} 0Z`,
-  "line-ew": (r) => `M${-r} 0h${2 * r}`,
+const SHAPES = { // from their middle
+  circle: (r) => `m${-r} 0a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0Z`,
+  square: (r) => `m${-r} ${-r}h${2 * r}v${2 * r}h${-2 * r}Z`,
+  diamond: (r) => `m0 ${-1.3 * r}l${1.3 * r} ${1.3 * r}l${-1.3 * r} ${1.3 * r}l${-1.3 * r} ${-1.3 * r}Z`,
+  "line-ew": (r) => `m${-r} 0h${2 * r}`,
 };
 const REACH = 24; // pixels from the pointer to a point that it means
 
@@ -293,10 +293,8 @@ class Plot {
       const [a, b] = [1, -1].map((sign) => y.at(trace.y[k] + sign * trace.error_y.array[k]));
       return `<path d="M${px} ${a}V${b}M${px - 4} ${a}h8M${px - 4} ${b}h8" style="stroke:${safe(trace.error_y.color ?? color)}" stroke-width="2"/>`;
     }).join("");
-    if (mode.includes("markers")) out += points.map((p, k) => known(p) ? this.mark(trace.marker ?? {}, p, k, color) : "").join("");
-    if (mode.includes("text")) out += points.map((p, k) => known(p)
-      ? textAt(...p, each(trace.text, k), { size: trace.textfont?.size ?? 12, color: each(trace.textfont?.color, k) })
-      : "").join("");
+    if (mode.includes("markers")) out += this.marks(trace.marker ?? {}, points, known, color);
+    if (mode.includes("text")) out += this.words(trace, points, known);
     if (trace.hoverinfo !== "skip") points.forEach((p, k) => {
       if (known(p)) this.target(place, trace, {
         x: trace.x[k], y: trace.y[k], text: each(trace.text, k), customdata: trace.customdata?.[k],
@@ -305,15 +303,35 @@ class Plot {
     return out;
   }
 
-  mark(marker, [px, py], k, fallback) {
+  // Points that look alike are one path: each element costs the browser its style, layout and paint.
+  marks(marker, points, known, fallback) {
+    const alike = !marker.line && !Object.values(marker).some(Array.isArray) && (marker.opacity ?? 1) === 1;
+    if (!alike) return points.map((p, k) => (known(p) ? this.mark(marker, [p], k, fallback) : "")).join("");
+    return this.mark(marker, points.filter(known), 0, fallback);
+  }
+
+  mark(marker, places, k, fallback) {
     const symbol = each(marker.symbol, k) ?? "circle";
     const open = symbol.endsWith("-open");
     const color = safe(each(marker.color, k) ?? fallback);
     const path = (SHAPES[symbol.replace("-open", "")] ?? SHAPES.circle)((each(marker.size, k) ?? 6) / 2);
     const edge = open || symbol.startsWith("line") ? color : marker.line?.color && safe(marker.line.color);
     const stroke = edge ? `stroke:${marker.line?.color ? safe(marker.line.color) : edge};stroke-width:${marker.line?.width ?? 1.5}` : "";
-    return `<path transform="translate(${px.toFixed(1)} ${py.toFixed(1)})" d="${path}" ` +
+    return `<path d="${places.map(([px, py]) => `M${px.toFixed(1)} ${py.toFixed(1)}${path}`).join("")}" ` +
       `style="fill:${open ? "none" : color};${stroke}" opacity="${each(marker.opacity, k) ?? 1}"/>`;
+  }
+
+  // A place's word; a single sign that stands at many of them is one element, which has a list of places.
+  words(trace, points, known) {
+    const look = (k) => ({ size: trace.textfont?.size ?? 12, color: each(trace.textfont?.color, k) });
+    const alike = /^\w$/.test(trace.text?.[0]) && trace.text.every((word) => word === trace.text[0]);
+    if (!alike || Array.isArray(trace.textfont?.color))
+      return points.map((p, k) => (known(p) ? textAt(...p, each(trace.text, k), look(k)) : "")).join("");
+    const [seen, { size, color }] = [points.filter(known), look(0)];
+    const list = (values) => values.map((v) => v.toFixed(1)).join(" ");
+    return `<text x="${list(seen.map(([px]) => px))}" y="${list(seen.map(([, py]) => py + 0.35 * size))}" ` +
+      `font-size="${size}" text-anchor="middle"${color ? ` style="fill:${safe(color)}"` : ""}>` +
+      `${trace.text[0].repeat(seen.length)}</text>`;
   }
 
   // Rectangles and lines; an end on "paper" or a "domain" is a share of the plot.

@@ -496,8 +496,14 @@ class Axis {
       const tag = handle.lastElementChild;
       tag.innerHTML = label; // of our own making: numbers only
       // On a phone what stands right of a handle in the middle would be beyond the screen's edge.
-      const room = (1 - share) * handle.parentElement.clientWidth + BESIDE_LANE;
-      tag.classList.toggle("left", share > (key === "T" ? 0.5 : 0.8) || room < tag.offsetWidth);
+      const long = handle.parentElement.clientWidth;
+      const room = (1 - share) * long + BESIDE_LANE;
+      // A name may not lie on the next data point, if there is none on its other side.
+      const gaps = typeof key === "number" ? at.points.map((_, i) => (this.share(i) - share) * long) : [];
+      const next = (side) => Math.min(Infinity, ...gaps.map((gap) => side * gap).filter((gap) => gap > 0));
+      const need = tag.offsetWidth + 22;
+      const crowded = next(1) < need && next(-1) > need && share * long > need;
+      tag.classList.toggle("left", share > (key === "T" ? 0.5 : 0.8) || room < tag.offsetWidth || crowded);
     };
     const { limit, steps } = this.data;
     this.dots.forEach((dot, i) => {

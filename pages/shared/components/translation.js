@@ -18,7 +18,7 @@ export default function ({ data, parentElement }) {
     try {
       await navigator.clipboard.writeText(code);
       field.hidden = true;
-      said.textContent = `Copied: ${name}, as code that runs by itself.`;
+      said.textContent = `Copied: ${name}, as code that runs where this app’s diffusion_core is.`;
     } catch {
       field.hidden = false;
       field.value = code;
