@@ -114,8 +114,11 @@ def test_without_the_factor_the_spread_grows_to_what_is_said() -> None:
         assert f"the spread grows to about {grown:.1f}" in text
     assert f"grows to {grown:.1f}" not in told + looks
     assert (told + looks).count(f"to about {grown:.1f}") >= 3
-    (curve,) = (c for c in player_header(at)["curves"] if c["name"] == "step by step")
-    assert curve["values"][-1] == pytest.approx(grown, rel=0.05)
+    picture, first = np.tile([64, 191], 392).astype(np.uint8), forward_process.DEFAULTS
+    settings = "linear", 1000, first["fseed"], "1", first["spread"], False
+    way = forward_process.noising(picture.tobytes(), (28, 28), *settings)
+    assert way["contrast"] == pytest.approx(0.5, abs=0.01)
+    assert way["deviation"][-1] == pytest.approx(grown, rel=0.1)  # 784 pixels: 2.5 % by chance
     assert "the histogram at ±9" in told
     (histogram,) = player_header(at)["histograms"]
     assert (histogram["lo"], histogram["hi"]) == (-9, 9)
